@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# What one types. Each target works from a clean clone; the logic is in lab/install and in `lab`.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## Say what there is (the default)
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: install
+install: ## Install what is missing: Debian packages, then .venv
+	@lab/install/debian.sh
+
+.PHONY: lab-up
+lab-up: install ## Bring a lab up, and leave it standing
+	.venv/bin/lab up
+
+.PHONY: lab-down
+lab-down: install ## Take down what is standing
+	.venv/bin/lab down
+
+.PHONY: lab-status
+lab-status: install ## Say what is standing
+	.venv/bin/lab status
+
+.PHONY: topologies
+topologies: install ## Run the ladder (tier ci): the verdicts on the kernels under test
+	.venv/bin/pytest topologies
+
+.PHONY: nightly
+nightly: install ## The whole ladder with repeats, then the report; goes on if it was killed
+	.venv/bin/lab nightly
+
+.PHONY: test
+test: install ## Test the lab itself
+	.venv/bin/pytest tests
+
+.PHONY: bench
+bench: install ## Measure how fast the lab is here, into reports/bench.json
+	.venv/bin/lab bench
+
+.PHONY: check
+check: install ## Lint, format, types, and who may import whom
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.PHONY: clean
+clean: ## Remove reports, .venv and tool caches; say what is kept
+	@lab/install/clean.sh

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where built things are kept: one folder an artifact, named by the hash of what went into it.
+
+A builder holds a lock on its key, and so do the programs it started (they inherit the lock's
+descriptor). Whoever gets the lock therefore knows that a half-built folder has no owner left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from lab.errors import ConfigError, InfraError
+from lab.events import Progress, Sink, Step
+
+Value: TypeAlias = "str | int | bool | Sequence[Value] | Mapping[str, Value] | None"
+MANIFEST = "manifest.json"
+MIB = 1 << 20
+
+
+def standard(override: Path | None = None) -> Cache:
+    """Give the cache of this user: `override`, else `$LAB_CACHE`, else the usual place.
+
+    Raises:
+        ConfigError: libvirt's QEMU, another user, could not read what is kept there.
+    """
+    if override is None and (named := os.environ.get("LAB_CACHE")):
+        override = Path(named)
+    if os.geteuid() != 0:
+        # The session's QEMU is the same user.
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return Cache(override or home / "caretaker-lab")
+    root = override or Path("/var/cache/caretaker-lab")
+    for folder in (root, *root.resolve().parents):
+        if folder.exists() and not folder.stat().st_mode & 0o001:
+            raise ConfigError(
+                f"cache '{root}': QEMU runs as another user under libvirt and cannot pass "
+                f"'{folder}' (mode {folder.stat().st_mode & 0o777:04o})",
+                hint="set LAB_CACHE or 'cache' in lab.toml to a folder that everybody can enter",
+            )
+    return Cache(root)
+
+
+def digest_of(inputs: Mapping[str, Value]) -> str:
+    """Give the 16 hex digits that name an artifact made from `inputs`."""
+    text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """Give the SHA-256 of a file, for use in an artifact's inputs."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Cache:
+    """The artifacts under `root`, as `<kind>/<digest>/`; several labs may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def entry(
+        self,
+        kind: str,
+        inputs: Mapping[str, Value],
+        build: Callable[[Path], None],
+        *,
+        what: str,
+        usually_s: float,
+        sink: Sink,
+        needs_mib: int = 64,
+    ) -> Path:
+        """Give the folder of the artifact made from `inputs`, building it if nobody has.
+
+        Args:
+            kind: The family, a folder name: "kernel".
+            inputs: All that the result depends on; their hash is the artifact's name.
+            build: Fills the empty folder that it is given.
+            what: What is built, as a phrase for people: "kernel stock for x86_64".
+            usually_s: How long `build` usually takes.
+            sink: Told when there is something to wait for.
+            needs_mib: Free space that `build` needs.
+
+        Raises:
+            InfraError: the disk is too full, or whatever `build` raises.
+        """
+        home = self.folder(kind)
+        digest = digest_of(inputs)
+        final = home / digest
+        if final.exists():
+            return final
+        with _locked(home / f".{digest}.lock", what, sink):
+            if final.exists():  # another lab built it while this one waited
+                return final
+            _sweep(home, digest)
+            self.require_space(needs_mib, what)
+            sink(Progress(what=what, done=0, total=1, usually=usually_s))
+            _build_into(final, build, {"kind": kind, "what": what, "inputs": inputs})
+            sink(Progress(what=what, done=1, total=1, usually=usually_s))
+        return final
+
+    def existing(self, kind: str, inputs: Mapping[str, Value]) -> Path | None:
+        """Give the folder of an artifact if it is there already."""
+        path = self.root / kind / digest_of(inputs)
+        return path if path.exists() else None
+
+    def newest(self, kind: str, inputs: Mapping[str, Value], *, but: str) -> Path | None:
+        """Give the newest artifact whose inputs are `inputs`, whatever its input `but` was."""
+        found: list[tuple[str, Path]] = []
+        for path in (self.root / kind).glob(f"[!.]*/{MANIFEST}"):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            if {**facts["inputs"], but: None} == {**inputs, but: None}:
+                found.append((facts["made"], path.parent))
+        return max(found)[1] if found else None
+
+    def folder(self, name: str) -> Path:
+        """Give a folder of the cache, made if need be: for things that are not artifacts too."""
+        path = self.root / name
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            for made in (self.root, path):
+                if made.stat().st_uid == os.geteuid():
+                    made.chmod(0o755)
+        except OSError as e:
+            raise ConfigError(
+                f"cache '{self.root}': cannot make '{path}': {e.strerror}",
+                hint="set LAB_CACHE, or 'cache' in lab.toml, to a folder that you can write",
+            ) from e
+        return path
+
+    def require_space(self, mib: int, what: str) -> None:
+        """Raise `InfraError` unless `mib` MiB are free: a full disk fails in stranger ways."""
+        free = shutil.disk_usage(self.folder(".")).free // MIB
+        if free < mib:
+            raise InfraError(
+                f"{what} needs {mib} MiB, and '{self.root}' has {free} MiB free",
+                hint="'lab clean' empties the cache; LAB_CACHE moves it to another disk",
+            )
+
+    def size(self) -> int:
+        """Count the bytes that the cache takes on the disk."""
+        seen: set[int] = set()
+        total = 0
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                try:
+                    found = os.lstat(Path(folder) / name)
+                except FileNotFoundError:
+                    continue
+                if found.st_ino not in seen:  # source trees share their files by hard links
+                    seen.add(found.st_ino)
+                    total += found.st_blocks * 512
+        return total
+
+    def clear(self) -> int:
+        """Remove all that nobody is building, and give the bytes freed.
+
+        A machine that runs from a removed file keeps it until it is shut off.
+        """
+        before = self.size()
+        for home in self.root.iterdir() if self.root.exists() else ():
+            for path in home.iterdir() if home.is_dir() else ():
+                if path.name.startswith("."):
+                    continue
+                with _lock_if_free(home / f".{path.name}.lock") as free:
+                    if free:
+                        _remove(path)
+            _sweep(home)
+        return before - self.size()
+
+
+def _build_into(final: Path, build: Callable[[Path], None], facts: Mapping[str, Value]) -> None:
+    half = final.parent / f".building-{final.name}"
+    half.mkdir(mode=0o755)
+    began = time.monotonic()
+    try:
+        build(half)
+        manifest = {
+            **facts,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - began, 1),
+        }
+        (half / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        _open_to_readers(half)
+        half.rename(final)
+    except BaseException:
+        _remove(half)
+        raise
+
+
+def _open_to_readers(folder: Path) -> None:
+    folder.chmod(0o755)
+    for path in folder.iterdir():  # trees of sources, further down, are for us alone
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+
+
+def _sweep(home: Path, mine: str = "") -> None:
+    """Remove half-built folders whose builder, and all that it started, are dead."""
+    for half in home.glob(".building-*"):
+        digest = half.name.removeprefix(".building-")
+        if digest == mine:  # this process has its lock
+            _remove(half)
+            continue
+        with _lock_if_free(home / f".{digest}.lock") as mine_now:
+            if mine_now:
+                _remove(half)
+
+
+@contextmanager
+def _locked(path: Path, what: str, sink: Sink) -> Iterator[None]:
+    with _lock_if_free(path) as mine:
+        if mine:
+            yield
+            return
+    sink(Step(what=f"waiting for another lab that builds {what}"))
+    with _descriptor(path) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _lock_if_free(path: Path) -> Iterator[bool]:
+    with _descriptor(path) as fd:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _descriptor(path: Path) -> Iterator[int]:
+    low = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # Inherited: see this module's docstring. High: dash, and so mmdebstrap, counts up to 9 only.
+    fd = fcntl.fcntl(low, fcntl.F_DUPFD, 100)
+    os.close(low)
+    try:
+        yield fd
+    finally:
+        os.close(fd)  # and not LOCK_UN: that would take it from a child that still runs
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading the notes of an ELF file: the build id, and the entry point that PVH needs."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import ConfigError
+
+_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+_NOTE = struct.Struct("<III")
+_MAGIC = b"\x7fELF\x02\x01"
+_PT_NOTE = 4
+_NT_GNU_BUILD_ID = 3
+_XEN_ELFNOTE_PHYS32_ENTRY = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One ELF note: who defined it, which of theirs it is, and what it says."""
+
+    owner: str
+    kind: int
+    text: bytes
+
+
+def notes(path: Path) -> tuple[Note, ...]:
+    """Give the notes in the program headers of a 64-bit little-endian ELF file.
+
+    Raises:
+        ConfigError: it is not such a file.
+    """
+    with path.open("rb") as file:
+        start = file.read(_HEADER.size)
+        if len(start) < _HEADER.size or start[:6] != _MAGIC:
+            raise ConfigError(f"'{path}' is not a 64-bit little-endian ELF file")
+        _, _, _, _, _, table, _, _, _, size, count, *_ = _HEADER.unpack(start)
+        found: list[Note] = []
+        for index in range(count):
+            file.seek(table + index * size)
+            kind, _, offset, _, _, length, _, align = _SEGMENT.unpack(file.read(_SEGMENT.size))
+            if kind == _PT_NOTE:
+                file.seek(offset)
+                found += _in_segment(file.read(length), 8 if align == 8 else 4)  # noqa: PLR2004
+    return tuple(found)
+
+
+def build_id(path: Path) -> str:
+    """Give the GNU build id as hex; a running kernel shows the same in /sys/kernel/notes.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for note in notes(path):
+        if note.owner == "GNU" and note.kind == _NT_GNU_BUILD_ID:
+            return note.text.hex()
+    raise ConfigError(f"'{path}' has no GNU build id, so a running kernel could not be proven it")
+
+
+def build_id_within(path: Path) -> str:
+    """Give the GNU build id of an ELF file, or of a raw image that has the note somewhere.
+
+    A raw kernel image holds whole ELF files, too: its vDSO has a build id of its own.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    raw = path.read_bytes()
+    if raw.startswith(_MAGIC):
+        return build_id(path)
+    head = _NOTE.pack(4, 20, _NT_GNU_BUILD_ID) + b"GNU\0"
+    others = [_extent(raw, at) for at in _finds(raw, _MAGIC)]
+    for at in _finds(raw, head):
+        if not any(at in other for other in others):
+            return raw[at + len(head) :][:20].hex()
+    raise ConfigError(f"'{path}' has no GNU build id")
+
+
+def _finds(raw: bytes, what: bytes) -> Iterator[int]:
+    at = raw.find(what)
+    while at >= 0:
+        yield at
+        at = raw.find(what, at + 1)
+
+
+def _extent(raw: bytes, at: int) -> range:
+    """Give where an ELF file that begins at `at` lies: its section headers are its end."""
+    if len(raw) - at < _HEADER.size:
+        return range(0)
+    _, _, _, _, _, _, sections, _, _, _, _, size, count, _ = _HEADER.unpack_from(raw, at)
+    return range(at, at + sections + size * count)
+
+
+def boots_by_pvh(path: Path) -> bool:
+    """Tell whether an x86 kernel has the note that lets a VMM start it without a boot loader."""
+    return any(n.owner == "Xen" and n.kind == _XEN_ELFNOTE_PHYS32_ENTRY for n in notes(path))
+
+
+def _in_segment(raw: bytes, align: int) -> Iterator[Note]:
+    at = 0
+    while at + _NOTE.size <= len(raw):
+        owner, text, kind = _NOTE.unpack_from(raw, at)
+        at += _NOTE.size
+        name = raw[at : at + owner].rstrip(b"\0").decode("ascii", "replace")
+        at = _up(at + owner, align)
+        yield Note(name, kind, raw[at : at + text])
+        at = _up(at + text, align)
+
+
+def _up(at: int, align: int) -> int:
+    return (at + align - 1) // align * align

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration fragments: laid over a configuration, and proven to have survived kconfig."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import ConfigError
+
+_SET = re.compile(r"CONFIG_(\w+)=(.+)")
+_UNSET = re.compile(r"# CONFIG_(\w+) is not set")
+_SYMBOL = re.compile(r"\b[A-Z0-9_]{2,}\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One line of a fragment: a symbol, the value it shall have ('n': unset), and where it is."""
+
+    symbol: str
+    value: str
+    where: str
+
+    @property
+    def line(self) -> str:
+        """The line as kconfig writes it."""
+        if self.value == "n":
+            return f"# CONFIG_{self.symbol} is not set"
+        return f"CONFIG_{self.symbol}={self.value}"
+
+
+def read_fragments(paths: Iterable[Path]) -> tuple[Wish, ...]:
+    """Read fragments in order; of several wishes for one symbol the last counts.
+
+    Raises:
+        ConfigError: a file is missing, or a line is neither a setting nor a comment.
+    """
+    wishes: dict[str, Wish] = {}
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(f"config fragment '{path}' is not there")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            wish = _parse(line.strip(), f"{path.name}:{number}")
+            if wish:
+                wishes[wish.symbol] = wish
+    return tuple(wishes.values())
+
+
+def values(config: str) -> dict[str, str]:
+    """Give what a .config sets, by symbol; what is not set is not there."""
+    return {m[1]: m[2] for line in config.splitlines() if (m := _SET.fullmatch(line))}
+
+
+def lay_over(config: str, wishes: Sequence[Wish]) -> str:
+    """Give the text of `config` with `wishes` in place of what it said of the same symbols."""
+    wished = {wish.symbol for wish in wishes}
+    kept = [
+        line
+        for line in config.splitlines()
+        if not ((m := _SET.fullmatch(line) or _UNSET.fullmatch(line)) and m[1] in wished)
+    ]
+    return "\n".join([*kept, *(wish.line for wish in wishes)]) + "\n"
+
+
+def check_survival(wishes: Iterable[Wish], config: str, tree: Path) -> None:
+    """Raise `ConfigError` for the wishes that kconfig did not grant, each with the reason if known.
+
+    Args:
+        wishes: What the fragments said.
+        config: The .config after olddefconfig.
+        tree: The kernel source, whose Kconfig files hold the reasons.
+    """
+    got = values(config)
+    lost = [wish for wish in wishes if got.get(wish.symbol, "n") != wish.value]
+    if not lost:
+        return
+    lines = []
+    for wish in lost:
+        came = f"CONFIG_{wish.symbol}={got[wish.symbol]}" if wish.symbol in got else "it is not set"
+        lines.append(f"{wish.where}: '{wish.line}' did not survive olddefconfig: {came}")
+        lines.extend(f"    {reason}" for reason in _reasons(wish, got, tree))
+    raise ConfigError(
+        "\n".join(lines), hint="set what it depends on in a fragment, or drop the line"
+    )
+
+
+def _parse(line: str, where: str) -> Wish | None:
+    if match := _SET.fullmatch(line):
+        return Wish(match[1], match[2], where)
+    if match := _UNSET.fullmatch(line):
+        return Wish(match[1], "n", where)
+    if line and not line.startswith("#"):
+        raise ConfigError(
+            f"{where}: '{line}' is no kernel configuration",
+            hint="write CONFIG_X=y, or '# CONFIG_X is not set'",
+        )
+    return None
+
+
+def _reasons(wish: Wish, got: Mapping[str, str], tree: Path) -> list[str]:
+    texts = {
+        file.relative_to(tree): _joined(file.read_text(encoding="utf-8", errors="replace"))
+        for file in tree.rglob("Kconfig*")
+        if file.is_file()
+    }
+    if wish.value == "n":
+        return _who_selects(wish.symbol, got, texts)
+    found = [
+        (file, block) for file, text in texts.items() for block in _definitions(wish.symbol, text)
+    ]
+    if not found:
+        return [f"no Kconfig file of this kernel defines '{wish.symbol}'"]
+    reasons = []
+    for file, block in found:
+        for needed in re.findall(r"^\s+depends on (.+)$", block, re.MULTILINE):
+            unset = sorted({s for s in _SYMBOL.findall(needed) if s not in got})
+            missing = f" (not set: {', '.join(unset)})" if unset else ""
+            reasons.append(f"{file}: depends on {needed}{missing}")
+        if not re.search(r'^\s+(bool|tristate|int|hex|string) *"|^\s+prompt ', block, re.MULTILINE):
+            reasons.append(f"{file}: it has no prompt, so only another symbol can select it")
+    return reasons
+
+
+def _who_selects(symbol: str, got: Mapping[str, str], texts: Mapping[Path, str]) -> list[str]:
+    reasons = []
+    for file, text in texts.items():
+        for block in re.split(r"^(?=(?:menu)?config )", text, flags=re.MULTILINE):
+            owner = block.split(maxsplit=2)[1:2]
+            if re.search(rf"^\s+select {symbol}\b", block, re.MULTILINE) and owner[0] in got:
+                reasons.append(f"{file}: {owner[0]}, which is set, selects it")
+    return reasons
+
+
+def _joined(text: str) -> str:
+    return re.sub(r"\\\n\s*", "", text)
+
+
+def _definitions(symbol: str, text: str) -> list[str]:
+    blocks = re.findall(rf"^(?:menu)?config {symbol}\n((?:[ \t].*\n|\n)*)", text, re.MULTILINE)
+    return [
+        re.split(r"^\s+(?:---)?help", block, maxsplit=1, flags=re.MULTILINE)[0] for block in blocks
+    ]

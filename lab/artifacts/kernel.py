@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels: from a recipe to a boot image whose running copy can be told by its build id."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.artifacts import elf, kconfig
+from lab.artifacts.cache import Cache, Value, file_digest
+from lab.artifacts.commands import follow, need, output
+from lab.artifacts.patching import copy_tree, lay_files_over, patch_in_order
+from lab.artifacts.source import Source, SourceTree, fetch
+from lab.artifacts.targets import Target, target
+from lab.errors import ConfigError, InfraError
+from lab.events import Progress, Sink, Step, nowhere
+
+BUILD_MIB = 2500
+_USUALLY_S = 830.0  # from nothing, on 2 cores; a minute with a warm ccache
+_OBJECT = re.compile(r"  [A-Z]{2,}\S*( \[\S\])? +\S")
+_COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|\*\*\*")
+_FIXED = {  # the same inputs shall give the same bits
+    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
+    "KBUILD_BUILD_USER": "lab",
+    "KBUILD_BUILD_HOST": "lab",
+    "LC_ALL": "C",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a kernel is made of. `tree` is a folder of files to add, beneath the source's root."""
+
+    name: str
+    source: Source
+    fragments: tuple[Path, ...]
+    patches: tuple[Path, ...] = ()
+    tree: Path | None = None
+    cmdline: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelImage:
+    """A kernel that can be booted."""
+
+    name: str
+    arch: str
+    image: Path
+    """bzImage or Image."""
+    vmlinux: Path
+    """Stripped ELF; on x86 with the PVH note, if the configuration has PVH."""
+    config: Path | None
+    release: str
+    """What `uname -r` says."""
+    build_id: str
+    """GNU build id in hex; a running kernel shows it in /sys/kernel/notes."""
+    digest: str
+    source: str
+    """Where the source came from, with its version, for reports."""
+    cmdline: tuple[str, ...] = ()
+    """What its recipe adds to the kernel's command line."""
+
+
+def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> KernelImage:
+    """Build `recipe` for `arch`, or find it built.
+
+    Raises:
+        ConfigError: the recipe cannot be built: its source, a fragment, a patch or the code.
+        UnavailableError: a program that builds kernels is missing.
+    """
+    made_for = target(arch)
+    tools = _tools(made_for)
+    source = fetch(recipe.source, cache, sink)
+    wishes = kconfig.read_fragments(recipe.fragments)
+    inputs: dict[str, Value] = {
+        "name": recipe.name,
+        "arch": arch,
+        "source": source.digest,
+        "wishes": sorted(wish.line for wish in wishes),
+        "patches": [file_digest(patch) for patch in recipe.patches],
+        "tree": _digests(recipe.tree),
+        "compiler": output([tools["CC"], "--version"], doing="asking for gcc").splitlines()[0],
+    }
+    what = f"kernel {recipe.name} for {arch}"
+    path = cache.entry(
+        "kernel",
+        inputs,
+        lambda out: _Build(recipe, made_for, tools, source, wishes, cache, sink, out).run(),
+        what=what,
+        usually_s=_USUALLY_S,
+        sink=sink,
+        needs_mib=BUILD_MIB,
+    )
+    return _image(recipe, arch, path, source.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    recipe: Recipe
+    target: Target
+    tools: Mapping[str, str]
+    source: SourceTree
+    wishes: tuple[kconfig.Wish, ...]
+    cache: Cache
+    sink: Sink
+    out: Path
+
+    def run(self) -> None:
+        work = self.out / "work"
+        objects = work / "o"
+        objects.mkdir(parents=True)
+        tree = self._tree(work / "src")
+        self._configure(tree, objects)
+        self._make(tree, objects)
+        self._collect(objects)
+        shutil.rmtree(work)
+
+    def _tree(self, into: Path) -> Path:
+        changed = self.recipe.patches or self.recipe.tree
+        if not (self.source.ours or changed):
+            return self.source.path
+        # Always at the same place relative to the objects, so that ccache knows it again.
+        copy_tree(self.source, into)
+        patch_in_order(into, self.recipe.patches)
+        if self.recipe.tree:
+            lay_files_over(into, self.recipe.tree)
+        return into
+
+    def _configure(self, tree: Path, objects: Path) -> None:
+        self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
+        config = objects / ".config"
+        self._quick_make(tree, objects, "tinyconfig")
+        config.write_text(kconfig.lay_over(config.read_text(), self.wishes))
+        self._quick_make(tree, objects, "olddefconfig")
+        kconfig.check_survival(self.wishes, config.read_text(), tree)
+
+    def _quick_make(self, tree: Path, objects: Path, goal: str) -> None:
+        try:
+            output(self._command(tree, objects, goal), doing=f"make {goal}", env=_FIXED)
+        except InfraError as e:
+            raise ConfigError(
+                f"kernel {self.recipe.name}: its source has no working 'make {goal}': {e}"
+            ) from e
+
+    def _make(self, tree: Path, objects: Path) -> None:
+        digest = self.out.name.rpartition("-")[2]
+        name = f"kernel-{self.recipe.name}-{self.target.name}-{digest}.log"
+        log = self.cache.folder("logs") / name
+        log.write_text("")
+        done = 0
+
+        def seen(line: str) -> None:
+            nonlocal done
+            if _OBJECT.match(line):
+                done += 1
+                if done % 20 == 0:
+                    self._tell(done)
+
+        status = follow(
+            [*self._command(tree, objects, Path(self.target.image).name), f"-j{_cores()}"],
+            log,
+            seen,
+            env={**_FIXED, **self._ccache()},
+        )
+        if status != 0:
+            said = [line for line in log.read_text().splitlines() if _COMPLAINT.search(line)]
+            raise ConfigError(
+                f"kernel {self.recipe.name} does not build:\n" + "\n".join(said[:5]),
+                hint=f"all that make said is in {log}",
+            )
+
+    def _tell(self, done: int) -> None:
+        what = f"kernel {self.recipe.name} for {self.target.name}"
+        total = max(done, self.target.objects)
+        self.sink(Progress(what=what, done=done, total=total, usually=_USUALLY_S))
+
+    def _collect(self, objects: Path) -> None:
+        vmlinux = self.out / "vmlinux"
+        shutil.copyfile(objects / self.target.image, self.out / Path(self.target.image).name)
+        shutil.copyfile(objects / ".config", self.out / "config")
+        shutil.copyfile(objects / "System.map", self.out / "System.map")
+        shutil.copyfile(objects / "include/config/kernel.release", self.out / "release")
+        output(
+            [self.tools["STRIP"], "--strip-all", "-o", vmlinux, objects / "vmlinux"],
+            doing="stripping vmlinux",
+        )
+        pvh = "CONFIG_PVH=y" in (self.out / "config").read_text().splitlines()
+        if pvh and not elf.boots_by_pvh(vmlinux):
+            raise InfraError(f"'{vmlinux}' lost its PVH note when it was stripped")
+
+    def _command(self, tree: Path, objects: Path, goal: str) -> list[str]:
+        compiler = self.tools["CC"]
+        if "CCACHE" in self.tools:
+            compiler = f"{self.tools['CCACHE']} {compiler}"
+        return [
+            "make", "-C", str(tree), f"O={objects}",
+            f"ARCH={self.target.kernel}", f"CROSS_COMPILE={self.tools['PREFIX']}",
+            f"CC={compiler}", f"LOCALVERSION=-{self.recipe.name}", goal,
+        ]  # fmt: skip
+
+    def _ccache(self) -> dict[str, str]:
+        return {
+            "CCACHE_DIR": str(self.cache.folder("ccache")),
+            "CCACHE_BASEDIR": str(self.out),
+            "CCACHE_NOHASHDIR": "1",
+            "CCACHE_MAXSIZE": "4G",
+        }
+
+
+def _tools(made_for: Target) -> dict[str, str]:
+    native = os.uname().machine == made_for.triplet.split("-")[0]
+    prefix = "" if native else f"{made_for.triplet}-"
+    package = "gcc" if native else f"gcc-{made_for.triplet}"
+    for program in ("make", "flex", "bison", "bc", "lz4", "cpio"):
+        need(program, package=program)
+    need(f"{prefix}gcc", package=package)
+    need(f"{prefix}strip", package=package.replace("gcc", "binutils", 1))
+    tools = {"CC": f"{prefix}gcc", "STRIP": f"{prefix}strip", "PREFIX": prefix}
+    if ccache := shutil.which("ccache"):
+        tools["CCACHE"] = ccache
+    return tools
+
+
+def _image(recipe: Recipe, arch: str, path: Path, source: str) -> KernelImage:
+    return KernelImage(
+        name=recipe.name,
+        arch=target(arch).name,
+        image=path / Path(target(arch).image).name,
+        vmlinux=path / "vmlinux",
+        config=path / "config",
+        release=(path / "release").read_text().strip(),
+        build_id=elf.build_id(path / "vmlinux"),
+        digest=path.name,
+        source=source,
+        cmdline=recipe.cmdline,
+    )
+
+
+def _digests(tree: Path | None) -> dict[str, str]:
+    if tree is None:
+        return {}
+    if not tree.is_dir():
+        raise ConfigError(f"kernel files '{tree}' are not a folder")
+    return {
+        str(path.relative_to(tree)): file_digest(path)
+        for path in sorted(tree.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) + 1

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The selftests that a kernel brings in its own tree, compiled to be run in an L1 of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.artifacts.cache import Cache, file_digest
+from lab.artifacts.commands import compiler_of, need, output
+from lab.artifacts.kernel import Recipe
+from lab.artifacts.patching import copy_tree, lay_files_over, patch_in_order
+from lab.artifacts.source import fetch
+from lab.artifacts.targets import target
+from lab.errors import ConfigError
+from lab.events import Sink, nowhere
+
+_HOME = Path("tools/testing/selftests")
+_MIB = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Selftests:
+    """One suite, ready to be copied: its programs, in the order in which the tree names them."""
+
+    suite: str
+    programs: tuple[Path, ...]
+
+
+def build(
+    recipe: Recipe, suite: str, arch: str, cache: Cache, *, sink: Sink = nowhere
+) -> Selftests:
+    """Compile suite `suite` of the tree that `recipe` makes, for `arch`, or find it compiled.
+
+    Raises:
+        ConfigError: the tree has no such suite.
+        InfraError: it does not compile.
+    """
+    made_for = target(arch)
+    compiler = compiler_of(made_for)
+    make = need("make", package="make")
+    source = fetch(recipe.source, cache, sink)
+    overlay = sorted(p for p in recipe.tree.rglob("*") if p.is_file()) if recipe.tree else []
+    has = (source.path / _HOME / suite / "Makefile").is_file()
+    if not has and not any(p.parts[-3:-1] == ("selftests", suite) for p in overlay):
+        raise ConfigError(
+            f"{source.name} has no selftests '{suite}' that can be built on their own",
+            hint=f"look in {source.path / _HOME}",
+        )
+
+    def into(out: Path) -> None:
+        tree, objects, made = out / "src", out / "o", out / "tests"
+        copy_tree(source, tree)
+        patch_in_order(tree, recipe.patches)
+        if recipe.tree:
+            lay_files_over(tree, recipe.tree)
+        made.mkdir()
+        doing = f"compiling the selftests {suite} for {arch}"
+        words = (f"ARCH={made_for.kernel}", f"CC={compiler}")
+        output([make, "-s", "-C", tree, f"O={objects}", words[0], "headers"], doing=doing)
+        headers = f"KHDR_INCLUDES=-isystem {objects}/usr/include"
+        home = [make, "-s", "-C", tree / _HOME / suite, f"OUTPUT={made}", headers, *words]
+        # Of another distribution than L1's: they bring their libraries along.
+        env = {"LDFLAGS": "-static"}
+        output([*home, f"-j{os.cpu_count() or 1}"], doing=doing, env=env)
+        named = output([*home, "emit_tests", f"COLLECTION={suite}"], doing=doing, env=env)
+        names = [line.partition(":")[2] for line in named.splitlines() if ":" in line]
+        (out / "names").write_text("\n".join(names), encoding="utf-8")
+        _keep_only(made, names)
+        shutil.rmtree(tree)
+        shutil.rmtree(objects)
+
+    path = cache.entry(
+        "selftests",
+        {
+            "suite": suite,
+            "arch": arch,
+            "source": source.digest,
+            "patches": [file_digest(patch) for patch in recipe.patches],
+            "tree": [file_digest(p) for p in overlay],
+        },
+        into,
+        what=f"selftests {suite} of {recipe.name} for {arch}",
+        usually_s=120 if suite == "kvm" else 15,
+        sink=sink,
+        needs_mib=_MIB,
+    )
+    names = (path / "names").read_text(encoding="utf-8").split()
+    programs = (path / "tests" / name for name in names)
+    return Selftests(suite, tuple(program for program in programs if program.is_file()))
+
+
+def _keep_only(folder: Path, names: list[str]) -> None:
+    """Leave nothing but the programs: objects and libraries take ten times the room."""
+    wanted = {folder / name for name in names}
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in wanted:
+            path.unlink()

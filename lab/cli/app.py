@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lab` itself: its commands, its global options, and how an error becomes a line and a status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab import __version__
+from lab.cli import bench, build, enter, look, nightly, reports, run, selftest, stand
+from lab.cli.settings import Settings, err
+from lab.cli.stopping import StoppedError, stoppable
+from lab.errors import ConfigError, LabError
+
+OK, BROKE, MISTAKE = 0, 3, 2
+# typer brings its own click, or takes another's.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="lab",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Does a KVM guest survive the death of its VMM, and the kexec of its host?",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"caretaker-lab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    lab_toml: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LAB_TOML", help="The lab's configuration, if not ./lab.toml or the checkout's."
+        ),
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option(envvar="LAB_DEBUG", help="Show tracebacks, and all that libvirt tells.")
+    ] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which lab.")
+    ] = False,
+) -> None:
+    """Take the options that every command has."""
+    ctx.obj = Settings(lab_toml, debug)
+
+
+for _module in (stand, enter, run, selftest, nightly, look, reports, build, bench):
+    _module.register(app)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line, and give its exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    try:
+        with stoppable():
+            status = app(args, prog_name="lab", standalone_mode=False)
+    except StoppedError as e:
+        _complain(f"stopped by {e}; what this command had begun is undone", None)
+        return e.status
+    except LabError as e:
+        if debug:
+            raise
+        _complain(Exception.__str__(e), e.hint)
+        return MISTAKE if isinstance(e, ConfigError) else BROKE
+    except _UsageError as e:
+        said = e.format_message() if hasattr(e, "format_message") else str(e)
+        context = getattr(e, "ctx", None)
+        _complain(" ".join(said.split()), f"{context.command_path if context else 'lab'} --help")
+        return MISTAKE
+    except BrokenPipeError:  # whoever read us has seen enough
+        sys.stderr.close()
+        return OK
+    return status if isinstance(status, int) else OK
+
+
+def _complain(message: str, hint: str | None) -> None:
+    err.print(f"lab: {message}", markup=False, soft_wrap=True)
+    if hint:
+        err.print(f"hint: {hint}", markup=False, soft_wrap=True)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lab bench`: how fast the lab is here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.cli.settings import Settings, err, out
+from lab.cli.telling import telling
+from lab.report.files import write_text
+from lab.spec.model import Accel, Arch, DisruptionKind
+from lab.stand.bench import ROUNDS, bench
+from lab.stand.single import single_cell
+from lab.stand.stand import opened
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command("bench")(measure)
+
+
+def measure(
+    ctx: typer.Context,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each boot is timed.")] = ROUNDS,
+    to: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("reports/bench.json"),
+) -> None:
+    """Measure boots and one cell, alone on this machine; ratios, for times are of no worth here."""
+    settings: Settings = ctx.obj
+    lab = settings.lab()
+    with telling(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
+        accel: Accel = stand.accelerator(Arch.X86_64).accel
+        cell = single_cell(lab, accel=accel, disruption=DisruptionKind.VMM_KILL, expect="dies")
+        found = bench(stand, cell, rounds)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(found, indent=1)
+    write_text(to, f"{text}\n")
+    out.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lab ssh` and `lab console`: ways into a host that stands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.cli.settings import Settings
+from lab.deadline import Deadline, pause
+from lab.errors import ConfigError, UnavailableError
+from lab.stand.standing import Standing, StandingHost
+from lab.stand.survey import open_session
+from lab.virt.ledger import state_dir
+
+_LOOK_S = 0.2
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    raw = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]}
+    app.command(context_settings=raw)(ssh)
+    app.command()(console)
+
+
+def ssh(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Argument(help="What its topology, or 'lab status', calls it.")],
+    command: Annotated[
+        list[str] | None, typer.Argument(help="What to run there; a shell if nothing.")
+    ] = None,
+) -> int:
+    """Log in to a host that stands, or run a command there and give its status."""
+    door = _find(ctx.obj, host)
+    words = [*(command or []), *ctx.args]
+    client = shutil.which("ssh")
+    if client is not None:
+        sys.stdout.flush()
+        remote = [shlex.join(words)] if words else []
+        os.execv(client, [client, *ssh_options(door), *remote])  # noqa: S606 - it takes our place
+    if not words:
+        raise UnavailableError("there is no 'ssh' program here", hint="apt install openssh-client")
+    by = Deadline.after(ctx.obj.lab().patience.command)
+    with open_session(door, by) as session:
+        result = session.run(words, by=by)
+    sys.stdout.write(result.stdout)
+    sys.stderr.write(result.stderr)
+    return result.status
+
+
+def ssh_options(host: StandingHost) -> list[str]:
+    """Give the arguments with which ssh trusts this very host, and uses nothing of the user's."""
+    known = host.key.with_name("known_hosts")
+    known.write_text(f"[127.0.0.1]:{host.port} {host.host_key_line}\n", encoding="ascii")
+    settings = {
+        "BatchMode": "yes",
+        "ControlPath": "none",
+        "GlobalKnownHostsFile": "/dev/null",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "LogLevel": "ERROR",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(known),
+    }
+    options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+    return [
+        "-F",
+        "/dev/null",
+        *options,
+        "-i",
+        str(host.key),
+        "-p",
+        str(host.port),
+        "root@127.0.0.1",
+    ]
+
+
+def console(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Argument(help="What its topology, or 'lab status', calls it.")],
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Print what a host has said on its console since it was switched on."""
+    path = _find(ctx.obj, host).console
+    try:
+        _copy(path, follow=follow)
+    except FileNotFoundError as e:
+        raise ConfigError(f"{path}: no such file", hint="'lab status' says what stands") from e
+
+
+def _copy(path: Path, *, follow: bool) -> None:
+    with path.open("rb") as file:
+        while True:
+            new = file.read()
+            sys.stdout.buffer.write(new)
+            sys.stdout.buffer.flush()
+            if not follow or not path.exists():
+                return
+            pause(_LOOK_S)
+
+
+def _find(settings: Settings, name: str) -> StandingHost:
+    return Standing(state_dir(settings.lab().state)).find(name)

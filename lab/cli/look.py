@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lab doctor` and `lab ladder`: looking without touching."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.measure import Measurement
+
+from lab.cli.settings import Settings, err, out
+from lab.report.files import load
+from lab.report.ladder import ladder_table
+from lab.report.plan import planned
+from lab.report.words import result
+from lab.spec.cells import expand, select
+from lab.spec.load import load_topologies
+from lab.spec.model import Accel, Arch, LabConfig, Tier
+from lab.stand.doctor import examine
+from lab.stand.findings import Finding, Level
+from lab.virt.ledger import state_dir
+from lab.virt.probe import remembered
+
+_UNUSABLE = 1
+_ANY = 10_000  # columns of a terminal
+_MARKS = {Level.FINE: "ok", Level.LIMITS: "limits", Level.BROKEN: "BROKEN"}
+_STYLES = {Level.FINE: "green", Level.LIMITS: "yellow", Level.BROKEN: "bold red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command()(doctor)
+    app.command()(ladder)
+
+
+def doctor(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> int:
+    """Look for what is missing or wrong on this machine; 0 if the lab can work."""
+    with err.status("looking at this machine (libvirt may take 20 s at first)"):
+        findings = examine(ctx.obj.lab())
+    if as_json:
+        typer.echo(json.dumps([f.model_dump(mode="json") for f in findings], indent=1))
+    else:
+        for finding in findings:
+            _show(finding)
+    broken = [f.subject for f in findings if f.level is Level.BROKEN]
+    if not as_json:
+        can = f"the lab cannot work: {', '.join(broken)}" if broken else "the lab can work here"
+        out.print(f"\n{can}", markup=False, soft_wrap=True)
+    return _UNUSABLE if broken else 0
+
+
+def ladder(
+    ctx: typer.Context,
+    tier: Annotated[Tier, typer.Option(help="Which cells: each tier has those before it.")] = (
+        Tier.CI
+    ),
+    results: Annotated[
+        Path | None, typer.Option(help="A run's folder: show what came out, too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show the grid of all cells, and what is expected of each."""
+    settings: Settings = ctx.obj
+    lab = settings.lab()
+    cells = select(
+        expand(load_topologies(settings.topologies, lab), lab, accel=_accelerators(lab)), tier
+    )
+    plans = [planned(cell) for cell in cells]
+    if as_json:
+        typer.echo(json.dumps([plan.model_dump(mode="json") for plan in plans], indent=1))
+        return
+    expected = {plan.id: plan.expectation.word for plan in plans if plan.expectation}
+    came = {cell.id: cell for cell in load(results).cells} if results else {}
+    table = ladder_table(plans, expected=expected, results=came)
+    if Measurement.get(out, out.options.update(max_width=_ANY), table).maximum <= out.width:
+        out.print(table)
+    else:  # too narrow for a grid
+        for plan in plans:
+            word = result(came[plan.id]) if plan.id in came else expected.get(plan.id, "")
+            out.print(f"{plan.id:60} {word}", markup=False, soft_wrap=True)
+    out.print(f"{len(plans)} cells of tier {tier.value}")
+
+
+def _accelerators(lab: LabConfig) -> dict[Arch, Accel]:
+    wanted, state = lab.host.accelerator, state_dir(lab.state)
+    return {a: remembered(state, a) if wanted is Accel.AUTO else wanted for a in Arch}
+
+
+def _show(finding: Finding) -> None:
+    mark = f"{_MARKS[finding.level]:7}"
+    out.print(mark, style=_STYLES[finding.level], end="")
+    out.print(f"{finding.subject}: {finding.cause}", markup=False, soft_wrap=True)
+    if finding.level is not Level.FINE:
+        for label, text in (("so", finding.consequence), ("type", finding.remedy)):
+            if text:
+                out.print(f"{'':7}{label}: {text}", markup=False, soft_wrap=True)

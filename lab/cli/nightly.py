@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lab nightly`: the whole ladder with repeats, gone on with if it was killed, in a time."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.cli.child import Child, alone, run_child
+from lab.cli.settings import Settings, err, out
+from lab.cli.stopping import StoppedError
+from lab.cli.telling import telling
+from lab.errors import ConfigError, InfraError, LabError
+from lab.report import night, publish, shelf
+from lab.report.exits import AS_EXPECTED, CANNOT_TELL, exit_status, headline
+from lab.report.files import load, load_document, write_document
+from lab.report.history import NAME, opened
+from lab.report.night import Night
+from lab.report.record import RunHeader, RunRecord
+from lab.report.words import seconds
+from lab.spec.fields import REPOSITORY
+from lab.spec.model import LabConfig, Tier
+from lab.stand.doctor import insist
+from lab.stand.tidy import remove_leftovers_of
+from lab.virt.ledger import state_dir
+
+_TELL_S = 30.0
+_STALE_S = 36 * 3600.0
+_USAGE, _NOTHING = 4, 5  # pytest's words for "not with these options", "nothing to run"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One night, with all that its stages need."""
+
+    lab: LabConfig
+    toml: Path
+    topologies: Path
+    reports: Path
+    state: Path
+    night: Night
+    resumes: bool
+    began: float  # monotonic
+
+    @property
+    def left_s(self) -> float:
+        return self.lab.nightly.at_most_s - (time.monotonic() - self.began)
+
+    @property
+    def known(self) -> Path:
+        return self.state / NAME
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+        nightly
+    )
+
+
+def nightly(
+    ctx: typer.Context,
+    *,
+    tier: Annotated[Tier, typer.Option(help="Which cells.")] = Tier.NIGHTLY,
+    reports: Annotated[
+        Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
+    ] = Path("reports"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew, also if one was killed.")
+    ] = False,
+) -> int:
+    """Run the ladder with repeats, measure, report; go on where a killed one stopped.
+
+    Further arguments are pytest's: lab nightly -- -k kexec. What is done is [nightly] of
+    lab.toml. Exit status: 0 as expected, 1 the product failed, 125 cannot tell (the lab or this
+    machine), 2 a mistake in what was typed.
+    """
+    settings: Settings = ctx.obj
+    lab = settings.lab()
+    state = state_dir(lab.state)
+    began = time.monotonic()
+    try:
+        with alone(state / "nightly.lock", _who(state)) as lock:
+            last = None if fresh else night.remembered(state)
+            mine = _tonight(last, tier, reports, tuple(ctx.args))
+            plan = _Plan(
+                lab, settings.path, settings.topologies, reports.absolute(), state, mine,
+                mine.run_id == (last.run_id if last else ""), began,
+            )  # fmt: skip
+            insist(lab)
+            night.remember(state, mine)
+            status = _through_the_night(plan, lock, everything=settings.debug)
+            night.forget(state)
+    except StoppedError:
+        _say("to go on with this night, type: lab nightly")
+        raise
+    except ConfigError:
+        raise
+    except LabError as e:
+        if settings.debug:
+            raise
+        _say(f"lab: cannot tell: {e}")
+        return CANNOT_TELL
+    return status
+
+
+def _who(state: Path) -> str:
+    last = night.remembered(state)
+    if last is None:
+        return "another nightly is at work"
+    since = f"{last.began:%Y-%m-%d %H:%M:%S} UTC"
+    return f"another nightly is at work: run {last.run_id}, process {last.pid}, since {since}"
+
+
+def _tonight(last: Night | None, tier: Tier, reports: Path, arguments: tuple[str, ...]) -> Night:
+    """Decide what this night is: the one that was killed, or a new one."""
+    here = str(reports.absolute())
+    new = Night(
+        run_id=secrets.token_hex(3),
+        reports=here,
+        tier=tier.value,
+        began=datetime.now(UTC),
+        pid=os.getpid(),
+        arguments=arguments,
+    )
+    if last is None:
+        return new
+    asked = (last.reports, last.tier, last.arguments)
+    if asked != (here, tier.value, arguments):
+        _say(f"run {last.run_id} was killed and had other options: beginning anew")
+        return new
+    if (new.began - last.began).total_seconds() > _STALE_S:
+        _say(f"run {last.run_id} was killed too long ago to go on with: beginning anew")
+        return new
+    return last.model_copy(update={"pid": new.pid})
+
+
+def _through_the_night(plan: _Plan, lock: int, *, everything: bool) -> int:
+    if plan.resumes:
+        with telling(err, everything=everything) as sink:
+            remove_leftovers_of(plan.lab, plan.night.run_id, sink)
+    notes: list[str] = []
+    came = _ladder(plan, lock, notes)
+    folder = night.folder_of(plan.reports, plan.night.run_id)
+    if folder is None or not (folder / "run.json").exists():
+        if folder is None:
+            night.forget(plan.state)  # nothing was begun that could be gone on with
+        said = _last_error(_log(plan))
+        raise InfraError(
+            f"the ladder left no record (pytest's status {came}){said}", hint=f"read {_log(plan)}"
+        )
+    if plan.lab.nightly.bench and plan.left_s > 0:
+        _bench(plan, folder, lock, notes)
+    record = _published(plan, folder, notes)
+    status = exit_status(record)
+    if status == AS_EXPECTED and came != 0:
+        _say(f"tests beside the cells failed (pytest's status {came}): read {folder}/pytest.log")
+        status = CANNOT_TELL
+    out.print(headline(record), markup=False, soft_wrap=True)
+    out.print(f"report: {folder / 'index.html'}", markup=False, soft_wrap=True)
+    out.print(f"took {seconds(time.monotonic() - plan.began)}; exit status {status}")
+    return status
+
+
+def _log(plan: _Plan) -> Path:
+    return plan.state / f"nightly-{plan.night.run_id}.log"
+
+
+def _last_error(log: Path) -> str:
+    """Give what pytest was told last, if it was told of an error at all."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line[1:].strip() for line in lines if line.startswith("E  ") and "Error: " in line]
+    return f": {errors[-1]}" if errors else ""
+
+
+def _ladder(plan: _Plan, lock: int, notes: list[str]) -> int:
+    """Run pytest over the topologies until it ends or the time is up; give its status."""
+    run_id = plan.night.run_id
+    folder = night.folder_of(plan.reports, run_id)
+    resuming = plan.resumes and folder is not None
+    if resuming:
+        _say(f"going on with run {run_id}, which was stopped")
+    came = _pytest(plan, lock, f"--lab-resume={run_id}" if resuming else f"--lab-run-id={run_id}")
+    if resuming and came.status == _USAGE:
+        raise ConfigError(
+            f"run {run_id} was killed, and cannot be gone on with: read {_log(plan)}",
+            hint="the cells or the kernel are others now; begin anew: lab nightly --fresh",
+        )
+    if came.timed_out:
+        limit = seconds(plan.lab.nightly.at_most_s)
+        notes.append(f"The time was up after {limit}: what had not begun by then was left.")
+    return 0 if resuming and came.status == _NOTHING else came.status
+
+
+def _pytest(plan: _Plan, lock: int, run: str) -> Child:
+    argv = [
+        sys.executable, "-m", "pytest", str(plan.topologies), "-v", "--lab-repeat=nightly",
+        f"--lab-tier={plan.night.tier}", f"--lab-toml={plan.toml.absolute()}",
+        f"--lab-reports={plan.reports}", run, *plan.night.arguments,
+    ]  # fmt: skip
+    with opened(plan.known) as book:
+        durations = book.durations()
+    since, told = datetime.now(UTC), _Told()
+
+    def look() -> None:
+        folder = night.folder_of(plan.reports, plan.night.run_id)
+        if folder is not None:
+            told(night.progress(folder, durations, since=since))
+
+    _say(f"run {plan.night.run_id}: the ladder, tier {plan.night.tier}; its log is {_log(plan)}")
+    return run_child(argv, _log(plan), cwd=REPOSITORY, keep=lock, at_most_s=plan.left_s, look=look)
+
+
+class _Told:
+    """Tells how far it is when a cell has ended, but not more often than one can read."""
+
+    def __init__(self) -> None:
+        self._done, self._at = -1, float("-inf")
+
+    def __call__(self, now: night.Progress) -> None:
+        at = time.monotonic()
+        if now.done != self._done and (at - self._at >= _TELL_S or now.done == now.planned):
+            self._done, self._at = now.done, at
+            _say(str(now))
+
+
+def _bench(plan: _Plan, folder: Path, lock: int, notes: list[str]) -> None:
+    _say("measuring how fast the lab is here")
+    argv = [sys.executable, "-m", "lab", "--lab-toml", str(plan.toml.absolute()), "bench"]
+    argv += ["--to", str(folder / "bench.json")]
+    came = run_child(argv, _log(plan), cwd=Path.cwd(), keep=lock, at_most_s=plan.left_s)
+    if came.status == 0:
+        notes.append("How fast the lab was here is in bench.json.")
+    else:
+        notes.append(f"The bench came to no end (status {came.status}); pytest.log says why.")
+
+
+def _published(plan: _Plan, folder: Path, notes: Sequence[str]) -> RunRecord:
+    """Put the notes and the log into the run's folder, and make its pages once more."""
+    log = _log(plan)
+    with (folder / "pytest.log").open("ab") as kept:
+        kept.write(log.read_bytes())
+    log.unlink()
+    if not notes:
+        return load(folder)
+    header = load_document(folder / "header.json", RunHeader)
+    told = tuple(dict.fromkeys((*header.notes, *notes)))
+    write_document(folder / "header.json", header.model_copy(update={"notes": told}))
+    record = publish.publish(folder, known=plan.known, tell=_say)
+    shelf.shelve(plan.reports)
+    return record
+
+
+def _say(text: str) -> None:
+    err.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every command needs to know first: which lab.toml, which topologies, which recipes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from lab.errors import ConfigError
+from lab.spec.fields import REPOSITORY, did_you_mean
+from lab.spec.load import MUST_RUN, load_lab, load_topology
+from lab.spec.model import LabConfig, Topology
+
+DEFAULT_TOPOLOGIES = ("x86_64-one-host", "arm64-modes")
+_TOML = "lab.toml"
+
+# A pipe or a log has no width: better long lines than words cut in pieces.
+_WIDE = 160
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+err = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The global options of one command line."""
+
+    toml: Path | None = None
+    debug: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The lab.toml that counts: the one that was named, the one here, or the checkout's."""
+        if self.toml is not None:
+            return self.toml
+        here = Path(_TOML)
+        return here if here.is_file() else REPOSITORY / _TOML
+
+    @property
+    def topologies(self) -> Path:
+        """The folder of topologies beside lab.toml, or the checkout's."""
+        beside = self.path.absolute().parent / "topologies"
+        return beside if beside.is_dir() else REPOSITORY / "topologies"
+
+    def lab(self) -> LabConfig:
+        """Read lab.toml.
+
+        Raises:
+            ConfigError: something in it is wrong.
+        """
+        return load_lab(self.path)
+
+    def topology(self, name: str, lab: LabConfig) -> Topology:
+        """Read the topology that is called `name`, or whose path that is.
+
+        Raises:
+            ConfigError: there is none, or something in it is wrong.
+        """
+        if name.endswith(".toml") or "/" in name:
+            return load_topology(Path(name), lab)
+        path = self.topologies / f"{name}.toml"
+        if not path.is_file():
+            known = sorted(p.stem for p in self.topologies.glob("*.toml") if p.name != MUST_RUN)
+            hint = did_you_mean(name, known) or f"there are: {', '.join(known) or 'none'}"
+            raise ConfigError(f"no topology {name!r} in {self.topologies}", hint=hint)
+        return load_topology(path, lab)

@@ -1,0 +1,277 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Brings a Debian 12 or 13 to where the lab runs: packages, then .venv. Quick and silent when nothing is missing.
+#
+#   debian.sh           install what is missing, without asking back
+#   debian.sh --plan    only say what would be installed; for this machine, or for the one that these files tell of:
+#                         --os-release FILE   as /etc/os-release
+#                         --present FILE      lines '<package> <version>'
+#                         --sources FILE      lines '<uri>|<release>|<codename>|<component>'
+#   PYTHON=/path        the Python to make .venv with; without it Debian's own, whose headers are installed
+set -euo pipefail
+umask 022
+PATH=$PATH:/usr/sbin:/sbin
+
+script=${BASH_SOURCE[0]}
+[[ $script == */* ]] || script=./$script
+root=$(cd "${script%/*}/../.." && pwd)
+python=${PYTHON:-/usr/bin/python3}
+source_file=/etc/apt/sources.list.d/caretaker-lab-backports.sources
+qemu_wanted=1:9.2 # older ones get nested paging wrong in real mode
+
+# package; 'young' if it must be of one age with a new enough QEMU; its program, which other distributions must have
+packages='
+qemu-system-x86             young  qemu-system-x86_64
+qemu-system-arm             young  qemu-system-aarch64
+qemu-utils                  young  qemu-img
+libvirt-daemon-system       young  libvirtd
+libvirt-daemon-driver-qemu  young  -
+libvirt-clients             young  virsh
+libvirt-dev                 young  -
+passt                       any    passt
+mmdebstrap                  any    mmdebstrap
+debian-archive-keyring      any    -
+squashfs-tools              any    mksquashfs
+cpio                        any    cpio
+xz-utils                    any    xz
+zstd                        any    zstd
+lz4                         any    lz4
+gcc                         any    gcc
+gcc-aarch64-linux-gnu       any    aarch64-linux-gnu-gcc
+libc6-dev-arm64-cross       any    -
+make                        any    make
+ccache                      any    ccache
+flex                        any    flex
+bison                       any    bison
+bc                          any    bc
+patch                       any    patch
+kmod                        any    modprobe
+libelf-dev                  any    -
+libssl-dev                  any    -
+pkgconf                     any    pkg-config
+python3-dev                 any    -
+python3-venv                any    -
+device-tree-compiler        any    dtc
+git                         any    git
+rsync                       any    rsync
+iproute2                    any    ip
+chromium                    any    -
+fonts-dejavu-core           any    -
+'
+
+say() { printf 'lab: %s\n' "$*"; }
+
+give_up() {
+    printf 'lab: %s\n' "$@" >&2
+    exit 1
+}
+
+# --- What this machine is, or the one that is told of -----------------------------------------------------------------
+
+os_release=/etc/os-release
+present_file=
+sources_file=
+plan_only=no
+
+read_arguments() {
+    while (($#)); do
+        case $1 in
+            --plan) plan_only=yes ;;
+            --os-release | --present | --sources)
+                (($# > 1)) || give_up "$1 wants a file"
+                case $1 in
+                    --os-release) os_release=$2 ;;
+                    --present) present_file=$2 ;;
+                    --sources) sources_file=$2 ;;
+                esac
+                shift
+                ;;
+            *) give_up "unknown argument '$1'; there are --plan, --os-release, --present and --sources" ;;
+        esac
+        shift
+    done
+    if [[ $plan_only == no && -n $present_file$sources_file ]]; then
+        give_up "--present and --sources tell of another machine; they go with --plan"
+    fi
+}
+
+read_os_release() {
+    local key value
+    id='' version='' pretty=''
+    while IFS='=' read -r key value; do
+        value=${value//\"/}
+        case $key in
+            ID) id=$value ;;
+            VERSION_ID) version=$value ;;
+            PRETTY_NAME) pretty=$value ;;
+        esac
+    done <"$os_release"
+}
+
+present() {
+    if [[ -n $present_file ]]; then
+        echo "$(<"$present_file")"
+    else
+        dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' | sed -n 's/^installed //p'
+    fi
+}
+
+sources() {
+    if [[ -n $sources_file ]]; then
+        echo "$(<"$sources_file")"
+    else
+        # Twice: suites are known by code name once apt has fetched its lists, and as they are written before that.
+        local how
+        for how in --release-info --no-release-info; do
+            # shellcheck disable=SC2016 # these are apt's own variables
+            apt-get indextargets "$how" --format '$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)' 'Identifier: Packages'
+        done
+    fi
+}
+
+# --- What is missing --------------------------------------------------------------------------------------------------
+
+missing=()
+
+find_missing() {
+    local name age program version_there
+    declare -A there=()
+    while read -r name version_there; do
+        [[ -z $name ]] || there[$name]=$version_there
+    done < <(present)
+
+    if dpkg --compare-versions "${there[qemu-system-x86]:-0}" lt "$qemu_wanted"; then
+        while read -r name age program; do
+            [[ $age != young ]] || unset "there[$name]"
+        done <<<"$packages"
+    fi
+    while read -r name age program; do
+        [[ -z $name || -n ${there[$name]:-} ]] || missing+=("$name")
+    done <<<"$packages"
+}
+
+# Sets `mirror` to where this machine gets bookworm from, or to nothing if it has backports already.
+find_backports_mirror() {
+    local uri release codename component
+    mirror=
+    while IFS='|' read -r uri release codename component; do
+        [[ $component == main && $uri != cdrom:* ]] || continue
+        case " $release $codename " in
+            *' bookworm-backports '*) mirror='' && return ;;
+            *' bookworm '*) mirror=${mirror:-$uri} ;;
+        esac
+    done < <(sources)
+    [[ -n $mirror ]] || give_up \
+        "apt's sources have no 'bookworm main', so there is no mirror to take bookworm-backports from" \
+        "if they say 'oldstable' or the like, 'apt-get update' tells apt what that is"
+}
+
+is_supported() { [[ $id == debian && ($version == 12 || $version == 13) ]]; }
+
+# Elsewhere the lab installs nothing; it goes on if what it needs is there.
+insist_on_programs() {
+    local name age program absent=()
+    while read -r name age program; do
+        [[ -z $name || $program == - ]] || command -v "$program" >/dev/null || absent+=("$program")
+    done <<<"$packages"
+    ((${#absent[@]} == 0)) || give_up \
+        "this is ${pretty:-an unknown system}, and the lab installs packages on Debian 12 and 13 only; please install what has these programs, and type the same again: ${absent[*]}" \
+        "QEMU must be 9.2 or newer, Python 3.11 or newer; the headers of libvirt, libelf, OpenSSL and Python are needed too"
+}
+
+insist_on_python() {
+    local found
+    found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
+        || give_up "there is no Python at '$python'; set PYTHON to one that is 3.11 or newer"
+    [[ ${found%%.*} -eq 3 && ${found#*.} -ge 11 ]] \
+        || give_up "'$python' is Python $found, the lab needs 3.11 or newer; set PYTHON to one"
+}
+
+# --- Installing -------------------------------------------------------------------------------------------------------
+
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" </dev/null
+}
+
+say_missing() {
+    ((${#missing[@]})) || return 0
+    [[ -z $mirror ]] || say "adding bookworm-backports from $mirror as $source_file"
+    if [[ $version == 12 ]]; then
+        say "installing, from bookworm-backports what it has, as Debian 12's own QEMU is too old: ${missing[*]}"
+    else
+        say "installing: ${missing[*]}"
+    fi
+}
+
+install_packages() {
+    local suite=()
+    if ((EUID != 0)) && ! command -v sudo >/dev/null; then
+        give_up "this needs root, and there is no sudo: run '$script' as root once, then go on as you are"
+    fi
+    if [[ -n $mirror ]]; then
+        printf '%s\n' 'Types: deb' "URIs: $mirror" 'Suites: bookworm-backports' 'Components: main' \
+            'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' | as_root tee "$source_file" >/dev/null
+        as_root chmod 0644 "$source_file"
+    fi
+    # All of them, or a library comes from one suite and its headers from the other, which apt refuses.
+    [[ $version != 12 ]] || suite=(-t bookworm-backports)
+    apt_get update || say "some of apt's sources could not be read; trying all the same"
+    apt_get install --no-install-recommends "${suite[@]}" "${missing[@]}" || give_up \
+        "apt could not install the packages named above (its reason is above, too)" \
+        "without a network there is no way around that; else see that 'apt-get update' works, and type the same again"
+}
+
+# What .venv was made from; it must be made anew when the folder or the Python have moved under it.
+venv_origin() {
+    echo "$root $("$root/.venv/bin/python" -V 2>/dev/null)"
+}
+
+venv_stamp() {
+    echo "$(venv_origin) $(sha256sum <"$root/pyproject.toml")"
+}
+
+venv_is_current() {
+    [[ -e $root/.venv/caretaker-lab && $(<"$root/.venv/caretaker-lab") == "$(venv_stamp)" ]]
+}
+
+make_venv() {
+    local stamp=$root/.venv/caretaker-lab
+    exec 9<"$root/pyproject.toml"
+    flock -n 9 || { say "waiting for another run that is making .venv" && flock 9; }
+    ! venv_is_current || return 0
+    if [[ ! -x $root/.venv/bin/python || (-e $stamp && $(<"$stamp") != "$(venv_origin) "*) ]]; then
+        say "making .venv with $python"
+        "$python" -m venv --clear "$root/.venv"
+    fi
+    say "installing Python packages into .venv (a minute or two at first: libvirt-python is compiled)"
+    (cd "$root" && .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]' </dev/null) \
+        || give_up "pip could not install what pyproject.toml names (its reason is above)" \
+            "without a network there is no way around that; else type the same again"
+    venv_stamp >"$stamp"
+}
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+read_arguments "$@"
+read_os_release
+mirror=
+if is_supported; then
+    find_missing
+    [[ $version != 12 ]] || ((${#missing[@]} == 0)) || find_backports_mirror
+    say_missing
+else
+    insist_on_programs
+fi
+if [[ $plan_only == yes ]]; then
+    ((${#missing[@]})) || say "nothing is missing"
+    [[ ! -e $python ]] || insist_on_python
+    exit
+fi
+((${#missing[@]} == 0)) || install_packages
+insist_on_python
+venv_is_current || make_venv

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loading and entering another kernel in L1. Loading may be refused; the jump is done once."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from lab.deadline import Deadline
+from lab.machine.host import INITRD_IN_L1, RunningHost, ready_line
+from lab.spec.model import Arch, KexecLoad
+
+_KERNEL = {Arch.X86_64: "/lab/bzImage", Arch.ARM64: "/lab/Image"}
+_LOG = "/run/lab/kexec.log"
+_LEAVE = 0.2  # seconds, so that the reply to the command still gets out
+
+# A crash kernel lives in 256 MiB on one CPU, and must not reserve for another crash.
+_CRASH_WORDS = ("maxcpus=1", "irqpoll", "reset_devices", "crashkernel=0")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A kernel that waits for its jump; its boot will be known by `nonce`."""
+
+    nonce: str
+
+
+def load(host: RunningHost, *, how: KexecLoad, by: Deadline, extra: tuple[str, ...] = ()) -> Loaded:
+    """Load the host's own kernel and initrd under a new nonce.
+
+    Raises:
+        InfraError: the kernel refused; the message has its reason.
+    """
+    nonce = secrets.token_hex(8)
+    by_file = how is KexecLoad.FILE_LOAD
+    _load(host, ["-s" if by_file else "-c", "-l"], host.cmdline(nonce=nonce, extra=extra), by)
+    return Loaded(nonce)
+
+
+def load_crash(host: RunningHost, *, by: Deadline) -> Loaded:
+    """Load the host's own kernel as the one to enter after a panic."""
+    nonce = secrets.token_hex(8)
+    _load(host, ["-s", "-p"], host.cmdline(nonce=nonce, extra=_CRASH_WORDS), by)
+    return Loaded(nonce)
+
+
+def jump(host: RunningHost, loaded: Loaded, by: Deadline) -> None:
+    """Enter the loaded kernel, and come back when it answers over SSH."""
+    mark = host.console.mark()
+    host.spoilt = "another kernel was entered by kexec"
+    host.session.spawn(["sh", "-c", f"sleep {_LEAVE}; exec kexec -e"], _LOG, by=by)
+    host.console.wait_for(ready_line(loaded.nonce), by, since=mark)
+    host.nonce = loaded.nonce
+    host.reconnect(by)
+
+
+def panic(host: RunningHost, loaded: Loaded, by: Deadline) -> None:
+    """Crash the host's kernel, and come back when its crash kernel answers over SSH."""
+    mark = host.console.mark()
+    host.spoilt = "its kernel was made to panic"
+    crash = f"sleep {_LEAVE}; echo c >/proc/sysrq-trigger"
+    host.session.spawn(["sh", "-c", crash], _LOG, by=by)
+    host.console.wait_for(ready_line(loaded.nonce), by, since=mark, dying=True)
+    host.console.forgive()
+    host.nonce = loaded.nonce
+    host.reconnect(by)
+
+
+def _load(host: RunningHost, how: list[str], cmdline: str, by: Deadline) -> None:
+    kernel = _KERNEL[host.blueprint.spec.arch]
+    host.session.check(
+        ["kexec", *how, kernel, f"--initrd={INITRD_IN_L1}", f"--command-line={cmdline}"], by=by
+    )

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""labvmm as a VMM: our own, in L1, driven over its control socket."""
+
+from __future__ import annotations
+
+from lab.deadline import Deadline
+from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.host import RunningHost
+from lab.machine.inside import labvmm
+from lab.machine.orphaning.table import orphaning_for
+from lab.spec.model import VmmKind
+
+
+class LabVmm:
+    """The small KVM VMM of package lab.vmm, shipped on the tools disk."""
+
+    kind = VmmKind.LABVMM
+
+    def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
+        """Start the guest, as the plan's orphaning ABI wants it started."""
+        return orphaning_for(plan.orphaning).start(host, plan, by)
+
+    def quit(self, guest: RunningGuest, by: Deadline) -> None:
+        """Have it end by itself."""
+        labvmm(guest.host.session, "ctl", "--socket", guest.plan.socket, "quit", by=by)
+
+    def pause(self, guest: RunningGuest, by: Deadline) -> None:
+        """Stop the guest's vCPUs."""
+        labvmm(guest.host.session, "ctl", "--socket", guest.plan.socket, "pause", by=by)
+
+    def replace(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Have the VMM give the guest up, and a new one adopt it."""
+        orphaning = orphaning_for(guest.plan.orphaning)
+        orphaning.orphan(guest, by)
+        return orphaning.adopt(guest, by)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference kernel's way: KVM_CAP_ORPHAN, KVM_RUN_ASYNC and KVM_ADOPT, by labvmm."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from lab.deadline import Deadline, until
+from lab.errors import InfraError
+from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.host import RunningHost
+from lab.machine.inside import LABVMM, labvmm, process
+from lab.machine.orphaning.launch import run_argv
+from lab.machine.orphaning.protocol import OrphanStatus, VcpuSeen
+from lab.machine.start import started
+from lab.witness.identity import ProcessIdentity
+
+_EVERY_S = 0.05
+# $0 is the cgroup that the program is to be in
+_IN_CGROUP = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec "$@"'
+
+
+class AsyncOrphaning:
+    """A keeper process holds the guest's descriptors, the kernel runs its vCPUs."""
+
+    name = "async"
+
+    def can(self, host: RunningHost, by: Deadline) -> str | None:
+        """Say why no guest of this host can outlive its VMM; None if one can."""
+        said = labvmm(host.session, "orphan-status", by=by)
+        return None if said["can"] else f"the kernel of {host.role} has no KVM_CAP_ORPHAN"
+
+    def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
+        """Start the keeper, and then the guest; return as soon as its VMM process exists."""
+        host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
+        argv = [*LABVMM, "keep", "--socket", plan.keeper_socket]
+        keeper = _ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
+        words = ["--orphanable", "--orphan-policy", plan.orphan_policy]
+        argv = [*run_argv(host, plan), *words, "--keeper", plan.keeper_socket]
+        try:
+            guest = started(host, plan, _placed(plan, argv), by)
+        except InfraError:
+            host.session.run(["kill", "-KILL", str(keeper.pid)], by=by)
+            raise
+        return dataclasses.replace(guest, keepers=(keeper,))
+
+    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+        """Have the VMM release the guest and end."""
+        session = guest.host.session
+        labvmm(session, "ctl", "--socket", guest.plan.socket, "release", by=by)
+        until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
+
+    def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
+        """Ask KVM, by the keeper's descriptors."""
+        session, socket = guest.host.session, guest.plan.keeper_socket
+        return status_of(labvmm(session, "orphan-status", "--keeper", socket, by=by))
+
+    def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Start a new VMM that takes the guest over from the keeper."""
+        plan, host = guest.plan, guest.host
+        argv = [*LABVMM, "adopt", "--keeper", plan.keeper_socket, "--socket", plan.socket]
+        log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"  # else another's word would do
+        vmm = _ready(host, _placed(plan, argv), log, f"the adopter of {plan.name}", by)
+        return dataclasses.replace(guest, vmm=vmm)
+
+
+def status_of(said: Mapping[str, Any]) -> OrphanStatus:
+    """Read what `labvmm orphan-status` printed."""
+    fields = ("index", "state", "exit", "pc", "exit_seq", "served")
+    return OrphanStatus(
+        owner=str(said["owner"]),
+        policy=str(said["policy"]),
+        generation=int(said["generation"]),
+        vcpus=tuple(VcpuSeen(*(v[field] for field in fields)) for v in said["vcpus"]),
+    )
+
+
+def _placed(plan: GuestPlan, argv: list[str]) -> list[str]:
+    return ["sh", "-c", _IN_CGROUP, plan.cgroup, *argv]
+
+
+def _ready(
+    host: RunningHost, argv: list[str], log: str, what: str, by: Deadline
+) -> ProcessIdentity:
+    """Start a labvmm that stays, and wait for the line by which it says that it is ready.
+
+    Raises:
+        InfraError: it ended instead; the message has its reason.
+    """
+    pid = host.session.spawn(argv, log, by=by)
+
+    def spoke() -> ProcessIdentity | None:
+        found = process(host.session, pid)  # first: what it says before it ends is seen below
+        lines = host.session.get(log).decode(errors="replace").splitlines()
+        said = [json.loads(line) for line in lines if line[:1] + line[-1:] == "{}"]
+        mine = [answer for answer in said if answer.get("pid") == pid]  # not of one before it
+        if mine and found is not None:
+            return found
+        if found is None:
+            raise InfraError(f"{what} ended at once: {' '.join(lines) or '(it said nothing)'}")
+        return None
+
+    return until(f"{what} to be ready", spoke, by, every=_EVERY_S)

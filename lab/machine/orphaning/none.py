@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No way at all: the guest dies with its VMM, as on every stock kernel."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from lab.deadline import Deadline
+from lab.errors import UnavailableError
+from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.host import RunningHost
+from lab.machine.orphaning.launch import run_argv
+from lab.machine.orphaning.protocol import OrphanStatus
+from lab.machine.start import started
+
+
+class NoOrphaning:
+    """An ordinary VM of labvmm's."""
+
+    name = "none"
+
+    def can(self, host: RunningHost, by: Deadline) -> str | None:
+        """Say that this is the control."""
+        return "its guests are ordinary VMs, which die with their VMM"
+
+    def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
+        """Start the guest and return as soon as its VMM process exists."""
+        return started(host, plan, run_argv(host, plan), by)
+
+    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
+        """Refuse."""
+        self._refuse()
+
+    def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Refuse."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise UnavailableError("labvmm cannot hand a guest to a new process on this kernel")

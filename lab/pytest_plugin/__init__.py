@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pytest's edge of the lab: options, cells as parameters, fixtures that run them, the run's end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.errors import ConfigError, InfraError, LabError
+from lab.events import Step, nowhere
+from lab.pytest_plugin.building import build
+from lab.pytest_plugin.run import NAME, Run, key_of
+from lab.report import fragments
+from lab.report.ended import record_of, unavailable
+from lab.report.environment import environment_of
+from lab.report.record import CellRecord, Outcome
+from lab.spec.model import Cell, Tier, Unavailable
+from lab.stand.attempts import attempted
+from lab.stand.pool import Pool
+from lab.stand.stand import Stand, opened
+from lab.stand.unavailable import why_not
+
+OPTIONS = (
+    ("toml", "lab.toml", "the lab's configuration"),
+    ("tier", "ci", "which cells to run: ci, nightly or soak"),
+    ("kernel", "", "a kernel source tree to test in place of 'stock'"),
+    ("accel", "", "what to run L1s on: auto, kvm or tcg; the default is lab.toml's"),
+    ("keep", "never", "which hosts to leave standing: never or failed"),
+    ("repeat", "1", "how often to do each cell; 'nightly' is as lab.toml says"),
+    ("resume", "", "go on with a run that was killed: its id, or 'last'"),
+    ("run-id", "", "what to call this run; made up if not given"),
+    ("reports", "reports", "where the folder of this run is made"),
+)
+_WANTS_A_LOOK = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --lab-* options; each has a LAB_* twin in the environment."""
+    group = parser.getgroup("lab", "Caretaker Lab")
+    for name, default, text in OPTIONS:
+        variable = f"LAB_{name.upper().replace('-', '_')}"
+        group.addoption(
+            f"--lab-{name}",
+            default=os.environ.get(variable, default),
+            help=f"{text} (default: ${variable}, else '{default}')",
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what a run of cells needs; nothing is opened yet."""
+    config.addinivalue_line("markers", "cell: one cell of a topology, run on real machines")
+    config.addinivalue_line("markers", "tier(word): run in this tier and in those above it")
+    worker = getattr(config, "workerinput", None)
+    config.pluginmanager.register(Run(config, worker), NAME)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test of each cell, where a test takes a `cell`."""
+    if "cell" not in metafunc.fixturenames:
+        return
+    run: Run = metafunc.config.pluginmanager.getplugin(NAME)
+    try:
+        folder = metafunc.definition.path.parent
+        cells = run.cells(folder)
+        turns = run.turns(folder, cells) if "repeat" in metafunc.fixturenames else ()
+    except ConfigError as e:
+        raise pytest.UsageError(str(e)) from e
+    if not turns:
+        metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], scope="session")
+        return
+    ids = [key_of(cell, repeat) for cell, repeat in turns]
+    metafunc.parametrize(("cell", "repeat"), turns, ids=ids, scope="function")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked for a tier above that of this run."""
+    run: Run = config.pluginmanager.getplugin(NAME)
+    tiers = list(Tier)
+    within = set(tiers[: tiers.index(run.tier) + 1])
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        marker = item.get_closest_marker("tier")
+        (kept if marker is None or Tier(marker.args[0]) in within else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build, or find built, what the tests that were chosen boot."""
+    if session.config.option.collectonly:
+        return
+    run: Run = session.config.pluginmanager.getplugin(NAME)
+    try:
+        build(session, run)
+    except LabError as e:
+        raise pytest.UsageError(str(e)) from e
+
+
+@pytest.fixture(scope="session")
+def stand(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Stand]:
+    """One run of the lab, opened for this worker; everything it made is removed at the end."""
+    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    folder = request.session.items[0].path.parent
+    logged = pytestconfig.get_verbosity() > 0
+    terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
+
+    def tell(event: object) -> None:
+        if isinstance(event, Step) and terminal is not None:
+            terminal.write_line(f"  {event.what}")
+
+    sink = tell if logged else nowhere
+    # timeout(1) and CIs end a run by SIGTERM: its hosts go as they do at Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with opened(run.lab(folder), sink, run_id=run.stand_id) as opened_stand:
+        yield opened_stand
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def cells(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> tuple[Cell, ...]:
+    """Give every cell of this tier, for tests that need one without running it as such."""
+    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    return run.cells(request.session.items[0].path.parent)
+
+
+@pytest.fixture(scope="session")
+def pool(stand: Stand) -> Iterator[Pool]:
+    """The warm host of this worker."""
+    warm = Pool(stand)
+    yield warm
+    warm.close()
+
+
+@pytest.fixture
+def repeat() -> int:
+    """Say which time it is that a cell is done; the first, where nothing repeats it."""
+    return 1
+
+
+@pytest.fixture
+def judged(
+    cell: Cell, repeat: int, pool: Pool, request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> CellRecord:
+    """Run `cell` and give its record, which is on disk by then.
+
+    What broke in the lab, or cannot be told, is raised here, so that pytest calls it an error;
+    what the kernel under test did wrong is left to the test, so that it is a failure.
+    """
+    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    assert run.folder is not None  # noqa: S101 - made when the cells were collected
+    if isinstance(cell.expectation, Unavailable):
+        reason = why_not(pool.stand, cell, cell.expectation)
+        told = unavailable(cell, reason, rerun=run.rerun(cell), repeat=repeat)
+        fragments.write_cell(run.folder, told)
+        pytest.skip(f"unavailable: {reason}")
+    record, broke = _run(run, pool, cell, repeat)
+    fragments.write_cell(run.folder, record)
+    if pytestconfig.getoption("--lab-keep") == "failed" and record.outcome in _WANTS_A_LOOK:
+        _keep(pool, request.session, cell)
+    if record.outcome in {Outcome.UNAVAILABLE, Outcome.SKIPPED}:
+        pytest.skip(f"{record.outcome.value}: {record.first_cause}")
+    if record.outcome is Outcome.ERROR:
+        raise broke or InfraError(f"cannot tell: {record.first_cause}")
+    return record
+
+
+def _run(run: Run, pool: Pool, cell: Cell, repeat: int) -> tuple[CellRecord, LabError | None]:
+    stand = pool.stand
+    here = stand.accelerator(cell.arch).accel
+    if here is not cell.accel:
+        raise InfraError(
+            f"{cell.id} was named before it was known that L1s run on {here.value} here",
+            hint="run it again: it is known now, and the ids will say so",
+        )
+    assert run.folder is not None  # noqa: S101 - made when the cells were collected
+    evidence = Path("evidence") / fragments.file_name(key_of(cell, repeat))
+    result, broke = attempted(pool, cell, run.folder / evidence)
+    fragments.note_environment(run.folder, environment_of(stand), worker=run.worker_id)
+    record = record_of(
+        result, rerun=run.rerun(cell), evidence=str(evidence), broke=broke, repeat=repeat
+    )
+    return record, broke
+
+
+def _keep(pool: Pool, session: pytest.Session, cell: Cell) -> None:
+    """Leave the host of a cell that went wrong standing, and end the session with how to get in."""
+    how = pool.keep()
+    if how:  # else it was given up already, and there is nothing to look at
+        session.shouldstop = f"the host of {cell.id} stands: {how}"

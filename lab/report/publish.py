@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a run's folder to everything in it that is read: the one door for the plugin and the CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.report import history, shelf
+from lab.report.files import load_document, point, write_document, write_text
+from lab.report.fragments import assemble
+from lab.report.junit import junit_xml
+from lab.report.kcidb import kcidb_json
+from lab.report.ktap import results_ktap
+from lab.report.page import pages
+from lab.report.past import Past, past_of
+from lab.report.record import RunHeader, RunRecord
+from lab.report.summary import summary_md
+
+Tell = Callable[[str], None]
+
+
+def _nobody(said: str) -> None:
+    """Tell nobody."""
+
+
+def finish(
+    folder: Path, *, known: Path | None = None, keep: int = shelf.KEEP, tell: Tell = _nobody
+) -> RunRecord:
+    """End a run now: publish it, make `latest` point at it, and let go of the oldest runs.
+
+    Args:
+        folder: The run's.
+        known: The history to read, and to put the run into; without one, nothing is known.
+        keep: How many runs are kept.
+        tell: Is told what is not right with the history, which spoils no report.
+    """
+    header = load_document(folder / "header.json", RunHeader)
+    ended = header.model_copy(update={"ended": datetime.now(UTC)})
+    write_document(folder / "header.json", ended)
+    record = publish(folder, known=known, tell=tell)
+    point(folder.parent / "latest", folder.name)
+    shelf.clear(folder.parent, keep)
+    shelf.shelve(folder.parent)
+    return record
+
+
+def publish(folder: Path, *, known: Path | None = None, tell: Tell = _nobody) -> RunRecord:
+    """Make run.json and the pages from what lies in the folder; may be done again at any time."""
+    record = assemble(folder)
+    write_document(folder / "run.json", record)  # the truth first: the rest is made from it
+    write_document(folder / shelf.BRIEF, shelf.brief(record))
+    write_text(folder / "junit.xml", junit_xml(record))
+    write_text(folder / "results.ktap", results_ktap(record))
+    write_text(folder / "kcidb.json", kcidb_json(record))
+    past = _past(record, folder, known, tell)
+    write_text(folder / "summary.md", summary_md(record, past))
+    gone = {c.evidence for c in record.cells if c.evidence and not (folder / c.evidence).is_dir()}
+    for name, text in pages(record, past, gone=gone):
+        write_text(folder / name, text)
+    return record
+
+
+def _past(record: RunRecord, folder: Path, known: Path | None, tell: Tell) -> Past:
+    if known is None:
+        return Past()
+    there = frozenset(path.name for path in shelf.folders(folder.parent))
+    try:
+        with history.opened(known) as book:
+            past = past_of(record, book, there)
+            book.note(record, folder.name)
+    except LabError as e:
+        tell(f"the history is not used: {e}")
+        return Past(problem=str(e))
+    return past

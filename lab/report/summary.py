@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run as text that people paste: `summary.md`."""
+
+from __future__ import annotations
+
+from lab.report.exits import Standing, headline, must_run_gaps
+from lab.report.grid import lay_out
+from lab.report.groups import grouped
+from lab.report.past import Past
+from lab.report.record import RunRecord
+from lab.report.render import templates
+
+_NO_PAST = Past()
+
+
+def summary_md(record: RunRecord, past: Past = _NO_PAST) -> str:
+    """Render the page that people paste; its first line is the verdict of the run."""
+    groups = grouped(record.cells, flaky=past.flaky)
+    return (
+        templates()
+        .get_template("summary.md.j2")
+        .render(
+            run=record,
+            past=past,
+            grid=lay_out(groups),
+            headline=headline(record),
+            gaps=must_run_gaps(record),
+            troubled=[g for g in groups if g.standing in {Standing.PRODUCT, Standing.LAB}],
+        )
+    )

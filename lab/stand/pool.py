@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One warm host at a time: cells that leave their L1 provably healthy share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.deadline import Deadline
+from lab.errors import BrokenHostError, LabError
+from lab.events import Step
+from lab.machine.health import illness
+from lab.machine.host import RunningHost, booted
+from lab.spec.model import Arch, Cell, HostMode
+from lab.stand.stand import Stand
+from lab.stand.standing import Standing, as_standing
+
+_TRIES = 2  # one failure may be this machine's; two running are the host's
+_TURN_S = 3600.0  # others may have the machine for this long before we give up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a cell needs of its host; cells with the same wish may share one."""
+
+    topology: str
+    role: str
+    arch: Arch
+    kernel: str
+    mode: HostMode
+    vcpus: int
+    memory_mib: int
+
+    @classmethod
+    def of(cls, cell: Cell) -> Wish:
+        """Give what `cell` needs."""
+        return cls(
+            topology=cell.topology,
+            role=cell.host,
+            arch=cell.arch,
+            kernel=cell.kernel,
+            mode=cell.mode,
+            vcpus=cell.host_vcpus,
+            memory_mib=cell.host_memory_mib,
+        )
+
+
+class Pool:
+    """The host of one worker. It is given up when it is spoilt, or when another worker waits."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.stand = stand
+        self._stack = ExitStack()
+        self._host: RunningHost | None = None
+        self._wish: Wish | None = None
+        self._booted = 0
+        self.console: Path | None = None  # of the host booted last, whether it came up or not
+        self._failures: dict[Wish, list[LabError]] = {}
+
+    @contextmanager
+    def lease(self, wish: Wish) -> Iterator[RunningHost]:
+        """Give a healthy host that is as wished, and look after the block whether it still is.
+
+        Raises:
+            BrokenHostError: it would not come up twice running, and is not tried again.
+            LabError: it could not be booted this time.
+        """
+        host = self._warm(wish)
+        try:
+            yield host
+        except BaseException:
+            host.spoilt = host.spoilt or "its last cell broke off"
+            raise
+        finally:
+            self._after(host)
+
+    def keep(self) -> str | None:
+        """Leave the host standing when this run has ended, for somebody to look; say how to get in.
+
+        It is then as if `lab up` had made it. There is none to keep if it was given up already.
+        """
+        if self._host is None:
+            return None
+        made = as_standing(self._host, self.stand)
+        Standing(self.stand.state).add((made,))
+        self.stand.keep_folder()
+        self._stack.pop_all()
+        self._host = self._wish = None
+        return f"lab ssh {made.role}, lab console {made.role}; lab down takes it down"
+
+    def close(self) -> None:
+        """Take the host down."""
+        self._host = self._wish = None
+        self._stack.close()
+
+    def _warm(self, wish: Wish) -> RunningHost:
+        failures = self._failures.setdefault(wish, [])
+        if len(failures) >= _TRIES:
+            self.console = None  # nothing was booted now
+            raise BrokenHostError(f"{wish.role} is broken: {failures[0]}") from failures[0]
+        if self._host is not None and self._wish == wish and not self._host.spoilt:
+            return self._host
+        self.close()
+        try:
+            self._host = self._boot(wish)
+        except LabError as e:
+            self._stack.close()
+            failures.append(e)
+            raise
+        failures.clear()
+        self._wish = wish
+        return self._host
+
+    def _boot(self, wish: Wish) -> RunningHost:
+        self._booted += 1
+        self.console = None
+        blueprint = self.stand.blueprint(wish, f"{wish.role}{self._booted}")
+        self.console = blueprint.folder / "console.log"
+        admission = self.stand.admission.admit(
+            wish.memory_mib, wish.vcpus, Deadline.after(_TURN_S), what=blueprint.name
+        )
+        self._stack.enter_context(admission)
+        connection = self.stand.connection
+        return self._stack.enter_context(booted(connection, blueprint, self.stand.sink))
+
+    def _after(self, host: RunningHost) -> None:
+        host.spoilt = host.spoilt or illness(host)
+        if host.spoilt:
+            self.stand.sink(Step(what=f"{host.role} is for no other cell: {host.spoilt}"))
+        elif self.stand.admission.others_wait():
+            self.stand.sink(Step(what=f"giving up {host.role}: another worker waits for its place"))
+            self.close()

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a kernel's own selftests in an L1 of that kernel; what they print is KTAP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lab.artifacts.selftests import Selftests
+from lab.deadline import Deadline
+from lab.events import Progress
+from lab.machine.health import complaint
+from lab.redact import redacted
+from lab.ssh.session import Result, Session
+from lab.stand.pool import Pool, Wish
+
+_THERE = "/run/selftests"
+
+
+def run_selftests(
+    pool: Pool, wish: Wish, tests: Selftests, evidence: Path, *, timeout_s: float
+) -> tuple[str, str]:
+    """Run every program of `tests` on a fresh host; give the KTAP, and what the host complained of.
+
+    Args:
+        pool: Where hosts come from.
+        wish: What host.
+        tests: What to run.
+        evidence: The folder for what is kept.
+        timeout_s: How long each program may take.
+    """
+    evidence.mkdir(parents=True, exist_ok=True)
+    with pool.lease(wish) as host:
+        since = host.console.mark()
+        host.session.check(["mkdir", "-p", _THERE])
+        lines = ["KTAP version 1", f"1..{len(tests.programs)}"]
+        what = f"selftests {tests.suite}"
+        for n, program in enumerate(tests.programs, 1):
+            pool.stand.sink(Progress(what=what, done=n - 1, total=len(tests.programs)))
+            there = f"{_THERE}/{n}"
+            host.session.put(program, there, mode=0o755)
+            lines += told(n, f"{tests.suite}: {program.name}", _run(host.session, there, timeout_s))
+            host.session.check(["rm", "-f", there])
+        host.spoilt = "selftests ran on it"  # they load modules, change sysctls, leave sessions
+        complained = complaint(host, since) or ""
+        (evidence / "host-console.log").write_text(redacted(host.console.text), encoding="utf-8")
+    text = "\n".join(lines) + "\n"
+    (evidence / "selftests.ktap").write_text(redacted(text), encoding="utf-8")
+    return text, complained
+
+
+def _run(session: Session, program: str, timeout_s: float) -> Result:
+    argv = ["timeout", "-k", "5", f"{timeout_s:g}", program]
+    return session.run(argv, by=Deadline.after(timeout_s + 30), cwd=_THERE)
+
+
+def told(n: int, name: str, came: Result) -> Iterator[str]:
+    """Say how a program ended as kselftest's runner does: what it printed a level deeper first."""
+    said: Iterable[str] = (*came.stdout.splitlines(), *came.stderr.splitlines())
+    yield from (f"# {line}" for line in said)
+    match came.status:
+        case 0:
+            yield f"ok {n} selftests: {name}"
+        case 4:  # kselftest's word for it
+            yield f"ok {n} selftests: {name} # SKIP"
+        case 124:  # timeout(1)'s
+            yield f"not ok {n} selftests: {name} # TIMEOUT"
+        case status:
+            yield f"not ok {n} selftests: {name} # exit={status}"

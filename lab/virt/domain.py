@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One machine of libvirt: its memory looked at from outside, its power, what it goes through."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import Any
+
+import libvirt
+import libvirt_qemu  # type: ignore[import-untyped]
+
+from lab.errors import InfraError
+from lab.virt.lifecycle import state_word
+
+_CHUNK = 1 << 20  # libvirt's protocol takes 4 MiB now, but took 1 MiB for long
+_MOST = 4 << 20
+
+_GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID})
+
+
+@contextlib.contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Turn what libvirt throws in the block into InfraError: "could not destroy l1-a: ..."."""
+    try:
+        yield
+    except libvirt.libvirtError as e:
+        raise InfraError(f"could not {what}: {e}") from e
+
+
+class Domain:
+    """A machine that exists; `role` is what the topology calls it, `name` what libvirt does."""
+
+    def __init__(self, raw: libvirt.virDomain, role: str) -> None:
+        self.raw = raw
+        self.role = role
+        self.name: str = raw.name()
+        self._listeners: list[Callable[[str], None]] = []
+        self._ended: str | None = None
+        self._lock = Lock()
+
+    def peek(self, phys: int, size: int) -> bytes:
+        """Read `size` bytes of its physical memory at `phys`, without its help or knowledge.
+
+        Where it has no memory, QEMU reads zeros and says nothing of it.
+
+        Raises:
+            InfraError: it is off.
+        """
+        if not 0 < size <= _MOST:
+            raise ValueError(f"can peek at 1 byte to {_MOST} bytes, not {size}")
+        chunks = []
+        with doing(f"peek at {size} bytes at {phys:#x} of {self.name}"):
+            for offset in range(0, size, _CHUNK):
+                length = min(_CHUNK, size - offset)
+                flag = libvirt.VIR_MEMORY_PHYSICAL
+                chunks.append(self.raw.memoryPeek(phys + offset, length, flag))
+        return b"".join(chunks)
+
+    def state(self) -> str:
+        """Say in a word what it does: running, paused, off, crashed; gone if libvirt forgot it."""
+        try:
+            return state_word(self.raw.state()[0])
+        except libvirt.libvirtError as e:
+            if e.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return "gone"
+            raise InfraError(f"could not ask for the state of {self.name}: {e}") from e
+
+    def destroy(self) -> None:
+        """Switch it off hard and make libvirt forget it; if that is so already, do nothing."""
+        with doing(f"destroy {self.name}"), _unless_gone():
+            self.raw.destroy()
+        with doing(f"undefine {self.name}"), _unless_gone():
+            self.raw.undefine()  # direct kernel boot: no NVRAM, no managed save
+
+    def reset(self) -> None:
+        """Press its reset button: memory stays, CPUs begin again."""
+        with doing(f"reset {self.name}"):
+            self.raw.reset()
+
+    def pause(self) -> None:
+        """Stop all of its CPUs, so that it sees no time pass."""
+        with doing(f"pause {self.name}"):
+            self.raw.suspend()
+
+    def resume(self) -> None:
+        """Let its CPUs go on."""
+        with doing(f"resume {self.name}"):
+            self.raw.resume()
+
+    def xml(self) -> str:
+        """Give its definition as libvirt completed it, for the evidence folder."""
+        with doing(f"read the definition of {self.name}"):
+            return str(self.raw.XMLDesc())
+
+    def qmp(self, execute: str, **arguments: object) -> Any:
+        """Send one QMP command to QEMU, and give its return value."""
+        command = json.dumps({"execute": execute, "arguments": arguments})
+        with doing(f"ask QEMU of {self.name} for '{execute}'"):
+            answer = json.loads(libvirt_qemu.qemuMonitorCommand(self.raw, command, 0))
+        if "error" in answer:
+            raise InfraError(
+                f"could not ask QEMU of {self.name} for '{execute}': {answer['error']['desc']}"
+            )
+        return answer["return"]
+
+    def monitor(self, command: str) -> str:
+        """Give what QEMU's human monitor answers: for what QMP has no word."""
+        return str(self.qmp("human-monitor-command", **{"command-line": command}))
+
+    def evidence(self) -> dict[str, str]:
+        """Say which QEMU runs it, on what, as it is: for the run record."""
+        number = self.qmp("query-version")
+        cpu = self.qmp("query-cpus-fast")[0]["qom-path"]
+        q = number["qemu"]
+        return {
+            "qemu": f"{q['major']}.{q['minor']}.{q['micro']}",
+            "qemu package": str(number["package"]),
+            "accelerator": "kvm" if self.qmp("query-kvm")["enabled"] else "tcg",
+            "cpu": str(self.qmp("qom-get", path=cpu, property="type")),
+        }
+
+    def on_lifecycle(self, listener: Callable[[str], None]) -> None:
+        """Have `listener` told, on libvirt's thread, of each change: "stopped: powered off"."""
+        with self._lock:
+            self._listeners.append(listener)
+
+    @property
+    def ended(self) -> str | None:
+        """What took it away, in libvirt's words; None while it is there."""
+        return self._ended
+
+    def happened(self, what: str) -> None:
+        """Take note of a change that libvirt reported."""
+        word = what.partition(":")[0]
+        with self._lock:
+            if word in {"stopped", "crashed"}:
+                self._ended = what
+            elif word == "started":
+                self._ended = None
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(what)
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as e:
+        if e.get_error_code() not in _GONE:
+            raise

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvirt's numbers for what a machine goes through, as words; pure."""
+
+from __future__ import annotations
+
+import libvirt
+
+_EVENTS: dict[int, tuple[str, dict[int, str]]] = {
+    libvirt.VIR_DOMAIN_EVENT_DEFINED: ("defined", {}),
+    libvirt.VIR_DOMAIN_EVENT_UNDEFINED: ("undefined", {}),
+    libvirt.VIR_DOMAIN_EVENT_STARTED: ("started", {}),
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: (
+        "paused",
+        {
+            libvirt.VIR_DOMAIN_EVENT_SUSPENDED_IOERROR: "I/O error",
+            libvirt.VIR_DOMAIN_EVENT_SUSPENDED_WATCHDOG: "watchdog",
+            libvirt.VIR_DOMAIN_EVENT_SUSPENDED_API_ERROR: "libvirt error",
+        },
+    ),
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: ("resumed", {}),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: (
+        "stopped",
+        {
+            libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "powered off",
+            libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed",
+            libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "crashed",
+            libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "QEMU failed",
+        },
+    ),
+    libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: (
+        "shutting down",
+        {
+            libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_GUEST: "by itself",
+            libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_HOST: "QEMU was told to",
+        },
+    ),
+    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: ("asleep", {}),
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: (
+        "crashed",
+        {
+            libvirt.VIR_DOMAIN_EVENT_CRASHED_PANICKED: "its kernel panicked",
+            libvirt.VIR_DOMAIN_EVENT_CRASHED_CRASHLOADED: "a crash kernel takes over",
+        },
+    ),
+}
+
+_STATES = {
+    libvirt.VIR_DOMAIN_NOSTATE: "unknown",
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_BLOCKED: "running",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
+    libvirt.VIR_DOMAIN_SHUTOFF: "off",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "asleep",
+}
+
+
+def described(event: int, detail: int) -> str:
+    """Say what a life-cycle event of libvirt means: "stopped: powered off"."""
+    word, details = _EVENTS.get(event, (f"event {event}", {}))
+    return f"{word}: {details[detail]}" if detail in details else word
+
+
+def state_word(state: int) -> str:
+    """Say what libvirt's number for a machine's state means."""
+    return _STATES.get(state, f"state {state}")

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which accelerator a machine really has: a /dev/kvm that opens may still run no guest."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.deadline import Deadline
+from lab.errors import InfraError, LabError, UnavailableError
+from lab.events import Sink, Step, nowhere
+from lab.spec.words import Accel, Arch
+from lab.virt.connection import Connection
+from lab.virt.console import Console
+from lab.virt.domain import Domain
+from lab.virt.ledger import flocked
+from lab.virt.owner import Owner, boot_id
+from lab.virt.xml import DomainSpec
+
+_MIB = 512
+_PATIENCE = 60.0
+_SEEN = r"Linux version \d"  # the first thing that any kernel says
+_PREAMBLE = r"^.*(: error: |qemu-system-\w+: )"  # of a line by QEMU, as libvirt quotes it
+_NESTING = ("svm", "vmx")
+# It stands in every result until somebody has run the ladder on such a machine.
+_UNTRIED = "the accelerated path has not been run where this lab is built: doubt its times first"
+_MACHINES = {Arch.X86_64: ("x86_64", "q35"), Arch.ARM64: ("aarch64", "virt")}
+_PACKAGES = {Arch.X86_64: "qemu-system-x86", Arch.ARM64: "qemu-system-arm"}
+
+
+@dataclass(frozen=True, slots=True)
+class AccelChoice:
+    """The accelerator to use, and what was seen that speaks for it."""
+
+    accel: Accel
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tiny:
+    """What the probe boots: any kernel of the architecture; it need not get far."""
+
+    kernel: Path
+    initrd: Path | None = None
+
+
+def remembered(state: Path, arch: Arch) -> Accel:
+    """Say what the last probe of this boot of L0 chose; TCG if there was none. Asks nobody."""
+    choice = remembered_choice(state, arch)
+    return choice.accel if choice else Accel.TCG
+
+
+def remembered_choice(state: Path, arch: Arch) -> AccelChoice | None:
+    """Give what probes of this boot of L0 found for `arch`, and why; None if there were none."""
+    known = _known(state / "accelerators.json")
+    ours = [v for k, v in known.items() if boot_id() in k and f" {arch.value} " in k]
+    if not ours:
+        return None
+    bad = [v for v in ours if not v["kvm"]]
+    accel = Accel.TCG if bad else Accel.KVM
+    return AccelChoice(accel, str((bad or ours)[-1]["reason"]))
+
+
+def probe_accelerator(
+    connection: Connection,
+    arch: Arch,
+    tiny: Tiny,
+    state: Path,
+    sink: Sink = nowhere,
+    *,
+    wanted: Accel = Accel.AUTO,
+) -> AccelChoice:
+    """Choose the accelerator by running a machine on it, once per boot of L0 and QEMU version.
+
+    Raises:
+        UnavailableError: no QEMU for `arch` is installed; or `wanted` is KVM, and no guest that
+            can nest ran on it.
+    """
+    machine = _MACHINES[arch]
+    if connection.offers(*machine, "qemu") is not None:
+        raise UnavailableError(
+            f"{connection.uri} has no QEMU for {arch.value}", hint=f"apt install {_PACKAGES[arch]}"
+        )
+    if wanted is Accel.TCG:
+        return AccelChoice(Accel.TCG, "TCG was asked for")
+    refusal = connection.offers(*machine, "kvm")
+    works, reason = (
+        (False, f"libvirt offers no KVM for {arch.value} here: {refusal}")
+        if refusal is not None
+        else _remembered(connection, arch, tiny, state, sink)
+    )
+    if wanted is Accel.KVM and not works:
+        raise UnavailableError(
+            f"KVM was asked for, but {reason}", hint="set accelerator = 'auto' or 'tcg'"
+        )
+    choice = AccelChoice(Accel.KVM if works else Accel.TCG, reason)
+    sink(Step(what=f"{arch.value} runs on {choice.accel.value.upper()}: {reason}"))
+    return choice
+
+
+def _remembered(
+    connection: Connection, arch: Arch, tiny: Tiny, state: Path, sink: Sink
+) -> tuple[bool, str]:
+    cache = state / "accelerators.json"
+    with flocked(state / "accelerators.flock", "another probe for KVM", Deadline.after(180)):
+        known = _known(cache)
+        key = _key(connection, arch)
+        if key not in known:
+            sink(Step(what=f"running a machine to see whether KVM works for {arch.value}"))
+            known = {k: v for k, v in known.items() if boot_id() in k}
+            works, reason = _try_kvm(connection, arch, tiny, state)
+            known[key] = {"kvm": works, "reason": reason}
+            cache.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        return bool(known[key]["kvm"]), str(known[key]["reason"])
+
+
+def _known(cache: Path) -> dict[str, dict[str, object]]:
+    try:
+        known = json.loads(cache.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _key(connection: Connection, arch: Arch) -> str:
+    versions = connection.versions()
+    nested = [
+        f"{p.parent.parent.name}.nested={p.read_text(encoding='ascii').strip()}"
+        for p in sorted(Path("/sys/module").glob("kvm_*/parameters/nested"))
+    ]
+    return " ".join([boot_id(), arch.value, *versions.values(), *nested])
+
+
+def _try_kvm(connection: Connection, arch: Arch, tiny: Tiny, state: Path) -> tuple[bool, str]:
+    console = state / f"probe-{Owner.me().pid}.log"
+    spec = DomainSpec(
+        name=f"lab-probe-{Owner.me().pid}",
+        run_id="probe",
+        owner=Owner.me(),
+        role="probe",
+        topology="probe",
+        arch=arch,
+        accel=Accel.KVM,
+        vcpus=1,
+        memory_mib=_MIB,
+        kernel=tiny.kernel,
+        initrd=tiny.initrd,
+        cmdline="console=ttyS0 console=ttyAMA0 panic=-1",
+        console=console,
+        user=connection.qemu_user(),
+        panic_device=False,
+    )
+    try:
+        domain = connection.define_and_start(spec)
+    except InfraError as e:
+        console.unlink(missing_ok=True)
+        return False, f"libvirt offers KVM, but QEMU could not run a guest: {last_words(str(e))}"
+    try:
+        return _judge(domain, console, arch)
+    finally:
+        domain.destroy()
+        console.unlink(missing_ok=True)
+
+
+def _judge(domain: Domain, path: Path, arch: Arch) -> tuple[bool, str]:
+    console = Console(path, "the probe", lambda: domain.ended)
+    try:
+        console.wait_for(_SEEN, Deadline.after(_PATIENCE), dying=True)
+    except LabError as e:
+        return False, f"libvirt offers KVM, but a guest on it says nothing: {last_words(str(e))}"
+    if arch is not Arch.X86_64:
+        return True, f"a KVM guest ran; libvirt gave it virtualization ({_UNTRIED})"
+    cpu = domain.qmp("query-cpus-fast")[0]["qom-path"]
+    for feature in _NESTING:
+        if _has(domain, cpu, feature):
+            return True, f"a KVM guest ran, and sees {feature} ({_UNTRIED})"
+    return False, "a KVM guest runs, but sees neither svm nor vmx: nesting is off in L0"
+
+
+def _has(domain: Domain, cpu: str, feature: str) -> bool:
+    return domain.qmp("qom-get", path=cpu, property=feature) is True
+
+
+def last_words(text: str) -> str:
+    """Pick out of QEMU's complaints, as libvirt tells them, the line that says why."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if "qemu-system-" in line] or lines
+    for sign in ("error: ", "failed to ", "could not ", "cannot "):
+        telling = [line for line in lines if sign in line.lower()]
+        if telling:
+            return re.sub(_PREAMBLE, "", telling[-1])
+    return lines[0] if lines else "it did not say why"

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a machine shall be, as a frozen value, and as the XML that libvirt wants; pure."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET  # libvirt's own output, never a stranger's
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lab.errors import ConfigError
+from lab.spec.words import Accel, Arch
+from lab.virt.owner import Owner
+
+NAMESPACE = "https://caretaker-lab.org/xmlns/domain/1"
+_MAX_DISKS = 8
+
+_TEMPLATES = {Arch.X86_64: "x86_64.xml.j2", Arch.ARM64: "arm64.xml.j2"}
+
+_environment = Environment(
+    loader=PackageLoader("lab.virt"),
+    undefined=StrictUndefined,
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QemuUser:
+    """Whom QEMU runs as; libvirt then neither chowns nor relabels the files of the machine."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainSpec:
+    """What an L1 is made of.
+
+    Attributes:
+        disks: Raw images, read-only and shared with other machines: vda, vdb...
+        ssh_port: The port of 127.0.0.1 that leads to its port 22; None for no network.
+        user: Whom QEMU runs as, see `Connection.qemu_user`; None leaves it to libvirt.
+        panic_device: Let a kernel with CONFIG_PVPANIC tell that it panics. QEMU then stops the
+            machine, CPUs that a caretaker holds included: leave it out where they shall go on.
+        snp: Run it as an SEV-SNP guest, whose memory no outside eye can read.
+        snp_policy: AMD's guest policy; bit 17 must be one, bit 16 allows SMT.
+    """
+
+    name: str
+    run_id: str
+    owner: Owner
+    role: str
+    topology: str
+    arch: Arch
+    accel: Accel
+    vcpus: int
+    memory_mib: int
+    kernel: Path
+    initrd: Path | None
+    cmdline: str
+    console: Path
+    disks: tuple[Path, ...] = ()
+    ssh_port: int | None = None
+    mac: str | None = None
+    cpu_model: str | None = None
+    user: QemuUser | None = None
+    panic_device: bool = True
+    snp: bool = False
+    snp_policy: int = 0x30000
+
+    def __post_init__(self) -> None:
+        if self.accel is Accel.AUTO:
+            raise ValueError("the accelerator must have been chosen by now, see lab.virt.probe")
+        if (self.ssh_port is None) != (self.mac is None):
+            raise ValueError("a network needs a port and a MAC, or neither")
+        if len(self.disks) > _MAX_DISKS:
+            raise ValueError(f"at most {_MAX_DISKS} disks, not {len(self.disks)}")
+        if self.snp and (self.accel is not Accel.KVM or self.arch is not Arch.X86_64):
+            raise ConfigError(
+                f"{self.role}: SEV-SNP needs KVM on an x86-64 machine with SEV-SNP, "
+                f"not {self.accel.value} on {self.arch.value}",
+                hint="name a libvirt URI whose domcapabilities list sev-snp in lab.toml",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What we wrote into a domain's metadata: that it is ours, and whose."""
+
+    run_id: str
+    role: str
+    topology: str
+    owner: Owner
+
+
+def domain_xml(spec: DomainSpec) -> str:
+    """Render the domain XML of `spec`."""
+    template = _environment.get_template(_TEMPLATES[spec.arch])
+    disks = [(f"vd{chr(ord('a') + i)}", path) for i, path in enumerate(spec.disks)]
+    kind = "kvm" if spec.accel is Accel.KVM else "qemu"
+    return template.render(spec=spec, disks=disks, kind=kind, namespace=NAMESPACE)
+
+
+def tags_in(xml: str) -> Tags | None:
+    """Read our metadata out of `xml`, a whole domain or the element alone; None: not ours."""
+    root = ET.fromstring(xml)  # noqa: S314 - from libvirt
+    tag = f"{{{NAMESPACE}}}run"
+    run = root if root.tag == tag else root.find(f"./metadata/{tag}")
+    if run is None:
+        return None
+    try:
+        owner = Owner(int(run.attrib["pid"]), int(run.attrib["started"]), run.attrib["boot"])
+        return Tags(run.attrib["id"], run.attrib["role"], run.attrib["topology"], owner)
+    except (KeyError, ValueError):
+        return None
+
+
+def console_in(xml: str) -> Path | None:
+    """Read which file a machine's console is recorded to; None: it is not."""
+    source = ET.fromstring(xml).find("./devices/serial/source")  # noqa: S314 - from libvirt
+    path = source.get("path") if source is not None else None
+    return Path(path) if path else None
+
+
+def role_in(xml: str) -> str | None:
+    """Read what the topology calls the machine out of its `xml`; None: not ours."""
+    tags = tags_in(xml)
+    return tags.role if tags else None
+
+
+def qemu_user_in(capabilities: str) -> QemuUser | None:
+    """Read out of libvirt's `capabilities` whom it runs QEMU as; None: it has no say in it."""
+    for model in ET.fromstring(capabilities).findall("./host/secmodel"):  # noqa: S314
+        label = model.findtext("baselabel", default="")
+        numbers = label.replace("+", "").split(":")
+        if model.findtext("model") == "dac" and all(n.isdecimal() for n in numbers) and label:
+            return QemuUser(int(numbers[0]), int(numbers[1]))
+    return None

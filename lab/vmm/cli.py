@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""labvmm's command line: each command prints JSON, and fails with a line on stderr and status 1."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from .errors import VmmError
+
+PROGRAM = "labvmm"
+# Each command is a module with `arguments(parser)` and `main(chosen)`. Only the one
+# that was asked for is imported: under TCG all of them would take a second.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "run": ("run", "run a guest until it resets itself or is told to quit"),
+    "keep": ("keeper", "hold an orphanable guest's descriptors while no VMM does"),
+    "adopt": ("adopt", "take over a guest whose VMM is gone or gave it up"),
+    "cycle": ("cycle", "adopt a guest and be killed, again and again"),
+    "hostile": ("hostile", "do to an orphan what others on its host may try"),
+    "orphan-status": ("orphan_status", "say who owns a guest and what its vCPUs do"),
+    "ctl": ("ctl", "ask or tell a running labvmm"),
+    "check": ("check", "prove that /dev/kvm runs a guest"),
+    "locate": ("locate", "find where in this machine's memory a guest's pages are"),
+    "digest": ("digest", "hash a paused guest's RAM"),
+    "luo": ("luo_command", "keep a guest's RAM over a kexec by /dev/liveupdate"),
+    "probe-read": ("probe", "try to read a guest's pages, in all ways that a host has"),
+    "foreign": ("foreign", "try a guest's descriptors from another process"),
+    "vcpu-stop": ("freeze", "stop a whole VMM for a known time"),
+    "segv": ("segv", "make a VMM die of SIGSEGV"),
+    "oom": ("oom", "make the OOM killer kill a VMM"),
+}
+
+
+def say(answer: Mapping[str, object]) -> None:
+    """Print one JSON line, at once."""
+    print(json.dumps(answer), flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="A small KVM VMM for Caretaker Lab.",
+        epilog="\n".join(f"{name:10} {text}" for name, (_, text) in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    name = parser.parse_args(given[:1]).command
+    module_name, text = COMMANDS[name]
+    module = importlib.import_module(f".{module_name}", __package__)
+    own = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=text)
+    module.arguments(own)
+    try:
+        answer: Mapping[str, object] = module.main(own.parse_args(given[1:]))
+    except (VmmError, OSError) as e:
+        print(f"{PROGRAM} {name}: {e}", file=sys.stderr)
+        return 1
+    say(answer)
+    return 0 if answer.get("ok", True) else 1

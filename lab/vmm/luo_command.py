@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`labvmm luo`: hold a paused guest's RAM for a kexec, retrieve it after, and check the uapi."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import mmap
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from . import control, digest, luo, procfs
+from .cli import say
+from .errors import VmmError
+
+TOKEN = 1
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    hold = verbs.add_parser("hold", help="preserve a paused labvmm's RAM; stays until killed")
+    hold.add_argument("--session", required=True)
+    hold.add_argument("--socket", type=Path, required=True, help="labvmm's control socket")
+    hold.add_argument("--token", type=int, default=TOKEN)
+    hold.add_argument("--digest", action="store_true", help="hash the RAM too")
+    hold.add_argument("--empty", action="store_true", help="preserve nothing: a control")
+    hold.set_defaults(verb=_hold)
+    retrieve = verbs.add_parser("retrieve", help="take it over, after the kexec")
+    retrieve.add_argument("--session", required=True)
+    retrieve.add_argument("--token", type=int, default=TOKEN)
+    retrieve.add_argument("--digest", action="store_true", help="hash it")
+    retrieve.add_argument("--keep", action="store_true", help="stay, so that the memory stays")
+    retrieve.set_defaults(verb=_retrieve)
+    check = verbs.add_parser("check", help="show which errors misuse gives")
+    check.set_defaults(verb=_check)
+
+
+def main(chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Do the verb that was asked for."""
+    verb: Callable[[argparse.Namespace], Mapping[str, object]] = chosen.verb
+    return verb(chosen)
+
+
+def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
+    status, fds = control.ask(chosen.socket, "fds")
+    if status["state"] != "paused":
+        raise VmmError(
+            f"the guest is {status['state']}; its RAM would change while it is preserved",
+            hint=f"labvmm ctl --socket {chosen.socket} pause",
+        )
+    for name, fd in fds.items():
+        if name != "ram":  # a vCPU's or VM's descriptor held here would keep the VM alive
+            os.close(fd)
+    device = luo.open_device()
+    session = luo.create(device, chosen.session)
+    os.close(device)
+    if not chosen.empty:
+        luo.preserve_fd(session, fds["ram"], chosen.token)
+    found = digest.of_fd(fds["ram"]) if chosen.digest else {"size": os.fstat(fds["ram"]).st_size}
+    say({"session": chosen.session, "token": chosen.token, **_me(), **found, "held": True})
+    return {"held": False, "signal": _wait_for_the_end()}
+
+
+def _retrieve(chosen: argparse.Namespace) -> Mapping[str, object]:
+    device = luo.open_device()
+    session = luo.retrieve(device, chosen.session)
+    fd = luo.retrieve_fd(session, chosen.token)
+    luo.finish(session)
+    os.close(device)
+    found = digest.of_fd(fd) if chosen.digest else {"size": os.fstat(fd).st_size}
+    answer = {"session": chosen.session, "token": chosen.token, **_me(), **found}
+    if not chosen.keep:
+        return answer
+    with mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, mmap.PROT_READ):  # for `locate`
+        say({**answer, "held": True})
+        return {"held": False, "signal": _wait_for_the_end()}
+
+
+def _me() -> dict[str, object]:
+    return {"pid": os.getpid(), "start_time": procfs.start_time(os.getpid())}
+
+
+def _wait_for_the_end() -> str:
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    return signal.Signals(signal.sigwait(ends)).name
+
+
+def _check(_: argparse.Namespace) -> Mapping[str, object]:
+    """Misuse the device; each answer is an errno's name, or 'ok' where nothing refused."""
+    device = luo.open_device()
+    first = luo.create(device, f"check-{os.getpid()}")
+    second = luo.create(device, f"check-{os.getpid()}-b")
+    memfd = os.memfd_create("labvmm-luo-check", os.MFD_CLOEXEC)
+    os.ftruncate(memfd, 8192)
+    plain = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+    answers = {
+        "open_twice": _refusal(lambda: os.open(luo.DEVICE, os.O_RDWR | os.O_CLOEXEC)),
+        "create_same_name": _refusal(lambda: luo.create(device, f"check-{os.getpid()}")),
+        "preserve": _refusal(lambda: luo.preserve_fd(first, memfd, 1)),
+        "preserve_same_token": _refusal(lambda: luo.preserve_fd(first, plain, 1)),
+        "preserve_fd_twice": _refusal(lambda: luo.preserve_fd(first, memfd, 2)),
+        "preserve_fd_in_two_sessions": _refusal(lambda: luo.preserve_fd(second, memfd, 1)),
+        "preserve_no_memfd": _refusal(lambda: luo.preserve_fd(first, plain, 3)),
+        "retrieve_unknown_session": _refusal(lambda: luo.retrieve(device, "no-such-session")),
+        "retrieve_in_outgoing": _refusal(lambda: luo.retrieve_fd(first, 1)),
+    }
+    for fd in (first, second, memfd, plain, device):
+        os.close(fd)
+    return {"errnos": answers}
+
+
+def _refusal(act: Callable[[], object]) -> str:
+    try:
+        act()
+    except OSError as e:
+        return errno.errorcode.get(e.errno or 0, str(e.errno))
+    return "ok"

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A 16550A serial port with its output in a file: as much of it as Linux's 8250 driver wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR = range(8)
+DLL, DLM, THRE_ARMED = 8, 9, 10  # kept beside the real registers
+LINE = 16  # whether the interrupt line is up
+STATE_BYTES = 32
+DLAB, LOOP, THRI, FIFO_ON = 0x80, 0x10, 0x02, 0x01
+NO_INTERRUPT, THR_EMPTY, FIFOS = 0x01, 0x02, 0xC0
+TRANSMITTER_EMPTY = 0x60
+LINES_UP = 0xB0  # DCD, DSR, CTS: somebody listens
+
+
+class Buffer(Protocol):
+    """Bytes that can be changed: a bytearray, or a shared mapping that outlives the VMM."""
+
+    def __getitem__(self, at: int, /) -> int: ...
+    def __setitem__(self, at: int, value: int, /) -> None: ...
+
+
+class Serial:
+    """The port; all that it knows is in `registers`, so that an adopter can take it over."""
+
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        set_irq: Callable[[bool], object],
+        registers: Buffer | None = None,
+    ) -> None:
+        self._write = write
+        self._set_irq = set_irq
+        self._r: Buffer = bytearray(STATE_BYTES) if registers is None else registers
+
+    def read(self, register: int) -> int:
+        """Answer a read of one register."""
+        r = self._r
+        if r[LCR] & DLAB and register in {RBR_THR, IER}:
+            return r[DLL + register]
+        match register:
+            case 0:  # nobody types
+                return 0
+            case 2:
+                return self._identify()
+            case 5:
+                return TRANSMITTER_EMPTY
+            case 6:
+                return self._modem_status()
+            case _:
+                return r[register]
+
+    def write(self, register: int, value: int) -> None:
+        """Take a write to one register."""
+        r = self._r
+        if r[LCR] & DLAB and register in {RBR_THR, IER}:
+            r[DLL + register] = value
+        elif register == RBR_THR:
+            self._transmit(bytes((value,)))
+        elif register == IER:
+            newly = value & ~r[IER] & THRI
+            r[IER] = value & 0x0F
+            r[THRE_ARMED] = 1 if newly else r[THRE_ARMED] & (r[IER] >> 1)
+            self._update()
+        elif register in {IIR_FCR, LCR, MCR, SCR}:
+            r[register] = value
+
+    def write_many(self, register: int, content: bytes) -> None:
+        """Take what a `rep outsb` sends at once."""
+        if register == RBR_THR and not self._r[LCR] & DLAB:
+            self._transmit(content)
+        else:
+            for value in content:
+                self.write(register, value)
+
+    def _transmit(self, content: bytes) -> None:
+        if not self._r[MCR] & LOOP:
+            self._write(content)
+        self._r[THRE_ARMED] = 1
+        if self._r[IER] & THRI:  # the line falls and rises again: IRQ4 is edge-triggered
+            self._drive(level=False)
+        self._update()
+
+    def _identify(self) -> int:
+        pending = self._r[THRE_ARMED] and self._r[IER] & THRI
+        if pending:
+            self._r[THRE_ARMED] = 0
+            self._update()
+        fifos = FIFOS if self._r[IIR_FCR] & FIFO_ON else 0
+        return fifos | (THR_EMPTY if pending else NO_INTERRUPT)
+
+    def _modem_status(self) -> int:
+        control = self._r[MCR]
+        if not control & LOOP:
+            return LINES_UP
+        # in loopback RTS, DTR, OUT1, OUT2 come back as CTS, DSR, RI, DCD
+        return (control & 2) << 3 | (control & 1) << 5 | (control & 4) << 4 | (control & 8) << 4
+
+    def _update(self) -> None:
+        self._drive(level=bool(self._r[THRE_ARMED] and self._r[IER] & THRI))
+
+    def _drive(self, *, level: bool) -> None:
+        if level != bool(self._r[LINE]):
+            self._r[LINE] = level
+            self._set_irq(level)

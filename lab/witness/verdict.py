@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be said of a guest in the end: a value with a reason, its figures and its scope."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Scope(enum.StrEnum):
+    """What lived: the running guest, or only its memory."""
+
+    RUNNING = "running"
+    MEMORY = "memory"
+
+
+class Check(enum.StrEnum):
+    """The named checks; each verdict says which of them it rests on."""
+
+    EVIDENCE = "evidence"
+    DISRUPTION = "disruption"
+    WATCH = "watch"
+    EYE = "eye"
+    BASELINE = "baseline"
+    IDENTITY = "identity"
+    CANARY = "canary"
+    RESTART = "restart"
+    REWIND = "rewind"
+    CHAIN = "chain"
+    OVERRUN = "overrun"
+    CLOCK = "clock"
+    FAULTS = "faults"
+    PATH = "path"
+    NOWHERE = "nowhere"
+    HOST = "host"
+    SILENCE = "silence"
+    GUEST_SILENCE = "guest-silence"
+    EARLY = "early"
+    PAGE = "page"
+    JITTER = "jitter"
+    END = "end"
+    PARKED = "parked"
+    OWN_COUNT = "own-count"
+    MEMORY = "memory"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VcpuFigures:
+    """What one vCPU did in the watch. Times in seconds; silence by L0's clock is a bound."""
+
+    vcpu: int
+    beats: int
+    looks: int
+    silence_least_s: float
+    silence_most_s: float
+    silence_began_s: float | None
+    guest_gap_s: float
+    guest_gap_at_s: float
+    own_max_gap_s: float
+    drift_s: float | None
+    faults: int
+    irqs: int
+    blind: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was measured. `silence_began_s` of a vCPU counts from the disruption.
+
+    `beats_on` says that every vCPU was seen to beat up to the end of the watch.
+    """
+
+    watched_s: float = 0.0
+    void_windows: int = 0
+    timing_void: bool = False
+    disruption: str = ""
+    beats_on: bool = False
+    vcpus: tuple[VcpuFigures, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    reason: str
+    check: Check
+    scope: Scope = Scope.RUNNING
+    figures: Figures = field(default_factory=Figures)
+
+
+class Survived(_Verdict):
+    """The same guest, unharmed, to the end of the watch."""
+
+    __slots__ = ()
+
+
+class Parked(_Verdict):
+    """Held on purpose by the caretaker, which says so, and silent since."""
+
+    __slots__ = ()
+
+
+class Lost(_Verdict):
+    """Proven not to have lived through it."""
+
+    __slots__ = ()
+
+
+class Unproven(_Verdict):
+    """Nothing is proven; an error of the lab or of its evidence, and never a pass."""
+
+    __slots__ = ()
+
+
+Verdict = Survived | Parked | Lost | Unproven
+
+
+def satisfies(wanted: Scope, verdict: Verdict) -> bool:
+    """Say whether `verdict` is the survival that was wanted; memory alone is never a guest."""
+    if not isinstance(verdict, Survived):
+        return False
+    return verdict.scope is Scope.RUNNING or wanted is Scope.MEMORY
