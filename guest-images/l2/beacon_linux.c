@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The beacon as /init of a Linux guest: one thread on each CPU, each with a page of its own, nothing else.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "options.h"
+
+#define WORK_BYTES (4u << 20)
+
+/* In the architecture's assembly: sleep with a pattern in the FP registers; 1 if it was still there. */
+int fp_sleep_until(uint64_t seed, const struct timespec *when);
+
+struct beater {
+	pthread_t thread;
+	uint32_t index;
+	struct beacon beacon;
+	struct mutant mutant;
+};
+
+static struct options options;
+static struct beater *beaters;
+static pthread_barrier_t all_beating;
+static uint64_t work_faults;
+
+/*
+ * Lines go to the kernel's log, not to /dev/console: printk polls the port, and needs no serial interrupt, which the
+ * smallest VMMs do not have. <1> is shown even under `quiet`. Without the newline the log would hold the line back
+ * until another one comes.
+ */
+static void say(const char *form, ...)
+{
+	static int log = -1;
+	char line[256] = "<1>";
+	va_list values;
+
+	va_start(values, form);
+	vsnprintf(line + 3, sizeof(line) - 4, form, values);
+	va_end(values);
+	strcat(line, "\n");
+	if (log < 0)
+		log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (log < 0 || write(log, line, strlen(line)) < 0)
+		fputs(line + 3, stdout);
+}
+
+/* An exit of PID 1 would be a panic, and hide the reason among its lines. */
+static void fail(const char *what)
+{
+	say("BEACON failed: %s: %s", what, strerror(errno));
+	for (;;)
+		pause();
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int file = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (file < 0 || write(file, text, strlen(text)) < 0)
+		fail(path);
+	close(file);
+}
+
+static void read_file(const char *path, char *text, size_t size)
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = file < 0 ? -1 : read(file, text, size - 1);
+
+	if (got < 0)
+		fail(path);
+	text[got] = '\0';
+	close(file);
+}
+
+/*
+ * The initramfs has no folders of its own. Already mounted (EBUSY) is well: the kernel mounts
+ * devtmpfs itself if it is configured to.
+ */
+static void mount_one(const char *kind, const char *at)
+{
+	if (mkdir(at, 0755) && errno != EEXIST)
+		fail(at);
+	if (mount(kind, at, kind, 0, NULL) && errno != EBUSY)
+		fail(at);
+}
+
+/* The log takes ten lines in five seconds from one program unless it is told otherwise. */
+static void mount_all(void)
+{
+	mount_one("devtmpfs", "/dev");
+	mount_one("proc", "/proc");
+	mount_one("sysfs", "/sys");
+	write_file("/proc/sys/kernel/printk_devkmsg", "on\n");
+}
+
+static void read_options(void)
+{
+	char line[4096];
+	const char *wrong;
+
+	read_file("/proc/cmdline", line, sizeof(line));
+	wrong = options_parse(line, &options);
+	if (wrong) {
+		errno = EINVAL;
+		fail(wrong);
+	}
+}
+
+static void read_boot_id(uint8_t id[16])
+{
+	char text[64], *to = text;
+	const char *at = text;
+
+	read_file("/proc/sys/kernel/random/boot_id", text, sizeof(text));
+	for (const char *from = text; *from; from++) {
+		if (*from != '-')
+			*to++ = *from;
+	}
+	*to = '\0';
+	errno = EINVAL;
+	if (!word_take_hex(&at, id, 16))
+		fail("boot_id");
+}
+
+/*
+ * Shared, so that a fork makes no page copy-on-write and moves it from under the witness; populated and locked, so
+ * that no page fault comes later.
+ */
+static struct beacon_page *make_pages(uint32_t count)
+{
+	size_t size = count * sizeof(struct beacon_page);
+	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED, -1, 0);
+
+	if (pages == MAP_FAILED || mlock(pages, size))
+		fail("mmap");
+	return pages;
+}
+
+/* pagemap: 55 bits of frame number, bit 63 says that it is there. */
+static uint64_t guest_physical(const void *page)
+{
+	uint64_t entry = 0;
+	int map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (map < 0 || pread(map, &entry, 8, (off_t)((uintptr_t)page / 4096 * 8)) != 8)
+		fail("/proc/self/pagemap");
+	close(map);
+	errno = ENOENT;
+	if (!(entry >> 63) || !(entry & ((1ull << 55) - 1)))
+		fail("the beacon's page in /proc/self/pagemap");
+	return (entry & ((1ull << 55) - 1)) * 4096;
+}
+
+static void say_page(const struct beacon_page *page)
+{
+	char boot[33];
+
+	for (int i = 0; i < 16; i++)
+		snprintf(boot + 2 * i, 3, "%02x", page->header.boot_id[i]);
+	say("BEACON vcpu=%u gpa=0x%llx boot=%s", page->header.vcpu, (unsigned long long)guest_physical(page), boot);
+}
+
+/* The clock that clock_nanosleep() can sleep by; nobody slews it here, so RAW would differ in nothing. */
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+/* In real time class, so that load in the guest is not taken for a silence of its vCPU. */
+static void bind(uint32_t cpu)
+{
+	struct sched_param first = { .sched_priority = 50 };
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	errno = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+	if (errno || sched_setscheduler(0, SCHED_FIFO, &first))
+		fail("a beacon's place on its CPU");
+}
+
+static void beat(struct beater *me, int fp_good)
+{
+	uint64_t now = now_ns();
+
+	me->beacon.last.faults += !fp_good;
+	if (me->index == 0)
+		me->beacon.last.faults += __atomic_exchange_n(&work_faults, 0, __ATOMIC_RELAXED);
+	if (mutant_lets_beat(&me->mutant, &me->beacon, now))
+		beacon_beat(&me->beacon, now);
+}
+
+/* One period after the last, so that beats do not drift; a missed one is not made up for. */
+static void *beat_for_ever(void *arg)
+{
+	struct beater *me = arg;
+	uint64_t period = options.id.period_ns, next;
+
+	bind(me->index);
+	beat(me, 1);
+	pthread_barrier_wait(&all_beating);
+	next = now_ns();
+	for (;;) {
+		struct timespec when;
+		uint64_t now = now_ns();
+
+		next = next + period > now ? next + period : now + period;
+		when.tv_sec = (time_t)(next / 1000000000ull);
+		when.tv_nsec = (long)(next % 1000000000ull);
+		beat(me, fp_sleep_until(next, &when));
+	}
+	return NULL;
+}
+
+static void start(uint32_t count)
+{
+	struct beacon_page *pages = make_pages(count);
+
+	beaters = calloc(count, sizeof(*beaters));
+	if (!beaters || mlockall(MCL_CURRENT | MCL_FUTURE))
+		fail("memory that stays");
+	pthread_barrier_init(&all_beating, NULL, count + 1);
+	for (uint32_t i = 0; i < count; i++) {
+		beaters[i].index = i;
+		beacon_open(&beaters[i].beacon, &pages[i], &options.id, i);
+		mutant_open(&beaters[i].mutant, &options.mutation, i);
+		say_page(&pages[i]);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		errno = pthread_create(&beaters[i].thread, NULL, beat_for_ever, &beaters[i]);
+		if (errno)
+			fail("pthread_create");
+	}
+	pthread_barrier_wait(&all_beating);
+	say("BEACON beating n=%u", count);
+}
+
+static int fill_and_check(uint8_t *bytes, uint8_t pattern)
+{
+	memset(bytes, pattern, WORK_BYTES);
+	for (size_t i = 0; i < WORK_BYTES; i += 64) {
+		if (bytes[i] != pattern)
+			return 1;
+	}
+	return 0;
+}
+
+/* Load: page faults, copies on write, new and dying processes. What it finds wrong counts as a fault of vCPU 0. */
+static void work_for_ever(void)
+{
+	uint8_t *bytes = malloc(WORK_BYTES);
+
+	if (!bytes)
+		fail("memory to work with");
+	for (uint8_t round = 0;; round++) {
+		int status = 0;
+		pid_t child = fork();
+
+		if (child < 0)
+			fail("fork");
+		if (!child)
+			_exit(fill_and_check(bytes, (uint8_t)~round));
+		if (fill_and_check(bytes, round) || waitpid(child, &status, 0) != child || status)
+			__atomic_fetch_add(&work_faults, 1, __ATOMIC_RELAXED);
+	}
+}
+
+/*
+ * Lines that say how many there were before: what the VMM loses or repeats is seen. They go through the terminal, which
+ * needs the port's interrupt.
+ */
+static void *chat_for_ever(void *arg)
+{
+	struct timespec pause = { (time_t)(options.chat_ms / 1000), (long)(options.chat_ms % 1000) * 1000000 };
+	FILE *console = fopen("/dev/console", "we");
+
+	(void)arg;
+	if (!console)
+		fail("/dev/console");
+	for (uint64_t count = 0;; count++) {
+		fprintf(console, "CHAT %llu\n", (unsigned long long)count);
+		fflush(console);
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+static void start_chat(void)
+{
+	pthread_t thread;
+
+	errno = pthread_create(&thread, NULL, chat_for_ever, NULL);
+	if (errno)
+		fail("pthread_create");
+}
+
+int main(void)
+{
+	long cpus;
+
+	mount_all();
+	read_options();
+	read_boot_id(options.id.boot_id);
+	cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	if (cpus < 1)
+		fail("the number of CPUs");
+	options.id.nvcpus = (uint32_t)cpus;
+	start((uint32_t)cpus);
+	if (options.chat_ms)
+		start_chat();
+	if (options.work)
+		work_for_ever();
+	for (;;)
+		pause();
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DOC: Mutants
+ *
+ * Guests that are wrong on purpose, each in one way, so that the lab can show that its witness would have noticed.
+ * Everything else on the page stays right and signed: a mutant must be caught by the check that is named after it.
+ *
+ *   mutant=freeze:<after_ms>:<for_ms>   no beats for a while, then on as before
+ *   mutant=rewind:<after_ms>            the state of <after_ms>/2 comes back, as from an old snapshot
+ *   mutant=restart:<after_ms>           another boot id, beats from 1: a reboot nobody spoke of
+ *   mutant=canary:<after_ms>            another canary in the header
+ *   mutant=chain:<after_ms>             one wrong link, carried on from there
+ *   mutant.vcpu=<n>                     that vCPU only; all of them without it
+ */
+#ifndef MUTANT_H
+#define MUTANT_H
+
+#include "beacon.h"
+#include "words.h"
+
+enum mutant_kind { MUTANT_NONE, MUTANT_FREEZE, MUTANT_REWIND, MUTANT_RESTART, MUTANT_CANARY, MUTANT_CHAIN };
+
+#define MUTANT_ALL_VCPUS (~0ull)
+
+/* What the command line asked for. */
+struct mutation {
+	enum mutant_kind kind;
+	uint64_t after_ns;
+	uint64_t for_ns;
+	uint64_t vcpu;
+};
+
+/* What one vCPU's mutant has come to. */
+struct mutant {
+	struct mutation todo;
+	uint64_t born_ns;
+	int saved;
+	int done;
+	struct beacon old;
+	struct beacon_page old_page;
+};
+
+static inline enum mutant_kind mutant_take_kind(const char **at)
+{
+	static const struct {
+		const char *name;
+		enum mutant_kind kind;
+	} kinds[] = {
+		{ "freeze:", MUTANT_FREEZE }, { "rewind:", MUTANT_REWIND }, { "restart:", MUTANT_RESTART },
+		{ "canary:", MUTANT_CANARY }, { "chain:", MUTANT_CHAIN },
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const char *rest = word_after(*at, kinds[i].name);
+
+		if (rest) {
+			*at = rest;
+			return kinds[i].kind;
+		}
+	}
+	return MUTANT_NONE;
+}
+
+static inline int mutant_take_ms(const char **at, uint64_t *ns)
+{
+	return word_take_u64(at, ns) && !__builtin_mul_overflow(*ns, 1000000ull, ns);
+}
+
+/* 0 if the word is there and wrong: a mutant that silently is none would make a test pass for nothing. */
+static inline int mutant_parse(const char *line, struct mutation *todo)
+{
+	const char *at = word_find(line, "mutant=");
+
+	beacon_zero(todo, sizeof(*todo));
+	todo->vcpu = MUTANT_ALL_VCPUS;
+	if (!word_u64(line, "mutant.vcpu=", &todo->vcpu))
+		return 0;
+	if (!at)
+		return 1;
+	todo->kind = mutant_take_kind(&at);
+	if (todo->kind == MUTANT_NONE || !mutant_take_ms(&at, &todo->after_ns))
+		return 0;
+	if (todo->kind == MUTANT_FREEZE && !(word_take(&at, ':') && mutant_take_ms(&at, &todo->for_ns)))
+		return 0;
+	return word_ends(*at);
+}
+
+static inline void mutant_open(struct mutant *m, const struct mutation *todo, uint32_t vcpu)
+{
+	beacon_zero(m, sizeof(*m));
+	m->todo = *todo;
+	if (todo->vcpu != MUTANT_ALL_VCPUS && todo->vcpu != vcpu)
+		m->todo.kind = MUTANT_NONE;
+}
+
+static inline void mutant_save(struct mutant *m, const struct beacon *b)
+{
+	beacon_copy(&m->old, b, sizeof(m->old));
+	beacon_copy(&m->old_page, b->page, sizeof(m->old_page));
+	m->saved = 1;
+}
+
+static inline void mutant_rewind(struct mutant *m, struct beacon *b)
+{
+	beacon_copy(b, &m->old, sizeof(*b));
+	beacon_copy(b->page, &m->old_page, sizeof(m->old_page));
+}
+
+/* The new boot id comes from the old one, so that all vCPUs agree on it as after a true reboot. */
+static inline void mutant_restart(struct mutant *m, struct beacon *b)
+{
+	const struct beacon_header *h = &b->page->header;
+	struct beacon_identity id = { .nvcpus = h->nvcpus, .period_ns = h->period_ns };
+	uint64_t half[2];
+
+	(void)m;
+	half[0] = siphash24(b->key, h->boot_id, 16);
+	half[1] = siphash24(b->key, half, 8);
+	beacon_copy(id.boot_id, half, sizeof(half));
+	beacon_copy(id.canary, h->canary, sizeof(id.canary));
+	beacon_copy(id.key, b->key, sizeof(id.key));
+	beacon_open(b, b->page, &id, h->vcpu);
+}
+
+static inline void mutant_canary(struct mutant *m, struct beacon *b)
+{
+	(void)m;
+	b->page->header.canary[0] ^= 0xff;
+	beacon_sign_header(b);
+}
+
+static inline void mutant_chain(struct mutant *m, struct beacon *b)
+{
+	(void)m;
+	b->last.chain ^= 1;
+}
+
+/* Call before each beat. 0: do not beat now. */
+static inline int mutant_lets_beat(struct mutant *m, struct beacon *b, uint64_t now)
+{
+	static void (*const deed[])(struct mutant *, struct beacon *) = {
+		[MUTANT_REWIND] = mutant_rewind, [MUTANT_RESTART] = mutant_restart,
+		[MUTANT_CANARY] = mutant_canary, [MUTANT_CHAIN] = mutant_chain,
+	};
+	uint64_t age;
+
+	if (m->todo.kind == MUTANT_NONE)
+		return 1;
+	if (!m->born_ns)
+		m->born_ns = now;
+	age = now - m->born_ns;
+	if (m->todo.kind == MUTANT_FREEZE)
+		return age < m->todo.after_ns || age - m->todo.after_ns >= m->todo.for_ns;
+	if (!m->saved && age >= m->todo.after_ns / 2)
+		mutant_save(m, b);
+	if (!m->done && age >= m->todo.after_ns) {
+		m->done = 1;
+		deed[m->todo.kind](m, b);
+	}
+	return 1;
+}
+
+#endif

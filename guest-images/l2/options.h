@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guest is told by its command line:
+ *
+ *   beacon=<canary, 32 hex digits>:<key, 32 hex digits>    required
+ *   beacon.period_us=1000                                  1 to 1000000
+ *   beacon.work=1                                          Linux: memory and fork load beside the beats
+ *   beacon.chat_ms=0                                       Linux, ticker: print "CHAT <n>" each so many ms, n from 0
+ *   vcpus=1                                                bare metal: how many to start
+ *   tsc_khz=<n>                                            bare metal: rate of the TSC where there is no kvmclock
+ *   mutant=... mutant.vcpu=...                             see mutant.h
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "beacon.h"
+#include "mutant.h"
+#include "words.h"
+
+struct options {
+	struct beacon_identity id; /* all but boot_id and nvcpus */
+	struct mutation mutation;
+	uint64_t vcpus;
+	uint64_t tsc_khz;
+	uint64_t work;
+	uint64_t chat_ms;
+};
+
+static inline int options_take_secret(const char *line, struct beacon_identity *id)
+{
+	const char *at = word_find(line, "beacon=");
+
+	return at && word_take_hex(&at, id->canary, 16) && word_take(&at, ':') &&
+	       word_take_hex(&at, id->key, 16) && word_ends(*at);
+}
+
+/* NULL, or what is wrong and what to type instead. */
+static inline const char *options_parse(const char *line, struct options *o)
+{
+	uint64_t period_us = BEACON_PERIOD_NS / 1000;
+
+	beacon_zero(o, sizeof(*o));
+	o->vcpus = 1;
+	if (!options_take_secret(line, &o->id))
+		return "no word beacon=<canary, 32 hex digits>:<key, 32 hex digits>";
+	if (!word_u64(line, "beacon.period_us=", &period_us) || !period_us || period_us > 1000000)
+		return "beacon.period_us= wants a number from 1 to 1000000";
+	if (!word_u64(line, "vcpus=", &o->vcpus) || !o->vcpus)
+		return "vcpus= wants a number from 1";
+	if (!word_u64(line, "tsc_khz=", &o->tsc_khz))
+		return "tsc_khz= wants a number";
+	if (!word_u64(line, "beacon.work=", &o->work))
+		return "beacon.work= wants 0 or 1";
+	if (!word_u64(line, "beacon.chat_ms=", &o->chat_ms) || o->chat_ms > 1000000)
+		return "beacon.chat_ms= wants a number up to 1000000";
+	if (!mutant_parse(line, &o->mutation))
+		return "mutant= wants freeze:<after_ms>:<for_ms> or rewind|restart|canary|chain:<after_ms>";
+	o->id.period_ns = period_us * 1000;
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The guest that needs its timer: HLT until the interrupt, and a beat in the handler. It stops when interrupts do.
+ */
+#include "bare.h"
+
+void timer_tick(struct vcpu *vcpu)
+{
+	vcpu->beacon.last.irqs++;
+	bare_beat(vcpu, clock_ns(vcpu));
+}
+
+void payload_run(struct vcpu *vcpu)
+{
+	timer_start(vcpu);
+	for (;;) {
+		arch_idle();
+		bare_chat(vcpu);
+	}
+}
