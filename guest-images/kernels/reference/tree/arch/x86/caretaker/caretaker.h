@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Between the files of the Linux side. */
+#ifndef CARETAKER_H
+#define CARETAKER_H
+
+#include <linux/types.h>
+#include <asm/asm.h>
+#include <asm/caretaker.h>
+
+struct caretaker {
+	const char *unusable;		/* why, or NULL */
+	bool swallowed;			/* all CPUs that are on-line, and all to come */
+	phys_addr_t pa;
+	unsigned long size;
+	void *va;
+	struct caretaker_window *window;
+	int fail_cpu;			/* for tests: this one shall refuse, once */
+};
+
+extern struct caretaker caretaker;
+
+/* The image, of a length that the compiler is not to guess, and its header. */
+extern const u8 caretaker_image_start[], caretaker_image_end[];
+#define CARETAKER_HEAD	((const struct caretaker_image *)caretaker_image_start)
+
+int caretaker_swallow(void);
+int caretaker_release(void);
+
+struct caretaker_answer {
+	long rax;
+	unsigned long rbx, rcx, rdx;
+};
+
+#define CARETAKER_NOBODY	(-ENXIO)	/* in rax: nobody is below */
+
+/* With nobody below, VMMCALL is an invalid instruction. */
+static __always_inline struct caretaker_answer caretaker_call(unsigned long what)
+{
+	struct caretaker_answer a = { .rax = what };
+
+	asm volatile("1:	vmmcall\n"
+		     "	jmp 3f\n"
+		     "2:	mov %[nobody], %%rax\n"
+		     "3:\n"
+		     _ASM_EXTABLE(1b, 2b)
+		     : "+a"(a.rax), "=b"(a.rbx), "=c"(a.rcx), "=d"(a.rdx)
+		     : [nobody] "i"(CARETAKER_NOBODY)
+		     : "memory", "cc");
+	return a;
+}
+
+#endif

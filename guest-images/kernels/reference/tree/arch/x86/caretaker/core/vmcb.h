@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The VMCB as AMD's manual, volume 2, appendix B has it. Offsets are asserted. */
+#ifndef CT_VMCB_H
+#define CT_VMCB_H
+
+#include "types.h"
+
+struct seg {
+	u16 selector;
+	u16 attrib;
+	u32 limit;
+	u64 base;
+};
+
+struct vmcb {
+	/* control area */
+	u32 intercept[6];
+	u8 r0[0x40 - 0x18];
+	u64 iopm_pa;
+	u64 msrpm_pa;
+	u64 tsc_offset;
+	u32 asid;
+	u32 tlb_ctl;		/* one byte, and three of others' */
+	u32 int_ctl;
+	u32 int_vector;
+	u64 int_state;
+	u64 exit_code;
+	u64 exit_info_1;
+	u64 exit_info_2;
+	u64 exit_int_info;
+	u64 misc_ctl;
+	u64 avic_bar;
+	u64 ghcb_pa;
+	u64 event_inj;
+	u64 nested_cr3;
+	u64 misc_ctl2;
+	u64 clean;
+	u64 next_rip;
+	u8 insn[16];
+	u64 avic_backing;
+	u64 r1;
+	u64 avic_logical;
+	u64 avic_physical;
+	u64 r2;
+	u64 vmsa_pa;
+	u8 r3[0x400 - 0x110];
+	/* save area */
+	struct seg es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
+	u8 r4[0x4cb - 0x4a0];
+	u8 cpl;
+	u32 r5;
+	u64 efer;
+	u8 r6[0x548 - 0x4d8];
+	u64 cr4, cr3, cr0, dr7, dr6, rflags, rip;
+	u8 r7[0x5d8 - 0x580];
+	u64 rsp;
+	u64 s_cet, ssp, isst;
+	u64 rax;
+	u64 star, lstar, cstar, sfmask, kernel_gs_base;
+	u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	u64 cr2;
+	u8 r8[0x668 - 0x648];
+	u64 g_pat;
+	u8 r9[0x1000 - 0x670];
+};
+
+#define VMCB_USED	0x700	/* bytes that hold anything */
+
+/* Words 3 and 4 of the intercepts; KVM's guests must have the first line. */
+#define I3_INTR		BIT(0)
+#define I3_NMI		BIT(1)
+#define I3_INVLPGA	BIT(26)
+#define I3_MSR		BIT(28)
+#define I3_SHUTDOWN	BIT(31)
+#define I4_VMRUN	BIT(0)
+#define I4_VMMCALL	BIT(1)
+#define I4_VMLOAD	BIT(2)
+#define I4_VMSAVE	BIT(3)
+#define I4_STGI		BIT(4)
+#define I4_CLGI		BIT(5)
+#define I4_SKINIT	BIT(6)
+
+#define INT_V_MASKING	BIT(24)
+#define INT_V_GIF	BIT(25)
+#define INT_AVIC	(BIT(30) | BIT(31))
+#define MISC_NP		BIT(0)
+#define MISC_SEV	(BIT(1) | BIT(2))
+#define MISC2_V_LOADSAVE	BIT(1)
+#define TLB_FLUSH_ALL	1
+#define EVENT_UD	0x80000306ULL
+#define EVENT_DF	0x80000b08ULL
+#define EVENT_GP	0x80000b0dULL
+#define EVENT_VALID	BIT(31)
+
+#define EXIT_INTR	0x60
+#define EXIT_NMI	0x61
+#define EXIT_INVLPGA	0x7a
+#define EXIT_MSR	0x7c
+#define EXIT_SHUTDOWN	0x7f
+#define EXIT_VMRUN	0x80
+#define EXIT_VMMCALL	0x81
+#define EXIT_VMLOAD	0x82
+#define EXIT_VMSAVE	0x83
+#define EXIT_STGI	0x84
+#define EXIT_CLGI	0x85
+#define EXIT_SKINIT	0x86
+#define EXIT_NPF	0x400
+#define EXIT_INVALID	(~0ULL)
+
+#define EFER_SCE	BIT(0)
+#define EFER_LME	BIT(8)
+#define EFER_LMA	BIT(10)
+#define EFER_NXE	BIT(11)
+#define EFER_SVME	BIT(12)
+
+#define AT(field, at)	_Static_assert(__builtin_offsetof(struct vmcb, field) == (at), #field)
+AT(iopm_pa, 0x40);
+AT(msrpm_pa, 0x48);
+AT(asid, 0x58);
+AT(tlb_ctl, 0x5c);
+AT(int_ctl, 0x60);
+AT(int_state, 0x68);
+AT(exit_code, 0x70);
+AT(exit_int_info, 0x88);
+AT(misc_ctl, 0x90);
+AT(event_inj, 0xa8);
+AT(nested_cr3, 0xb0);
+AT(clean, 0xc0);
+AT(next_rip, 0xc8);
+AT(avic_physical, 0xf8);
+AT(vmsa_pa, 0x108);
+AT(es, 0x400);
+AT(tr, 0x490);
+AT(cpl, 0x4cb);
+AT(efer, 0x4d0);
+AT(cr4, 0x548);
+AT(rip, 0x578);
+AT(rsp, 0x5d8);
+AT(rax, 0x5f8);
+AT(cr2, 0x640);
+AT(g_pat, 0x668);
+#undef AT
+_Static_assert(sizeof(struct vmcb) == PAGE, "a VMCB is a page");
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the rest of the kernel has to know of the caretaker. */
+#ifndef _ASM_X86_CARETAKER_H
+#define _ASM_X86_CARETAKER_H
+
+#include <linux/jump_label.h>
+#include <linux/percpu-defs.h>
+#include <asm/caretaker_abi.h>
+
+/* The caretaker has its memory, and may be used. Never goes back. */
+DECLARE_STATIC_KEY_FALSE(caretaker_key);
+DECLARE_PER_CPU(bool, caretaker_in);
+
+static __always_inline bool caretaker_ready(void)
+{
+	return static_branch_unlikely(&caretaker_key);
+}
+
+/* Is it below this CPU? Only changes in stop_machine(), and where a CPU comes and goes. */
+static __always_inline bool caretaker_below(void)
+{
+	return caretaker_ready() && this_cpu_read(caretaker_in);
+}
+
+void caretaker_reserve(void);
+bool caretaker_ap_starting(void);
+void caretaker_cpu_dies(void);
+void caretaker_emergency(void);
+
+#endif

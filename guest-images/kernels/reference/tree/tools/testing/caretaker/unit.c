@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pure parts of the caretaker, in userspace. Prints KTAP; ends with 1 if a
+ * test failed. Compile with the sanitizers:
+ *
+ *   gcc -I../../../arch/x86/caretaker/core -fsanitize=address,undefined \
+ *       unit.c ../../../arch/x86/caretaker/core/{npt,check,shadow}.c
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#undef NULL
+#include "shadow.h"
+
+#define TABLE_PA	MIB(300)
+
+static int bad;
+
+#define CHECK(x) do {							\
+	if (!(x)) {							\
+		printf("# %s:%d: not so: %s\n", __func__, __LINE__, #x); \
+		bad = 1;						\
+	}								\
+} while (0)
+
+static struct pt table(u32 pages, u32 levels)
+{
+	struct pt t;
+
+	pt_begin(&t, calloc(pages, PAGE), TABLE_PA, pages, levels);
+	return t;
+}
+
+static void identity(u32 levels)
+{
+	struct hole hole = { .start = MIB(300), .size = MIB(4) };
+	struct pt t = table(16, levels);
+	u64 flags = 0;
+
+	CHECK(pt_identity(&t, GIB(1024), hole, PT_W | PT_U));
+	CHECK(pt_is_identity(&t, GIB(1024), hole, PT_W | PT_U));
+	CHECK(t.used == (levels == 4 ? 4 : 5));	/* roots, 2 tables of GiBs, 1 of 2 MiBs */
+	CHECK(pt_lookup(&t, 0, &flags) == 0 && flags == (PT_W | PT_U));
+	CHECK(pt_lookup(&t, MIB(300) - 1, &flags) == MIB(300) - 1);
+	CHECK(pt_lookup(&t, MIB(300), &flags) == PT_NONE);
+	CHECK(pt_lookup(&t, MIB(302), &flags) == PT_NONE);
+	CHECK(pt_lookup(&t, MIB(304) - 1, &flags) == PT_NONE);
+	CHECK(pt_lookup(&t, MIB(304), &flags) == MIB(304));
+	CHECK(pt_lookup(&t, GIB(1024) - 1, &flags) == GIB(1024) - 1);
+	CHECK(pt_lookup(&t, GIB(1024), &flags) == PT_NONE);
+	free(t.mem);
+}
+
+static void identity_4_levels(void)
+{
+	identity(4);
+}
+
+static void identity_5_levels(void)
+{
+	identity(5);
+}
+
+/* A hole that lies in two GiBs, and one that begins with one. */
+static void identity_edges(void)
+{
+	struct hole holes[] = {
+		{ .start = GIB(3) - MIB(2), .size = MIB(6) },
+		{ .start = GIB(1), .size = MIB(2) },
+		{ .start = 0, .size = 0 },
+	};
+	u64 flags;
+	u32 i;
+
+	for (i = 0; i < 3; i++) {
+		struct pt t = table(8, 4);
+
+		CHECK(pt_identity(&t, GIB(4), holes[i], PT_W));
+		CHECK(pt_is_identity(&t, GIB(4), holes[i], PT_W));
+		if (holes[i].size) {
+			CHECK(pt_lookup(&t, holes[i].start, &flags) == PT_NONE);
+			CHECK(pt_lookup(&t, holes[i].start + holes[i].size - 1, &flags) == PT_NONE);
+			CHECK(!pt_is_identity(&t, GIB(4), holes[2], PT_W));
+		}
+		free(t.mem);
+	}
+}
+
+/* The checker must not believe a table because the builder made it. */
+static void checker_notices(void)
+{
+	struct hole hole = { .start = MIB(300), .size = MIB(4) };
+	u32 what;
+
+	for (what = 0; what < 5; what++) {
+		struct pt t = table(16, 4);
+		u64 *pdpt = (u64 *)(t.mem + PAGE);
+		u64 *pd = (u64 *)(t.mem + 2 * PAGE);
+
+		CHECK(pt_identity(&t, GIB(8), hole, PT_W | PT_U));
+		CHECK(pt_is_identity(&t, GIB(8), hole, PT_W | PT_U));
+		switch (what) {
+		case 0:	/* the hole is mapped after all */
+			pd[151] = MIB(302) | PT_P | PT_W | PT_U | PT_LEAF;
+			break;
+		case 1:	/* another address leads into it */
+			pd[9] = MIB(300) | PT_P | PT_W | PT_U | PT_LEAF;
+			break;
+		case 2:	/* something is missing */
+			pdpt[7] = 0;
+			break;
+		case 3:	/* too much is allowed */
+			pdpt[6] &= ~PT_U;
+			break;
+		case 4:	/* and more is mapped than there is */
+			pdpt[8] = GIB(8) | PT_P | PT_W | PT_U | PT_LEAF;
+			break;
+		}
+		CHECK(!pt_is_identity(&t, GIB(8), hole, PT_W | PT_U));
+		free(t.mem);
+	}
+}
+
+static void map_refuses(void)
+{
+	struct pt t = table(4, 4);
+	u64 flags;
+
+	CHECK(!pt_map(&t, 0x1800, 0, PT_W, 1));
+	CHECK(!pt_map(&t, MIB(1), MIB(1), PT_W, 2));
+	CHECK(pt_map(&t, MIB(2), MIB(6), PT_W, 2));
+	CHECK(!pt_map(&t, MIB(2), MIB(6), PT_W, 2));	/* is taken */
+	CHECK(!pt_map(&t, MIB(2), MIB(6), PT_W, 1));	/* is in a larger one */
+	CHECK(pt_lookup(&t, MIB(2) + 5, &flags) == MIB(6) + 5);
+	CHECK(pt_map(&t, 0, MIB(8), PT_NX, 1));
+	CHECK(pt_lookup(&t, 7, &flags) == MIB(8) + 7 && flags == PT_NX);
+	CHECK(!pt_map(&t, GIB(1), 0, PT_W, 1));		/* no page left */
+	free(t.mem);
+}
+
+static const u32 owned[] = { 0, 1, 7 };
+
+static enum verdict icr(u64 value)
+{
+	return icr_verdict(value, owned, 3);
+}
+
+static void icr_ordinary(void)
+{
+	CHECK(icr(0x1000000fdULL) == ICR_SEND);			/* fixed */
+	CHECK(icr(0x100000400ULL) == ICR_SEND);			/* NMI */
+	CHECK(icr(0x000c00fdULL) == ICR_SEND);			/* fixed, all but self */
+	CHECK(icr(0x3000008fdULL) == ICR_SEND);			/* fixed, logical */
+	CHECK(icr(0x100001400ULL) == ICR_FAULT);		/* reserved bits */
+	CHECK(icr(0x1001000fdULL) == ICR_FAULT);
+	CHECK(icr(0x100000200ULL) == ICR_REFUSE);		/* SMI */
+}
+
+static void icr_init_sipi(void)
+{
+	CHECK(icr(0x2000c500ULL | 0) == ICR_FAULT);		/* reserved bit 29 */
+	CHECK(icr(0x10000c500ULL) == ICR_REFUSE);		/* INIT to 1 */
+	CHECK(icr(0x100000500ULL) == ICR_REFUSE);		/* edge INIT to 1 */
+	CHECK(icr(0x10000069aULL) == ICR_REFUSE);		/* SIPI to 1 */
+	CHECK(icr(0x70000069aULL) == ICR_REFUSE);
+	CHECK(icr(0x00000500ULL) == ICR_REFUSE);		/* INIT to 0 */
+	CHECK(icr(0x200004500ULL) == ICR_SEND);			/* 2 is not ours */
+	CHECK(icr(0x20000069aULL) == ICR_SEND);
+	CHECK(icr(0x200004d00ULL) == ICR_REFUSE);		/* logical: who knows */
+	CHECK(icr(0xffffffff00004500ULL) == ICR_REFUSE);	/* all */
+	CHECK(icr(0x200044500ULL) == ICR_REFUSE);		/* self */
+	CHECK(icr(0x200084500ULL) == ICR_REFUSE);		/* all */
+	CHECK(icr(0x2000c4500ULL) == ICR_REFUSE);		/* all but self */
+	CHECK(icr(0x2000c069aULL) == ICR_REFUSE);
+	CHECK(icr(0x100008500ULL) == ICR_SEND);			/* de-assert: nothing */
+	CHECK(icr_verdict(0x10000c500ULL, owned, 1) == ICR_SEND);
+}
+
+static const struct limits limits = {
+	.hole = { .start = MIB(300), .size = MIB(4) },
+	.end = GIB(1024),
+	.host_asid = 1,
+	.asids = 16,
+};
+
+static void pages(void)
+{
+	CHECK(page_ok(&limits, 0, PAGE));
+	CHECK(page_ok(&limits, MIB(300) - PAGE, PAGE));
+	CHECK(!page_ok(&limits, MIB(300) - PAGE, 2 * PAGE));
+	CHECK(!page_ok(&limits, MIB(300), PAGE));
+	CHECK(!page_ok(&limits, MIB(304) - PAGE, PAGE));
+	CHECK(page_ok(&limits, MIB(304), PAGE));
+	CHECK(!page_ok(&limits, 0x1800, PAGE));
+	CHECK(page_ok(&limits, GIB(1024) - PAGE, PAGE));
+	CHECK(!page_ok(&limits, GIB(1024) - PAGE, 2 * PAGE));
+	CHECK(!page_ok(&limits, GIB(1024), PAGE));
+	CHECK(!page_ok(&limits, ~0ULL << 12, PAGE));
+	CHECK(!page_ok(&limits, ~0ULL << 12, 2 * PAGE));
+}
+
+static struct vmcb good(void)
+{
+	struct vmcb v = {
+		.intercept = { [3] = 0x94000003, [4] = 0x7f },
+		.iopm_pa = MIB(10), .msrpm_pa = MIB(11), .nested_cr3 = MIB(12),
+		.asid = 2, .int_ctl = INT_V_MASKING, .misc_ctl = MISC_NP,
+	};
+
+	return v;
+}
+
+#define REFUSED(change) do {			\
+	struct vmcb v = good();			\
+						\
+	change;					\
+	CHECK(!vmcb_ok(&limits, &v));		\
+} while (0)
+
+static void vmcbs(void)
+{
+	struct vmcb v = good();
+	u32 bit;
+
+	CHECK(vmcb_ok(&limits, &v));
+	for (bit = 0; bit < 32; bit++) {
+		if (good().intercept[3] & BIT(bit))
+			REFUSED(v.intercept[3] &= ~BIT(bit));
+		if (good().intercept[4] & BIT(bit))
+			REFUSED(v.intercept[4] &= ~BIT(bit));
+	}
+	REFUSED(v.asid = 0);
+	REFUSED(v.asid = 1);
+	REFUSED(v.asid = 16);
+	REFUSED(v.int_ctl = 0);
+	REFUSED(v.int_ctl |= BIT(31));
+	REFUSED(v.int_ctl |= BIT(30));
+	REFUSED(v.misc_ctl = 0);
+	REFUSED(v.misc_ctl |= BIT(1));
+	REFUSED(v.misc_ctl |= BIT(2));
+	REFUSED(v.iopm_pa = MIB(300) - 2 * PAGE);	/* its third page is ours */
+	REFUSED(v.msrpm_pa = MIB(300) - PAGE);
+	REFUSED(v.nested_cr3 = MIB(303));
+	REFUSED(v.nested_cr3 = GIB(1024));
+	v = good();
+	v.intercept[4] &= ~0x30ULL;			/* CLGI and STGI of its own */
+	v.int_ctl |= INT_V_GIF;
+	CHECK(vmcb_ok(&limits, &v));
+}
+
+static bool allowed(const u8 *map, u32 at, u32 msr)
+{
+	return !(map[at + msr / 4] >> (msr % 4 * 2) & 3);
+}
+
+/* Whatever the host's map says, the guest gets what may be lent, and no more. */
+static void msrpms(void)
+{
+	static u8 ours[2 * PAGE], hosts[2 * PAGE];
+	u32 msr, n = 0;
+
+	memset(ours, 0xff, sizeof(ours));
+	msrpm_merge(ours, hosts);		/* gives away everything */
+	CHECK(allowed(ours, 0x800, 0x100) && allowed(ours, 0x800, 0x103));
+	CHECK(allowed(ours, 0x800, 0x81) && allowed(ours, 0x800, 0x84));
+	CHECK(allowed(ours, 0, 0x48) && allowed(ours, 0, 0x174) && allowed(ours, 0, 0x176));
+	CHECK(!allowed(ours, 0, 0x1b) && !allowed(ours, 0, 0x830) && !allowed(ours, 0, 0x277));
+	CHECK(!allowed(ours, 0x800, 0x80));	/* EFER */
+	for (msr = 0; msr < 0x2000; msr++) {
+		CHECK(!allowed(ours, 0x1000, msr));	/* VM_CR, VM_HSAVE_PA ... */
+		n += allowed(ours, 0, msr) + allowed(ours, 0x800, msr);
+	}
+	CHECK(n == 22);
+	memset(hosts, 0xff, sizeof(hosts));
+	msrpm_merge(ours, hosts);		/* and takes it back */
+	for (msr = 0; msr < sizeof(ours); msr++)
+		CHECK(ours[msr] == 0xff);
+}
+
+static void efers(void)
+{
+	CHECK(efer_ok(0xd01, 0x1d01, true));
+	CHECK(efer_ok(0x1d01, 0xd01, true));
+	CHECK(!efer_ok(0xd01 | BIT(40), 0xd01, true));
+	CHECK(!efer_ok(0x901, 0xd01, true));		/* LMA is not written */
+	CHECK(!efer_ok(0xc01, 0xd01, true));		/* LME, while paging */
+	CHECK(efer_ok(0x801, 0x901, false));
+}
+
+/* A guest of the host's: its table at 64 KiB of "memory", ours beside it. */
+struct guest {
+	u8 *memory;
+	struct pt host;
+	struct shadow s;
+};
+
+#define HOST_TABLE	0x10000
+#define HOST_PAGES	12
+
+static struct guest guest(u32 pages)
+{
+	struct guest g = { .memory = calloc(64, PAGE) };
+
+	pt_begin(&g.host, g.memory + HOST_TABLE, HOST_TABLE, HOST_PAGES, 4);
+	g.s.pt = table(pages, 4);
+	g.s.cr3 = HOST_TABLE;
+	return g;
+}
+
+static void bye(struct guest *g)
+{
+	free(g->memory);
+	free(g->s.pt.mem);
+}
+
+static u64 *host_entry(struct guest *g, u64 gpa, u32 level)
+{
+	u64 at = HOST_TABLE;
+	u32 l;
+
+	for (l = 4; ; l--) {
+		u64 *e = (u64 *)(g->memory + at) + (gpa >> (12 + 9 * (l - 1)) & 511);
+
+		if (l == level)
+			return e;
+		at = *e & PT_ADDR;
+	}
+}
+
+static enum fill fill(struct guest *g, u64 gpa, u64 *error)
+{
+	return shadow_fill(&g->s, &limits, (u64)g->memory, gpa, error);
+}
+
+static void shadow_follows(void)
+{
+	struct guest g = guest(16);
+	u64 error = PF_U, flags = 0;
+
+	CHECK(pt_map(&g.host, 0x5000, 0x9000, PT_W | PT_U, 1));
+	*host_entry(&g, 0x5000, 1) &= ~(PT_A | PT_D);
+	CHECK(fill(&g, 0x5123, &error) == FILL_DONE);
+	CHECK(pt_lookup(&g.s.pt, 0x5123, &flags) == 0x9123);
+	CHECK(!(flags & PT_W));			/* until it is written */
+	CHECK((*host_entry(&g, 0x5000, 1) & (PT_A | PT_D)) == PT_A);
+	CHECK(*host_entry(&g, 0x5000, 2) & PT_A);
+	error = PF_U | PF_W;
+	CHECK(fill(&g, 0x5123, &error) == FILL_DONE);
+	CHECK(pt_lookup(&g.s.pt, 0x5123, &flags) == 0x9123 && (flags & PT_W));
+	CHECK(*host_entry(&g, 0x5000, 1) & PT_D);
+	CHECK(pt_lookup(&g.s.pt, 0x6000, &flags) == PT_NONE);
+
+	CHECK(pt_map(&g.host, MIB(2), MIB(8), PT_W | PT_U, 2));
+	error = PF_U;
+	CHECK(fill(&g, MIB(3), &error) == FILL_DONE);
+	CHECK(pt_lookup(&g.s.pt, MIB(3) + 1, &flags) == MIB(9) + 1);
+	shadow_drop(&g.s);
+	CHECK(pt_lookup(&g.s.pt, MIB(3), &flags) == PT_NONE && g.s.pt.used == 1);
+	CHECK(pt_lookup(&g.s.pt, 0x5000, &flags) == PT_NONE);
+	bye(&g);
+}
+
+/* What the host's table forbids, its host hears of, with the error that it expects. */
+static void shadow_leaves_to_host(void)
+{
+	struct guest g = guest(16);
+	u64 error;
+
+	error = PF_U | PF_W | PF_P;
+	CHECK(fill(&g, 0x5000, &error) == FILL_HOSTS && error == (PF_U | PF_W));
+	CHECK(pt_map(&g.host, 0x5000, 0x9000, PT_U, 1));
+	error = PF_U | PF_W;
+	CHECK(fill(&g, 0x5000, &error) == FILL_HOSTS && error == (PF_U | PF_W | PF_P));
+	CHECK(pt_map(&g.host, 0x6000, 0x9000, PT_W | PT_U | PT_NX, 1));
+	error = PF_U | PF_I;
+	CHECK(fill(&g, 0x6000, &error) == FILL_HOSTS && error == (PF_U | PF_I | PF_P));
+	CHECK(pt_map(&g.host, 0x7000, 0x9000, PT_W, 1));
+	error = PF_U;
+	CHECK(fill(&g, 0x7000, &error) == FILL_HOSTS);
+	CHECK(pt_map(&g.host, 0x8000, 0x9000, PT_W | PT_U, 1));
+	*host_entry(&g, 0x8000, 1) |= BIT(51);		/* how KVM marks MMIO */
+	error = PF_U;
+	CHECK(fill(&g, 0x8000, &error) == FILL_HOSTS && error == (PF_U | PF_P | PF_RSVD));
+	*host_entry(&g, 0x5000, 2) &= ~PT_W;		/* a right is lost on the way */
+	*host_entry(&g, 0x5000, 1) |= PT_W;
+	error = PF_U | PF_W;
+	CHECK(fill(&g, 0x5000, &error) == FILL_HOSTS);
+	bye(&g);
+}
+
+static void shadow_keeps_private(void)
+{
+	struct guest g = guest(16);
+	u64 error = PF_U, flags;
+
+	CHECK(pt_map(&g.host, 0x5000, MIB(300), PT_W | PT_U, 1));
+	CHECK(fill(&g, 0x5000, &error) == FILL_BAD);
+	CHECK(pt_map(&g.host, 0x6000, MIB(304) - PAGE, PT_W | PT_U, 1));
+	CHECK(fill(&g, 0x6000, &error) == FILL_BAD);
+	CHECK(pt_map(&g.host, MIB(4), MIB(302), PT_W | PT_U, 2));
+	CHECK(fill(&g, MIB(4), &error) == FILL_BAD);
+	CHECK(pt_map(&g.host, GIB(1), 0, PT_W | PT_U, 3));	/* the hole is inside */
+	CHECK(fill(&g, GIB(1), &error) == FILL_BAD);
+	*host_entry(&g, GIB(2), 3) = MIB(300) | PT_P | PT_W | PT_U;	/* a table of ours */
+	CHECK(fill(&g, GIB(2), &error) == FILL_BAD);
+	g.s.cr3 = MIB(300);
+	CHECK(fill(&g, 0x5000, &error) == FILL_BAD);
+	CHECK(pt_lookup(&g.s.pt, 0x5000, &flags) == PT_NONE);
+	bye(&g);
+}
+
+static void shadow_full(void)
+{
+	struct guest g = guest(4);
+	u64 error = PF_U, flags;
+
+	CHECK(pt_map(&g.host, 0x5000, 0x9000, PT_W | PT_U, 1));
+	CHECK(pt_map(&g.host, MIB(2), 0x9000, PT_W | PT_U, 1));
+	CHECK(fill(&g, 0x5000, &error) == FILL_DONE);
+	CHECK(fill(&g, MIB(2), &error) == FILL_FULL);
+	shadow_drop(&g.s);
+	CHECK(fill(&g, MIB(2), &error) == FILL_DONE);
+	CHECK(pt_lookup(&g.s.pt, MIB(2), &flags) == 0x9000);
+	bye(&g);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	{ "identity_4_levels", identity_4_levels },
+	{ "identity_5_levels", identity_5_levels },
+	{ "identity_edges", identity_edges },
+	{ "checker_notices", checker_notices },
+	{ "map_refuses", map_refuses },
+	{ "icr_ordinary", icr_ordinary },
+	{ "icr_init_sipi", icr_init_sipi },
+	{ "pages", pages },
+	{ "vmcbs", vmcbs },
+	{ "msrpms", msrpms },
+	{ "efers", efers },
+	{ "shadow_follows", shadow_follows },
+	{ "shadow_leaves_to_host", shadow_leaves_to_host },
+	{ "shadow_keeps_private", shadow_keeps_private },
+	{ "shadow_full", shadow_full },
+};
+
+int main(void)
+{
+	u32 n = sizeof(tests) / sizeof(tests[0]);
+	int failed = 0;
+	u32 i;
+
+	setvbuf(stdout, (char *)0, _IOLBF, 0);
+	printf("KTAP version 1\n1..%u\n", n);
+	for (i = 0; i < n; i++) {
+		bad = 0;
+		tests[i].run();
+		printf("%s %u %s\n", bad ? "not ok" : "ok", i + 1, tests[i].name);
+		failed |= bad;
+	}
+	return failed;
+}

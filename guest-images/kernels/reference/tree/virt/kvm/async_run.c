@@ -1,0 +1,780 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guests that survive their VMM: vCPUs on threads of their own, and VMs whose
+ * owner can go and be replaced.  See Documentation/virt/kvm/async-run.rst.
+ *
+ * Locks, from the outside in: kvm_orphan::lock, kvm->lock, kvm->slots_lock,
+ * vcpu->mutex, kvm_orphan::state_lock, kvm_async::lock.  The notifier of an
+ * owner's end takes the last two only.
+ */
+#include <linux/cred.h>
+#include <linux/delay.h>
+#include <linux/kvm_async.h>
+#include <linux/kvm_host.h>
+#include <linux/mmu_notifier.h>
+#include <linux/moduleparam.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+#include <linux/sched/vhost_task.h>
+#include <linux/user_namespace.h>
+
+#if defined(CONFIG_KVM_ASYNC_MUTANT) && defined(CONFIG_X86)
+#include <asm/fpu/sched.h>
+#endif
+
+#include "kvm_mm.h"
+
+static_assert(sizeof(struct kvm_orphan_state) == 48);
+static_assert(sizeof(struct kvm_adopt) == 32);
+static_assert(sizeof(struct kvm_run_async) == 32);
+static_assert(sizeof(struct kvm_async_state) == 64);
+
+static unsigned int async_poll_ns = 50000;
+module_param(async_poll_ns, uint, 0644);
+MODULE_PARM_DESC(async_poll_ns, "How long a vCPU's thread looks out for its exit to be served before it sleeps");
+
+#if defined(CONFIG_KVM_ASYNC_MUTANT) && defined(CONFIG_X86)
+static int async_mutant_set(const char *value, const struct kernel_param *kp)
+{
+	if (!sysfs_streq(value, "fpu"))
+		return -EINVAL;
+
+	fpu_mutant_forgets_workers = true;
+	return 0;
+}
+module_param_call(async_mutant, async_mutant_set, NULL, NULL, 0200);
+#endif
+
+/* Learns when the owner's mm goes. It has no other callback, so costs nothing. */
+struct kvm_owner {
+	struct mmu_notifier mn;
+	struct kvm_orphan *orphan;
+};
+
+struct kvm_orphan {
+	struct kvm *kvm;
+	u32 policy;
+	kuid_t uid;			/* of the first owner */
+	struct user_namespace *user_ns;	/* of the first owner */
+
+	struct mutex lock;		/* one change of owner at a time */
+	struct kvm_owner *owner;	/* the last there was */
+
+	spinlock_t state_lock;		/* for all below */
+	struct mm_struct *owner_mm;	/* NULL unless PRESENT */
+	u32 state;
+	u64 generation;
+};
+
+struct kvm_async {
+	spinlock_t lock;		/* for all below */
+	wait_queue_head_t stopped;	/* poll(), and who parks the vCPU */
+	wait_queue_head_t work;		/* the worker, while there is none */
+	struct task_struct *worker;	/* also under vcpu->mutex when set */
+	u64 worker_generation;		/* of the owner that it was made for */
+	u32 state;
+	u32 exit_reason;
+	s32 error;
+	u64 exit_seq;
+	u64 runs;			/* how often it was started */
+	bool park;
+	bool stop;			/* for good */
+};
+
+unsigned long __weak kvm_arch_vcpu_get_pc(struct kvm_vcpu *vcpu)
+{
+	return 0;
+}
+
+/* Called in the owner's context, with vcpu->mutex held. */
+int __weak kvm_arch_vcpu_async_ready(struct kvm_vcpu *vcpu)
+{
+	return 0;
+}
+
+/*
+ * The vCPU's thread.
+ */
+
+/* Tell the world, with async->lock held. The sequence number comes first. */
+static void kvm_async_publish(struct kvm_vcpu *vcpu, u32 state)
+{
+	struct kvm_async_page *page = (void *)vcpu->run + KVM_ASYNC_PAGE_OFFSET;
+	struct kvm_async *async = vcpu->async;
+
+	lockdep_assert_held(&async->lock);
+
+	WRITE_ONCE(page->exit_seq, async->exit_seq);
+	/* Who sees the state, in the page without a lock, sees the number. */
+	smp_store_release(&page->state, state);
+	WRITE_ONCE(async->state, state);
+	if (state != KVM_ASYNC_RUNNING)
+		wake_up_all(&async->stopped);
+}
+
+/* With async->lock held: stop the thread if @stop, else only let it park. */
+static struct task_struct *kvm_async_interrupt(struct kvm_vcpu *vcpu, bool stop)
+{
+	struct kvm_async *async = vcpu->async;
+
+	lockdep_assert_held(&async->lock);
+
+	if (stop)
+		async->stop = true;
+	if (async->state == KVM_ASYNC_RUNNING) {
+		async->park = true;
+		if (stop)
+			kvm_async_publish(vcpu, KVM_ASYNC_STOPPING);
+	} else if (stop && async->state != KVM_ASYNC_STOPPING) {
+		kvm_async_publish(vcpu, KVM_ASYNC_STOPPED);
+	}
+	wake_up_all(&async->work);
+
+	return async->worker ? get_task_struct(async->worker) : NULL;
+}
+
+static void kvm_async_kick(struct kvm_vcpu *vcpu, struct task_struct *worker)
+{
+	if (!worker)
+		return;
+
+	user_worker_kick(worker);
+	kvm_vcpu_kick(vcpu);
+	put_task_struct(worker);
+}
+
+static void kvm_async_end(struct kvm_vcpu *vcpu, bool stop)
+{
+	struct kvm_async *async = vcpu->async;
+	struct task_struct *worker;
+
+	spin_lock(&async->lock);
+	worker = kvm_async_interrupt(vcpu, stop);
+	spin_unlock(&async->lock);
+
+	kvm_async_kick(vcpu, worker);
+}
+
+/* The vCPU has left the guest with @r, as of KVM_RUN. */
+static void kvm_async_settle(struct kvm_vcpu *vcpu, int r)
+{
+	struct kvm_async *async = vcpu->async;
+
+	guard(spinlock)(&async->lock);
+	async->park = false;
+	async->exit_reason = READ_ONCE(vcpu->run->exit_reason);
+	if (r >= 0)
+		async->exit_seq++;
+	async->error = min(r, 0);
+
+	if (async->stop)
+		kvm_async_publish(vcpu, KVM_ASYNC_STOPPED);
+	else
+		kvm_async_publish(vcpu, r < 0 ? KVM_ASYNC_FAILED : KVM_ASYNC_PAUSED);
+}
+
+/* The vCPU is on an instruction boundary, and shall stay there. */
+static void kvm_async_settle_parked(struct kvm_vcpu *vcpu)
+{
+	struct kvm_async *async = vcpu->async;
+
+	lockdep_assert_held(&async->lock);
+
+	async->park = false;
+	if (async->state == KVM_ASYNC_RUNNING) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		async->exit_reason = KVM_EXIT_INTR;
+		kvm_async_publish(vcpu, KVM_ASYNC_PAUSED);
+	} else if (async->state == KVM_ASYNC_STOPPING) {
+		kvm_async_publish(vcpu, KVM_ASYNC_STOPPED);
+	}
+}
+
+/* The interrupt controller is userspace's, and a line has changed. */
+static void kvm_async_settle_lines(struct kvm_vcpu *vcpu)
+{
+	guard(spinlock)(&vcpu->async->lock);
+	kvm_async_settle_parked(vcpu);
+}
+
+enum kvm_async_next { KVM_ASYNC_GO, KVM_ASYNC_WAIT, KVM_ASYNC_LEAVE };
+
+/* What the worker does next. One that was killed parks the vCPU and goes. */
+static enum kvm_async_next kvm_async_next(struct kvm_vcpu *vcpu, bool killed)
+{
+	struct kvm_async *async = vcpu->async;
+	bool mine;
+
+	guard(spinlock)(&async->lock);
+	mine = async->worker == current;
+	if (mine && (killed || async->stop || async->park))
+		kvm_async_settle_parked(vcpu);
+
+	if (mine && !killed && !async->stop)
+		return async->state == KVM_ASYNC_RUNNING ? KVM_ASYNC_GO : KVM_ASYNC_WAIT;
+
+	if (mine) {
+		async->worker = NULL;
+		put_task_struct(current);
+	}
+	return KVM_ASYNC_LEAVE;
+}
+
+static bool kvm_async_is_wanted(struct kvm_async *async)
+{
+	return READ_ONCE(async->state) == KVM_ASYNC_RUNNING ||
+	       READ_ONCE(async->stop) || READ_ONCE(async->worker) != current;
+}
+
+/*
+ * Wait for something to do.  Most exits are served in less time than it takes
+ * to sleep and to be woken, so look out for a while first, as for a halted vCPU.
+ */
+static void kvm_async_wait(struct kvm_async *async)
+{
+	u64 end = ktime_get_ns() + READ_ONCE(async_poll_ns);
+
+	while (single_task_running() && !need_resched() &&
+	       !signal_pending(current) && ktime_get_ns() < end) {
+		if (kvm_async_is_wanted(async))
+			return;
+		cpu_relax();
+	}
+	wait_event_interruptible(async->work, kvm_async_is_wanted(async));
+}
+
+static void kvm_async_worker(void *arg)
+{
+	struct kvm_vcpu *vcpu = arg;
+	struct kvm *kvm = vcpu->kvm;
+	enum kvm_async_next next;
+	int r;
+
+	for (;;) {
+		next = kvm_async_next(vcpu, user_worker_handle_signals());
+		if (next == KVM_ASYNC_LEAVE)
+			break;
+		if (next == KVM_ASYNC_WAIT) {
+			kvm_async_wait(vcpu->async);
+			continue;
+		}
+
+		mutex_lock(&vcpu->mutex);
+		r = kvm_vcpu_do_run(vcpu, true);
+		mutex_unlock(&vcpu->mutex);
+
+		/* Interrupted, or not started yet by another vCPU: see again. */
+		if (r != -EINTR && r != -EAGAIN)
+			kvm_async_settle(vcpu, r);
+		else if (r == -EINTR && !signal_pending(current) &&
+			 !kvm_arch_irqchip_in_kernel(kvm))
+			kvm_async_settle_lines(vcpu);
+	}
+
+	/* The last to go may be this one. */
+	kvm_put_kvm(kvm);
+}
+
+/*
+ * Have a worker that was made by the present owner, so that it runs with the
+ * owner's priority, in the owner's cgroup, and at the owner's expense.
+ */
+static int kvm_async_get_worker(struct kvm_vcpu *vcpu)
+{
+	struct kvm_async *async = vcpu->async;
+	struct task_struct *worker, *old;
+	u64 generation = READ_ONCE(vcpu->kvm->orphan->generation);
+	char name[TASK_COMM_LEN];
+
+	lockdep_assert_held(&vcpu->mutex);
+
+	spin_lock(&async->lock);
+	old = async->worker;
+	if (old && async->worker_generation == generation) {
+		spin_unlock(&async->lock);
+		return 0;
+	}
+	async->worker = NULL;
+	wake_up_all(&async->work);
+	spin_unlock(&async->lock);
+	if (old)
+		put_task_struct(old);
+
+	snprintf(name, sizeof(name), "kvm-vcpu/%d", vcpu->vcpu_id);
+	kvm_get_kvm(vcpu->kvm);
+	worker = user_worker_create(kvm_async_worker, vcpu,
+				    kvm_vendor_module(), name);
+	if (IS_ERR(worker)) {
+		kvm_put_kvm_no_destroy(vcpu->kvm);
+		return PTR_ERR(worker);
+	}
+
+	spin_lock(&async->lock);
+	async->worker = worker;
+	async->worker_generation = generation;
+	spin_unlock(&async->lock);
+	user_worker_start(worker);
+	return 0;
+}
+
+/*
+ * The vCPU's ioctls.
+ */
+
+/*
+ * Lock a vCPU that does not run.  One that does is not waited for: that could
+ * be for ever.  As only who has the mutex can start it, it stays as it is.
+ */
+int kvm_async_vcpu_lock(struct kvm_vcpu *vcpu)
+{
+	struct kvm_async *async = vcpu->async;
+	u32 state;
+
+	if (!async)
+		return mutex_lock_killable(&vcpu->mutex) ? -EINTR : 0;
+
+	for (;;) {
+		state = READ_ONCE(async->state);
+		if (state == KVM_ASYNC_RUNNING || state == KVM_ASYNC_STOPPING)
+			return -EBUSY;
+		if (!mutex_trylock(&vcpu->mutex)) {
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			usleep_range(10, 50);
+			continue;
+		}
+		if (READ_ONCE(async->state) == state)
+			return 0;
+		mutex_unlock(&vcpu->mutex);
+	}
+}
+
+static int kvm_async_start(struct kvm_vcpu *vcpu)
+{
+	struct kvm_async *async = vcpu->async;
+	int r;
+
+	r = kvm_arch_vcpu_async_ready(vcpu);
+	if (!r)
+		r = kvm_async_get_worker(vcpu);
+	if (r)
+		return r;
+
+	guard(spinlock)(&async->lock);
+	if (async->stop)
+		return -EIO;
+
+	async->park = false;
+	async->error = 0;
+	async->runs++;
+	kvm_async_publish(vcpu, KVM_ASYNC_RUNNING);
+	wake_up_all(&async->work);
+	return 0;
+}
+
+static long kvm_async_run(struct kvm_vcpu *vcpu, void __user *argp)
+{
+	struct kvm_run_async args;
+	long r;
+
+	if (!kvm_may_ioctl(vcpu->kvm) || vcpu->kvm->vm_dead)
+		return -EIO;
+	if (!vcpu->async)
+		return -EINVAL;
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (memchr_inv(&args, 0, sizeof(args)))
+		return -EINVAL;
+
+	r = kvm_async_vcpu_lock(vcpu);
+	if (r)
+		return r;
+	r = kvm_async_start(vcpu);
+	mutex_unlock(&vcpu->mutex);
+	return r;
+}
+
+static bool kvm_orphan_may_adopt(struct kvm_orphan *orphan)
+{
+	return uid_eq(current_euid(), orphan->uid) ||
+	       ns_capable(orphan->user_ns, CAP_SYS_PTRACE);
+}
+
+static long kvm_async_park(struct kvm_vcpu *vcpu)
+{
+	struct kvm_orphan *orphan = vcpu->kvm->orphan;
+	struct kvm_async *async = vcpu->async;
+	struct task_struct *worker = NULL;
+	u64 runs;
+	u32 state;
+
+	if (!kvm_may_ioctl(vcpu->kvm)) {
+		if (!orphan || READ_ONCE(orphan->state) == KVM_OWNER_PRESENT ||
+		    !kvm_orphan_may_adopt(orphan))
+			return -EIO;
+	}
+	if (!async)
+		return -EINVAL;
+
+	spin_lock(&async->lock);
+	runs = async->runs;
+	if (async->state == KVM_ASYNC_RUNNING)
+		worker = kvm_async_interrupt(vcpu, false);
+	spin_unlock(&async->lock);
+	kvm_async_kick(vcpu, worker);
+
+	return wait_event_interruptible(async->stopped,
+			READ_ONCE(async->runs) != runs ||
+			((state = READ_ONCE(async->state)) != KVM_ASYNC_RUNNING &&
+			 state != KVM_ASYNC_STOPPING)) ? -EINTR : 0;
+}
+
+static u64 kvm_async_pc(struct kvm_vcpu *vcpu)
+{
+	u64 pc;
+
+	if (READ_ONCE(vcpu->async->state) == KVM_ASYNC_RUNNING ||
+	    !mutex_trylock(&vcpu->mutex))
+		return 0;
+
+	vcpu_load(vcpu);
+	pc = kvm_arch_vcpu_get_pc(vcpu);
+	vcpu_put(vcpu);
+	mutex_unlock(&vcpu->mutex);
+	return pc;
+}
+
+static long kvm_async_state(struct kvm_vcpu *vcpu, void __user *argp)
+{
+	struct kvm_async_state state = {};
+	struct kvm_async *async = vcpu->async;
+
+	if (!async)
+		return kvm_may_ioctl(vcpu->kvm) ? -EINVAL : -EIO;
+
+	state.pc = kvm_async_pc(vcpu);
+
+	spin_lock(&async->lock);
+	state.state = async->state;
+	state.exit_reason = async->exit_reason;
+	state.error = async->error;
+	state.exit_seq = async->exit_seq;
+	if (state.state == KVM_ASYNC_RUNNING)
+		state.pc = 0;
+	spin_unlock(&async->lock);
+
+	return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
+}
+
+long kvm_async_vcpu_ioctl(struct kvm_vcpu *vcpu, unsigned int ioctl,
+			  unsigned long arg)
+{
+	void __user *argp = (void __user *)arg;
+
+	switch (ioctl) {
+	case KVM_RUN_ASYNC:
+		return kvm_async_run(vcpu, argp);
+	case KVM_ASYNC_PARK:
+		return kvm_async_park(vcpu);
+	case KVM_ASYNC_STATE:
+		return kvm_async_state(vcpu, argp);
+	default:
+		return -ENOIOCTLCMD;
+	}
+}
+
+__poll_t kvm_async_vcpu_poll(struct kvm_vcpu *vcpu, struct file *file,
+			     struct poll_table_struct *wait)
+{
+	struct kvm_async *async = vcpu->async;
+
+	if (!async)
+		return DEFAULT_POLLMASK;
+
+	poll_wait(file, &async->stopped, wait);
+	return READ_ONCE(async->state) == KVM_ASYNC_RUNNING ? 0 :
+	       EPOLLIN | EPOLLRDNORM;
+}
+
+int kvm_async_vcpu_init(struct kvm_vcpu *vcpu)
+{
+	struct kvm_async *async;
+
+	BUILD_BUG_ON(sizeof(struct kvm_run) > KVM_ASYNC_PAGE_OFFSET);
+
+	if (!vcpu->kvm->orphan)
+		return 0;
+
+	async = kzalloc_obj(*async, GFP_KERNEL_ACCOUNT);
+	if (!async)
+		return -ENOMEM;
+
+	spin_lock_init(&async->lock);
+	init_waitqueue_head(&async->stopped);
+	init_waitqueue_head(&async->work);
+	vcpu->async = async;
+	return 0;
+}
+
+/* The last reference to the vCPU's file has gone, mappings included. */
+void kvm_async_vcpu_release(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->async)
+		kvm_async_end(vcpu, true);
+}
+
+void kvm_async_vcpu_free(struct kvm_vcpu *vcpu)
+{
+	kfree(vcpu->async);
+	vcpu->async = NULL;
+}
+
+/*
+ * The VM's owner.
+ */
+
+bool kvm_orphan_is_owner(struct kvm *kvm)
+{
+	return current->mm && READ_ONCE(kvm->orphan->owner_mm) == current->mm;
+}
+
+static void kvm_orphan_apply_policy(struct kvm_orphan *orphan)
+{
+	struct kvm *kvm = orphan->kvm;
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	if (orphan->policy == KVM_ORPHAN_RUN)
+		return;
+	if (orphan->policy == KVM_ORPHAN_KILL)
+		kvm_vm_dead(kvm);
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		kvm_async_end(vcpu, orphan->policy == KVM_ORPHAN_KILL);
+}
+
+/*
+ * The mm of an owner goes.  Nothing of the guest depends on it.  If it is the
+ * present owner's, the VM is an orphan now.
+ */
+static void kvm_owner_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct kvm_owner *owner = container_of(mn, struct kvm_owner, mn);
+	struct kvm_orphan *orphan = owner->orphan;
+
+	spin_lock(&orphan->state_lock);
+	if (orphan->owner != owner || orphan->state != KVM_OWNER_PRESENT) {
+		spin_unlock(&orphan->state_lock);
+		return;
+	}
+	orphan->owner_mm = NULL;
+	WRITE_ONCE(orphan->state, KVM_OWNER_GONE);
+	spin_unlock(&orphan->state_lock);
+
+	kvm_orphan_apply_policy(orphan);
+}
+
+static const struct mmu_notifier_ops kvm_owner_ops = {
+	.release = kvm_owner_mm_release,
+};
+
+static struct kvm_owner *kvm_owner_create(struct kvm_orphan *orphan)
+{
+	struct kvm_owner *owner;
+	int r;
+
+	owner = kzalloc_obj(*owner, GFP_KERNEL_ACCOUNT);
+	if (!owner)
+		return ERR_PTR(-ENOMEM);
+
+	owner->orphan = orphan;
+	owner->mn.ops = &kvm_owner_ops;
+	r = mmu_notifier_register(&owner->mn, current->mm);
+	if (r) {
+		kfree(owner);
+		return ERR_PTR(r);
+	}
+	return owner;
+}
+
+static void kvm_owner_free(struct kvm_owner *owner)
+{
+	mmu_notifier_unregister(&owner->mn, owner->mn.mm);
+	kfree(owner);
+}
+
+static void kvm_orphan_set_owner(struct kvm_orphan *orphan,
+				 struct kvm_owner *owner)
+{
+	guard(spinlock)(&orphan->state_lock);
+	orphan->owner = owner;
+	WRITE_ONCE(orphan->owner_mm, current->mm);
+	WRITE_ONCE(orphan->state, KVM_OWNER_PRESENT);
+}
+
+int kvm_orphan_check_extension(long cap)
+{
+	if (cap != KVM_CAP_ORPHAN)
+		return -ENOIOCTLCMD;
+
+	return BIT(KVM_ORPHAN_RUN) | BIT(KVM_ORPHAN_PARK) | BIT(KVM_ORPHAN_KILL);
+}
+
+static int kvm_orphan_enable(struct kvm *kvm, u32 policy)
+{
+	struct kvm_orphan *orphan;
+	struct kvm_owner *owner;
+	int r;
+
+	orphan = kzalloc_obj(*orphan, GFP_KERNEL_ACCOUNT);
+	if (!orphan)
+		return -ENOMEM;
+
+	orphan->kvm = kvm;
+	orphan->policy = policy;
+	orphan->uid = current_euid();
+	mutex_init(&orphan->lock);
+	spin_lock_init(&orphan->state_lock);
+
+	owner = kvm_owner_create(orphan);
+	if (IS_ERR(owner)) {
+		kfree(orphan);
+		return PTR_ERR(owner);
+	}
+	kvm_orphan_set_owner(orphan, owner);
+
+	mutex_lock(&kvm->lock);
+	mutex_lock(&kvm->slots_lock);
+	r = kvm->orphan ? -EBUSY : kvm_leave_mm(kvm);
+	if (!r) {
+		orphan->user_ns = get_user_ns(current_user_ns());
+		/* Pairs with the acquire in kvm_may_ioctl(). */
+		smp_store_release(&kvm->orphan, orphan);
+	}
+	mutex_unlock(&kvm->slots_lock);
+	mutex_unlock(&kvm->lock);
+
+	if (r) {
+		WRITE_ONCE(orphan->state, KVM_OWNER_RELEASED);
+		kvm_owner_free(owner);
+		kfree(orphan);
+	}
+	return r;
+}
+
+int kvm_orphan_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap)
+{
+	if (cap->cap != KVM_CAP_ORPHAN)
+		return -ENOIOCTLCMD;
+
+	if (cap->flags || cap->args[0] > KVM_ORPHAN_KILL ||
+	    cap->args[1] || cap->args[2] || cap->args[3])
+		return -EINVAL;
+
+	return kvm_orphan_enable(kvm, cap->args[0]);
+}
+
+static long kvm_orphan_get_state(struct kvm_orphan *orphan, void __user *argp)
+{
+	struct kvm_orphan_state state = { .policy = orphan->policy };
+
+	spin_lock(&orphan->state_lock);
+	state.state = orphan->state;
+	state.generation = orphan->generation;
+	spin_unlock(&orphan->state_lock);
+
+	return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
+}
+
+/* The owner gives the VM up, so that another can have it while both live. */
+static long kvm_orphan_release(struct kvm_orphan *orphan)
+{
+	guard(mutex)(&orphan->lock);
+	guard(spinlock)(&orphan->state_lock);
+
+	if (!current->mm || orphan->owner_mm != current->mm)
+		return -EIO;
+
+	WRITE_ONCE(orphan->owner_mm, NULL);
+	WRITE_ONCE(orphan->state, KVM_OWNER_RELEASED);
+	return 0;
+}
+
+static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
+{
+	struct kvm_owner *owner, *old;
+	struct kvm_adopt args;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if ((args.flags & ~KVM_ADOPT_GENERATION) || args.pad ||
+	    memchr_inv(args.reserved, 0, sizeof(args.reserved)))
+		return -EINVAL;
+	if (!kvm_orphan_may_adopt(orphan))
+		return -EPERM;
+
+	guard(mutex)(&orphan->lock);
+	if (orphan->kvm->vm_dead)
+		return -EIO;
+	if (READ_ONCE(orphan->state) == KVM_OWNER_PRESENT)
+		return -EBUSY;
+	if ((args.flags & KVM_ADOPT_GENERATION) &&
+	    args.generation != orphan->generation)
+		return -ESTALE;
+
+	owner = kvm_owner_create(orphan);
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+
+	/* From here on nothing can fail. */
+	old = orphan->owner;
+	spin_lock(&orphan->state_lock);
+	WRITE_ONCE(orphan->generation, orphan->generation + 1);
+	spin_unlock(&orphan->state_lock);
+	kvm_orphan_set_owner(orphan, owner);
+	kvm_owner_free(old);
+	return 0;
+}
+
+long kvm_orphan_vm_ioctl(struct kvm *kvm, unsigned int ioctl, unsigned long arg)
+{
+	/* Pairs with the release in kvm_orphan_enable(). */
+	struct kvm_orphan *orphan = smp_load_acquire(&kvm->orphan);
+	void __user *argp = (void __user *)arg;
+
+	if (ioctl != KVM_ORPHAN_STATE && ioctl != KVM_ORPHAN_RELEASE &&
+	    ioctl != KVM_ADOPT)
+		return -ENOIOCTLCMD;
+
+	if (!orphan)
+		return kvm_may_ioctl(kvm) ? -EINVAL : -EIO;
+
+	switch (ioctl) {
+	case KVM_ORPHAN_STATE:
+		return kvm_orphan_get_state(orphan, argp);
+	case KVM_ORPHAN_RELEASE:
+		return kvm_orphan_release(orphan);
+	default:
+		return kvm_orphan_adopt(orphan, argp);
+	}
+}
+
+/* The VM goes, and with it all of its vCPUs' threads have gone. */
+void kvm_orphan_destroy(struct kvm *kvm)
+{
+	struct kvm_orphan *orphan = kvm->orphan;
+
+	if (!orphan)
+		return;
+
+	spin_lock(&orphan->state_lock);
+	orphan->owner_mm = NULL;
+	orphan->state = KVM_OWNER_RELEASED;
+	spin_unlock(&orphan->state_lock);
+
+	kvm_owner_free(orphan->owner);
+	put_user_ns(orphan->user_ns);
+	kvm->orphan = NULL;
+	kfree(orphan);
+}
