@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of orphans have in common: a host whose kernel can, and guests of it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from lab.deadline import Deadline, until
+from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.host import RunningHost
+from lab.machine.inside import LABVMM, labvmm
+from lab.machine.orphaning.protocol import Orphaning, OrphanStatus
+from lab.machine.orphaning.table import orphaning_for
+from lab.spec.model import Arch, Cell, GuestKind, VmmKind
+from lab.stand.pool import Pool, Wish
+
+_BEATING = re.compile(r"BEACON beating n=2\r?\n")
+_MIB = {GuestKind.LINUX: 128, GuestKind.TICKER: 64, GuestKind.SPINNER: 64}
+
+
+@dataclass
+class Orphans:
+    """A host, and what is done to guests of it that can be orphaned; they end with the test."""
+
+    host: RunningHost
+    abi: Orphaning
+    stack: ExitStack
+
+    @property
+    def by(self) -> Deadline:
+        """The deadline for a step that begins now."""
+        return self.host.by_guest()
+
+    def start(
+        self, kind: GuestKind = GuestKind.TICKER, *words: str, policy: str = "run"
+    ) -> RunningGuest:
+        """Start a guest of two vCPUs, and see that it has said what it says when it starts."""
+        plan = GuestPlan(
+            name=f"orphan-{secrets.token_hex(4)}",
+            kind=kind,
+            vmm=VmmKind.LABVMM,
+            vcpus=2,
+            memory_mib=_MIB[kind],
+            words=words,
+            orphaning=self.abi.name,
+            orphan_policy=policy,
+        )
+        guest = self.abi.start(self.host, plan, self.by)
+        self.stack.callback(guest.kill)
+        guest.beacons(self.by)
+        until("beats", lambda: _BEATING.search(self.console(guest)), self.by)
+        return guest
+
+    def kill_vmm(self, guest: RunningGuest) -> OrphanStatus:
+        """Kill its VMM, and wait until it is an orphan; say what its kernel says then."""
+        self.kill(guest.vmm.pid)
+
+        def orphan() -> OrphanStatus | None:
+            status = self.status(guest)
+            return status if status.owner == "GONE" else None
+
+        return until("an orphan", orphan, self.by)
+
+    def kill(self, pid: int) -> None:
+        """Kill a process of this test's."""
+        self.host.session.check(["kill", "-KILL", str(pid)], by=self.by)
+
+    def adopt(self, guest: RunningGuest) -> RunningGuest:
+        """Have a new VMM adopt it."""
+        guest = self.abi.adopt(guest, self.by)
+        self.stack.callback(guest.kill)
+        return guest
+
+    def status(self, guest: RunningGuest) -> OrphanStatus:
+        """Ask the kernel about it."""
+        return self.abi.status(guest, self.by)
+
+    def states(self, guest: RunningGuest) -> list[str]:
+        """Ask the kernel what its vCPUs do."""
+        return [vcpu.state for vcpu in self.status(guest).vcpus]
+
+    def labvmm(self, *words: str) -> Any:
+        """Run a labvmm command in the host."""
+        return labvmm(self.host.session, *words, by=self.by)
+
+    def refused(self, *words: str) -> str:
+        """Run a labvmm command that must fail, and give its reason."""
+        said = self.host.session.run([*LABVMM, *words], by=self.by)
+        assert said.status == 1, said
+        return said.stderr
+
+    def spawn(self, log: str, *words: str) -> int:
+        """Start a labvmm that stays until the test ends."""
+        pid = self.host.session.spawn([*LABVMM, *words], log, by=self.by)
+        self.stack.callback(self.host.session.run, ["kill", "-KILL", str(pid)])
+        return pid
+
+    def second_keeper(self, guest: RunningGuest, *words: str) -> str:
+        """Start a keeper that holds what the guest's own one holds; give its socket."""
+        socket = f"{guest.plan.folder}/second.sock"
+        log, first = f"{socket}.log", guest.plan.keeper_socket
+        self.spawn(log, "keep", "--socket", socket, "--also-from", first, *words)
+        until("a second keeper", lambda: self.host.session.get(log) or None, self.by)
+        return socket
+
+    def console(self, guest: RunningGuest) -> str:
+        """Read what the guest printed."""
+        return self.host.session.get(guest.plan.console).decode(errors="replace")
+
+    def count(self, script: str) -> int:
+        """Count the lines that a shell command prints in the host."""
+        said = self.host.session.run(["sh", "-c", f"{{ {script}; }} 2>/dev/null | wc -l"])
+        return int(said.stdout)
+
+    def wait_for_nothing(self) -> None:
+        """Wait until nothing in the host holds a VM, and no thread runs a vCPU."""
+        scripts = ("ls -l /proc/[0-9]*/fd | grep anon_inode:kvm", "grep kvm-vcpu /proc/[0-9]*/comm")
+        for script in scripts:
+            until(f"no '{script}'", lambda s=script: None if self.count(s) else True, self.by)  # type: ignore[misc]
+
+
+@pytest.fixture(params=list(Arch))
+def orphans(
+    request: pytest.FixtureRequest, cells: tuple[Cell, ...], pool: Pool
+) -> Iterator[Orphans]:
+    """Lease a host of a cell whose guests can be orphaned, on each architecture that has one."""
+    able = (cell for cell in cells if cell.options.orphaning and cell.arch is request.param)
+    wanted = next(able, None)
+    if wanted is None or wanted.options.orphaning is None:
+        pytest.skip(f"no cell of this run has guests of {request.param} that can be orphaned")
+    with pool.lease(Wish.of(wanted)) as host, ExitStack() as stack:
+        abi = orphaning_for(wanted.options.orphaning)
+        assert abi.can(host, host.by_guest()) is None
+        yield Orphans(host, abi, stack)

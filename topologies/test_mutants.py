@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each mutant is wrong in one way, and must be caught by the check that is named beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab.deadline import Deadline
+from lab.disruption.delivered import Delivered
+from lab.errors import HostDiedError
+from lab.machine import kexec
+from lab.machine.guest import RunningGuest
+from lab.machine.host import RunningHost
+from lab.machine.vmm import Vmm
+from lab.spec.model import Cell, DisruptionKind, GuestKind, KexecLoad, Options, VmmKind
+from lab.stand.cell import run_cell
+from lab.stand.pool import Pool, Wish
+from lab.stand.result import CellResult
+from lab.stand.stand import Stand
+from lab.witness.identity import kexec_happened, process_gone
+from lab.witness.verdict import Check, Lost, Unproven, Verdict
+
+# A mutant turns some 7 s after its first beat. It is watched from 1 to 5 s after that beat on, and
+# for long enough that one which froze for 4 s is seen to beat again.
+_AFTER_MS = 7000
+_WATCH_S = 10.0
+
+Run = Callable[..., Verdict]
+
+
+@pytest.fixture
+def run(control: Cell, pool: Pool, stand: Stand, tmp_path: Path) -> Run:
+    """Give a function that runs a mutant of the control cell, and gives the verdict."""
+
+    def run_mutant(*words: str, guest: GuestKind = GuestKind.LINUX, **changes: object) -> Verdict:
+        deed = changes.pop("deed", None)
+        cell = control.model_copy(update={"guest": guest, **changes})
+        result = CellResult(cell)
+        watch = stand.lab.watch.model_copy(update={"after_s": _WATCH_S if words else 6.0})
+        with pool.lease(Wish.of(cell)) as host:
+            run_cell(cell, host, watch, tmp_path, result, words=words, deed=deed)  # type: ignore[arg-type]
+        assert result.verdict is not None
+        return result.verdict
+
+    return run_mutant
+
+
+@pytest.mark.parametrize("guest", [GuestKind.LINUX, GuestKind.SPINNER])
+@pytest.mark.parametrize(
+    ("mutant", "checks"),
+    [
+        ("freeze:{at}:4000", {Check.SILENCE, Check.GUEST_SILENCE}),
+        ("rewind:{at}", {Check.REWIND, Check.CHAIN}),
+        ("restart:{at}", {Check.RESTART}),
+        ("canary:{at}", {Check.CANARY}),
+        ("chain:{at}", {Check.CHAIN}),
+    ],
+)
+def test_a_guest_that_is_not_what_it_was_is_not_taken_for_a_survivor(
+    run: Run, guest: GuestKind, mutant: str, checks: set[Check]
+) -> None:
+    verdict = run(f"mutant={mutant.format(at=_AFTER_MS)}", guest=guest)
+
+    assert isinstance(verdict, Lost | Unproven), verdict.reason
+    assert verdict.check in checks, verdict.reason
+
+
+def test_a_kill_that_kills_nothing_proves_nothing(run: Run) -> None:
+    def pretend(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
+        at = time.monotonic()
+        now = guest.vmm
+        return Delivered(
+            process_gone(guest.vmm, now, what="SIGKILL", at=at, done=time.monotonic()), guest
+        )
+
+    verdict = run(disruption=DisruptionKind.VMM_KILL, deed=pretend)
+
+    assert isinstance(verdict, Unproven), verdict.reason
+    assert verdict.check is Check.DISRUPTION
+
+
+def test_a_kexec_that_does_not_happen_proves_nothing(run: Run) -> None:
+    def load_only(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
+        host, at = guest.host, time.monotonic()
+        by = Deadline.after(host.patience.kexec)
+        loaded = kexec.load(host, how=KexecLoad.FILE_LOAD, by=by)
+        before = host.identity
+        host.reconnect(by)
+        witness = kexec_happened(
+            before,
+            host.identity,
+            nonce=loaded.nonce,
+            wanted_build_id=host.blueprint.kernel.build_id,
+            at=at,
+            done=time.monotonic(),
+        )
+        host.spoilt = "a kernel is loaded that nobody jumped to"
+        return Delivered(witness, guest)
+
+    verdict = run(disruption=DisruptionKind.KEXEC, deed=load_only)
+
+    assert isinstance(verdict, Unproven), verdict.reason
+    assert verdict.check is Check.DISRUPTION
+
+
+def test_a_panic_on_the_console_ends_a_wait_at_once(control: Cell, pool: Pool) -> None:
+    def crash(host: RunningHost) -> float:
+        host.spoilt = "its kernel was made to panic"
+        host.session.spawn(["sh", "-c", "sleep 0.2; echo c >/proc/sysrq-trigger"], "/dev/null")
+        began = time.monotonic()
+        with pytest.raises(HostDiedError, match="anic"):
+            host.console.wait_for("this never comes", Deadline.after(120))
+        return time.monotonic() - began
+
+    wish = dataclasses.replace(Wish.of(control))
+    with pool.lease(wish) as host:
+        assert crash(host) < 60
+
+
+@pytest.fixture
+def control(cells: tuple[Cell, ...]) -> Cell:
+    """Give a control cell of the stock kernel: nothing is done to it."""
+    return next(
+        cell
+        for cell in cells
+        if cell.topology == "x86_64-one-host"
+        and cell.disruption is DisruptionKind.NONE
+        and cell.vmm is VmmKind.LABVMM
+    )

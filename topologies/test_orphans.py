@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest does while nobody owns it, and that the next VMM goes on just where the last was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab.deadline import pause, until
+from lab.machine.drivers import driver_for
+from lab.machine.guest import RunningGuest
+from lab.spec.model import GuestKind
+from lab.witness.chat import heard
+from topologies.conftest import Orphans
+
+pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same
+
+CYCLES = 60
+RUNS, WAITS, ENDED = "RUNNING", "PAUSED", "STOPPED"
+
+
+def cycled(orphans: Orphans, guest: RunningGuest, *words: str) -> Any:
+    """Have it adopted and the adopter killed, again and again."""
+    sockets = ("--keeper", guest.plan.keeper_socket, "--socket", guest.plan.socket)
+    return orphans.labvmm("cycle", *sockets, "--count", str(CYCLES), *words)
+
+
+@pytest.mark.parametrize("kind", [GuestKind.TICKER, GuestKind.LINUX])
+def test_nothing_is_lost_or_repeated_however_often_a_vmm_dies(
+    orphans: Orphans, kind: GuestKind
+) -> None:
+    guest = orphans.start(kind, "beacon.chat_ms=20")
+    orphans.kill_vmm(guest)
+    said = cycled(orphans, guest, "--most-ms", "300")
+    before = heard(orphans.console(guest)).lines
+    orphans.adopt(guest)
+    pause(2)
+    after = heard(orphans.console(guest))
+    assert after.reason == ""
+    assert after.lines > before
+    assert said["adoptions"] >= CYCLES // 5
+    assert sum(said["exits"]) > 0
+
+
+@pytest.mark.parametrize("mutant", ["repeats", "loses"])
+def test_a_vmm_that_serves_an_exit_twice_or_never_is_heard(orphans: Orphans, mutant: str) -> None:
+    guest = orphans.start(GuestKind.TICKER, "beacon.chat_ms=1")
+    orphans.kill_vmm(guest)
+    cycled(orphans, guest, "--most-ms", "600", "--mutant", mutant)
+    orphans.adopt(guest)
+    pause(1)
+    assert heard(orphans.console(guest)).reason != ""
+
+
+def test_an_exit_waits_for_the_adopter_and_the_other_vcpu_runs_on(orphans: Orphans) -> None:
+    guest = orphans.start(GuestKind.TICKER, "beacon.chat_ms=50")
+    orphans.kill_vmm(guest)
+    pause(1)
+    talks, beats = orphans.status(guest).vcpus
+    assert (talks.state, beats.state) == (WAITS, RUNS)
+    assert talks.exit in {"IO", "MMIO"}
+    assert talks.pc is not None
+    assert talks.exit_seq == talks.served + 1
+    guest = orphans.adopt(guest)
+    pause(1)
+    assert orphans.status(guest).vcpus[0].served > talks.exit_seq
+    assert heard(orphans.console(guest)).reason == ""
+
+
+def test_a_parked_guest_does_not_change_and_goes_on_when_it_may(orphans: Orphans) -> None:
+    guest = orphans.start(policy="park")
+    orphans.kill_vmm(guest)
+    assert orphans.states(guest) == [WAITS, WAITS]
+    digest = ("digest", "--keeper", guest.plan.keeper_socket)
+    assert orphans.labvmm(*digest)["sha256"] == orphans.labvmm(*digest)["sha256"]
+    orphans.adopt(guest)
+    assert orphans.states(guest) == [RUNS, RUNS]
+
+
+def test_a_guest_of_policy_kill_is_dead_and_says_so(orphans: Orphans) -> None:
+    guest = orphans.start(policy="kill")
+    orphans.kill_vmm(guest)
+    assert orphans.states(guest) == [ENDED, ENDED]
+    words = ("--keeper", guest.plan.keeper_socket, "--socket", guest.plan.socket)
+    assert "KVM_ADOPT: Input/output error" in orphans.refused("adopt", *words)
+
+
+def test_a_vmm_is_replaced_as_planned_and_the_guest_runs_meanwhile(orphans: Orphans) -> None:
+    guest = orphans.start(GuestKind.TICKER, "beacon.chat_ms=20")
+    orphans.abi.orphan(guest, orphans.by)
+    status = orphans.status(guest)
+    assert status.owner == "RELEASED"
+    assert status.vcpus[1].state == RUNS
+    later = orphans.adopt(guest)
+    assert (later.vmm.pid != guest.vmm.pid, orphans.status(later).generation) == (True, 1)
+    last = driver_for(later.plan.vmm).replace(later, orphans.by)
+    orphans.stack.callback(last.kill)
+    assert orphans.status(last).generation == 1 + 1
+    pause(1)
+    assert heard(orphans.console(last)).reason == ""
+
+
+def test_a_cgroup_that_is_killed_parks_its_guest(orphans: Orphans) -> None:
+    guest = orphans.start()
+    script = f"echo 1 >{guest.plan.cgroup}/cgroup.kill"
+    orphans.host.session.check(["sh", "-c", script], by=orphans.by)
+    until("the VMM to be gone", lambda: None if guest.vmm_lives else True, orphans.by)
+    assert orphans.status(guest).owner == "GONE"
+    assert orphans.states(guest) == [WAITS, WAITS]
+    orphans.adopt(guest)
+    assert orphans.states(guest) == [RUNS, RUNS]
