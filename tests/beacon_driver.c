@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The guest's own beacon, and its mutants, in user space: reads guest times in nanoseconds, beats at each, and writes
+ * the page when the time is 0. The test of the witness talks to it through pipes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "options.h"
+
+int main(int argc, char **argv)
+{
+	static const uint8_t boot_id[16] = "a boot of sixten";
+	static struct beacon_page page;
+	struct options o;
+	struct mutant m;
+	struct beacon b;
+	unsigned long long now;
+	const char *wrong = argc == 2 ? options_parse(argv[1], &o) : "wants one argument, the command line";
+
+	if (wrong) {
+		fprintf(stderr, "%s\n", wrong);
+		return 1;
+	}
+	beacon_copy(o.id.boot_id, boot_id, sizeof(boot_id));
+	o.id.nvcpus = 1;
+	beacon_open(&b, &page, &o.id, 0);
+	mutant_open(&m, &o.mutation, 0);
+	while (scanf("%llu", &now) == 1) {
+		if (now) {
+			if (mutant_lets_beat(&m, &b, now))
+				beacon_beat(&b, now);
+			continue;
+		}
+		fwrite(&page, sizeof(page), 1, stdout);
+		fflush(stdout);
+	}
+	return 0;
+}

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What real machines boot is built before the first test: no test's patience is for building."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.pytest_plugin.building import built
+from lab.spec.load import load_lab
+from lab.spec.model import Arch
+from lab.stand.workshop import STOCK
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build, or find built, what the tests marked `vm` need, if any of them is going to run."""
+    chosen = any(item.get_closest_marker("vm") for item in session.items)
+    if chosen and not session.config.option.collectonly:
+        built(session, load_lab(CHECKOUT / "lab.toml"), {(STOCK, Arch.X86_64)})

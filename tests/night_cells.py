@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A conftest.py for tests of the nightly: cells that take a moment and need no machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lab.deadline import pause
+from lab.pytest_plugin.run import NAME, Run
+from lab.report import fragments
+from lab.report.plan import planned
+from lab.report.record import CellRecord, VerdictRecord
+from lab.spec.model import Cell, Scope
+
+_OUTCOMES = {"Survived": "passed", "Lost": "failed", "Unproven": "error"}
+
+
+@pytest.fixture
+def judged(cell: Cell, repeat: int, pytestconfig: pytest.Config) -> CellRecord:
+    """Say what $NIGHT_VERDICT says, after a moment."""
+    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    assert run.folder is not None
+    pause(float(os.environ.get("NIGHT_CELL_S", "0.3")))
+    kind = os.environ.get("NIGHT_VERDICT", "Survived")
+    plan = planned(cell, rerun=run.rerun(cell), repeat=repeat)
+    record = CellRecord.model_validate(
+        {
+            **plan.model_dump(),
+            "outcome": _OUTCOMES[kind],
+            "verdict": VerdictRecord(kind=kind, reason="so it was told", scope=Scope.RUNNING),  # type: ignore[arg-type]
+            "duration_s": 2.0,
+        }
+    )
+    fragments.write_cell(run.folder, record)
+    with Path(os.environ["NIGHT_TOLD"]).open("a", encoding="utf-8") as told:
+        told.write(f"{record.key}\n")
+    return record

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A VMM's death is witnessed only if it lived when it was struck, and the host shows processes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab.disruption import vmm
+from lab.errors import InfraError
+from lab.spec.model import Options
+from lab.witness.identity import DidNot, Happened, process_of
+
+VMM, INIT = 70, 1
+
+
+def stat(pid: int, start: int) -> bytes:
+    fields = ["0"] * 50
+    fields[17], fields[19] = "2", str(start)
+    return f"{pid} (x) S {' '.join(fields[1:])}".encode()
+
+
+class Host:
+    """An L1 of a few files of /proc; what is not there cannot be read."""
+
+    def __init__(self) -> None:
+        self.processes = {INIT: 5, VMM: 1234}
+        self.proc = True
+        self.session: Any = self
+        self.patience = SimpleNamespace(command=0.3)
+
+    def get(self, path: str) -> bytes:
+        """Read a stat."""
+        pid = int(path.split("/")[2])
+        if not self.proc or pid not in self.processes:
+            raise InfraError(f"{path}: no such file")
+        return stat(pid, self.processes[pid])
+
+    def check(self, argv: list[str], **_: object) -> str:
+        """Kill the VMM, whatever was asked for."""
+        self.processes.pop(VMM, None)
+        return ""
+
+
+def struck(host: Host) -> Happened | DidNot:
+    was = process_of(stat(VMM, 1234).decode())
+    guest: Any = SimpleNamespace(host=host, vmm=was)
+    witness = vmm.kill(guest, SimpleNamespace(), Options()).witness
+    assert isinstance(witness, Happened | DidNot)
+    return witness
+
+
+def test_a_vmm_that_goes_is_witnessed() -> None:
+    assert isinstance(struck(Host()), Happened)
+
+
+@pytest.mark.parametrize("there", [{INIT: 5}, {INIT: 5, VMM: 99}])
+def test_a_vmm_that_was_gone_already_was_not_killed(there: dict[int, int]) -> None:
+    host = Host()
+    host.processes = there
+    found = struck(host)
+    assert isinstance(found, DidNot)
+    assert "gone already" in found.reason
+
+
+def test_a_host_that_shows_no_process_at_all_does_not_show_that_one_is_gone() -> None:
+    class Blind(Host):
+        def check(self, argv: list[str], **_: object) -> str:
+            self.proc = False
+            return ""
+
+    assert isinstance(struck(Blind()), DidNot)
+
+
+@pytest.mark.parametrize("start", [99, None])
+def test_another_process_with_its_pid_is_not_the_vmm_that_was_stopped(
+    start: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host()
+    said = {"stop_ns": 1, "outer": {"ns": 2}, "start_time": start or 1234}
+    if start:
+        host.processes[VMM] = start
+    else:
+        del host.processes[VMM]
+    monkeypatch.setattr(vmm, "labvmm", lambda *_, **__: said)
+    was = process_of(stat(VMM, 1234).decode())
+    guest: Any = SimpleNamespace(host=host, vmm=was)
+    found = vmm.stop_vcpus(guest, SimpleNamespace(), Options(stop_ms=250))
+    assert isinstance(found.witness, DidNot)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What counts allow one to claim, against figures that are known from elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.report.stats import discovered, odds, ranks, survival
+
+
+def test_299_in_a_row_claim_fewer_than_one_in_a_hundred_at_95() -> None:
+    assert survival(0, 0).needed == 299
+    assert survival(298, 298).needed == 1
+    assert survival(299, 299).needed == 0
+    assert 0.99**299 < 0.05 < 0.99**298
+
+
+def test_each_loss_makes_the_claim_dearer() -> None:
+    assert survival(9, 10).needed == 473 - 10  # Poisson's 4.74 losses, over 1 %
+    assert survival(8, 10).needed > survival(9, 10).needed > survival(10, 10).needed
+
+
+def test_the_interval_is_wilsons() -> None:
+    found = survival(8, 10)  # worked out by his formula, z = 1.96
+    z = 1.959964
+    middle = (0.8 + z * z / 20) / (1 + z * z / 10)
+    half = z / (1 + z * z / 10) * (0.8 * 0.2 / 10 + z * z / 400) ** 0.5
+    assert found.low == pytest.approx(middle - half, abs=1e-5)
+    assert found.high == pytest.approx(middle + half, abs=1e-5)
+    assert survival(0, 0).low == 0.0
+    assert survival(10, 10).low == pytest.approx(0.7225, abs=1e-3)
+
+
+def test_ranks_tell_a_shift_from_none() -> None:
+    same = ranks([10, 12, 11, 13, 12], [11, 12, 10, 13, 11])
+    worse = ranks([10, 12, 11, 13, 12], [40, 41, 44, 43, 42])
+    assert same.p is not None
+    assert worse.p is not None
+    assert same.p > 0.5
+    assert worse.p < 0.02
+    assert (worse.median_a, worse.median_b) == (12, 42)
+
+
+def test_too_few_silences_have_no_p_value() -> None:
+    found = ranks([10.0, 11.0], [12.0, 13.0, 14.0])
+    assert found.p is None
+    assert found.why_not == "2 and 3 silences; 3 of each are needed"
+
+
+def test_odds_are_fishers() -> None:
+    assert odds(3, 1, 1, 3) == pytest.approx(0.4857, abs=1e-4)  # his tea
+
+
+def test_many_comparisons_are_paid_for() -> None:
+    assert discovered([0.01, 0.04]) == pytest.approx([0.02, 0.04])
+    assert discovered([]) == []

@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each way of being wrong in a file is one ConfigError that says what to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.errors import ConfigError
+from lab.spec.load import load_lab, load_recipe, load_topologies, load_topology, with_overrides
+from lab.spec.model import (
+    Accel,
+    Arch,
+    FromDebian,
+    FromGit,
+    FromImage,
+    FromRecipe,
+    FromTarball,
+    FromTree,
+    LabConfig,
+)
+from lab.spec.topology import _EXPECTATIONS
+
+ROOT = Path(__file__).parents[1]
+SHA = "0" * 64
+
+
+def lab_of(tmp_path: Path, text: str) -> LabConfig:
+    file = tmp_path / "lab.toml"
+    file.write_text(text)
+    return load_lab(file)
+
+
+def complaint(tmp_path: Path, text: str) -> str:
+    """Give what is said about a lab.toml with `text`, without the folder it is in."""
+    with pytest.raises(ConfigError) as caught:
+        lab_of(tmp_path, text)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+def said(file: str, message: str, hint: str) -> str:
+    return f"{file}: {message}\nhint: {hint}" if hint else f"{file}: {message}"
+
+
+def test_the_committed_lab_toml_says_what_is_assumed_without_it(tmp_path: Path) -> None:
+    committed, empty = load_lab(ROOT / "lab.toml"), lab_of(tmp_path, "")
+    tuned = {"kernel", "watch"}
+    assert committed.model_dump(exclude=tuned) == empty.model_dump(exclude=tuned)
+    assert committed.libvirt.uris == ("auto",)
+    assert committed.patience.boot == 120
+    assert list(committed.kernel) == ["stock", "reference"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("[host]\nvcpu = 2", "host: unknown key 'vcpu'", "did you mean 'vcpus'?"),
+        ("[hosts]\n", "unknown key 'hosts'", "did you mean 'host'?"),
+        ("[budget]\ncolour = 2", "budget: unknown key 'colour'", "known keys: memory_mib, cores"),
+        ("[nightly]\nrepeats = 2", "nightly.repeats: expected a table, got 2", ""),
+        ("[nightly.repeats]\n'*' = 0", "nightly.repeats.*: must be at least 1, got 0", ""),
+        ("[report]\nkept = 2", "report: unknown key 'kept'", "did you mean 'keep'?"),
+        ("[patience]\nboot = 2", "patience: unknown key 'boot'", "did you mean 'boot_s'?"),
+        (
+            "[host.cpu_model]\ntgc = 'max'",
+            "host.cpu_model: unknown key 'tgc'",
+            "did you mean 'tcg'?",
+        ),
+        ("[kernel.a]\ntre = 'x'", "kernel.a: unknown key 'tre'", "did you mean 'tree'?"),
+        ('[host]\nvcpus = "2"', "host.vcpus: expected a whole number, got '2'", "type: vcpus = 2"),
+        ("[host]\nvcpus = true", "host.vcpus: expected a whole number, got True", ""),
+        ("[host]\nvcpus = 2.0", "host.vcpus: expected a whole number, got 2.0", "type: vcpus = 2"),
+        ("[host]\nvcpus = 0", "host.vcpus: must be at least 1, got 0", ""),
+        ("[watch]\nafter_s = -1", "watch.after_s: must be more than 0, got -1", ""),
+        ("mirror = 3", 'mirror: expected a text in "quotes", got 3', 'type: mirror = "3"'),
+        ("host = 3", "host: expected a table, got 3", ""),
+        (
+            "[libvirt]\nuris = 'qemu:///system'",
+            "libvirt.uris: expected a list in [brackets], got 'qemu:///system'",
+            'type: uris = ["qemu:///system"]',
+        ),
+        ("[libvirt]\nuris = []", "libvirt.uris: must not be empty, got []", ""),
+        (
+            "[host]\naccelerator = 'kvmm'",
+            "host.accelerator: expected one of 'auto', 'kvm', 'tcg', got 'kvmm'",
+            "did you mean 'kvm'?",
+        ),
+        (
+            "[host]\n\nvcpus 2",
+            "line 3: not TOML: Expected '=' after a key in a key/value pair, in: vcpus 2",
+            'one `key = value` a line; texts are in "quotes"',
+        ),
+        ("[kernel.a]\ntree = 'gone'", "kernel.a.tree: no such folder: 'gone'", "looked for gone"),
+        (
+            "[kernel.a]\nrecipe = 'stok'",
+            "kernel.a.recipe: no recipe 'stok' in guest-images/kernels/",
+            "did you mean 'stock'?",
+        ),
+        (
+            "[kernel.a]\nconfig = []",
+            "kernel.a: expected exactly one source, got none",
+            "keep one of: recipe, tree, tarball, git, image",
+        ),
+        (
+            "[kernel.a]\ntree = '.'\nrecipe = 'stock'",
+            "kernel.a: expected exactly one source, got 'recipe' and 'tree'",
+            "keep one of: recipe, tree, tarball, git, image",
+        ),
+        (
+            "[kernel.a]\ngit = 'https://x.example/linux'",
+            "kernel.a: 'git' comes without 'ref'",
+            "add: ref = '...'",
+        ),
+        (
+            "[kernel.a]\ntree = '.'\nref = 'v7'",
+            "kernel.a: 'ref' comes without 'git'",
+            "add 'git', or remove 'ref'",
+        ),
+        (
+            "[kernel.a]\ntarball = 'linux.tar.xz'\nsha256 = '12'",
+            "kernel.a.tarball: no such file: 'linux.tar.xz'",
+            "looked for linux.tar.xz",
+        ),
+        (
+            "[kernel.a]\ntarball = 'https://x.example/l.tar'\nsha256 = '12'",
+            "kernel.a.sha256: '12' does not have the form ^[0-9a-f]{64}$",
+            "`sha256sum FILE` prints it",
+        ),
+        (
+            "[kernel.a]\nimage = 'lab.toml'\npatches = ['.']",
+            "kernel.a: 'image' is taken as it is, so 'patches' has no effect",
+            "",
+        ),
+        (
+            "[kernel.a]\ntree = '.'\nconfig = ['lab.toml', 'no.config']",
+            "kernel.a.config[2]: no such file: 'no.config'",
+            "looked for no.config",
+        ),
+        (
+            "[kernel.'A b']\ntree = '.'",
+            "kernel.A b: 'A b' does not have the form ^[a-z0-9][a-z0-9._-]*$",
+            "small letters, digits, '.', '_' and '-'",
+        ),
+        (
+            "[kernel.stock]\ntree = '.'\n[kernel.a]\ntree = '.'\nstands_for = 'stok'",
+            "kernel.a.stands_for: no kernel 'stok' is defined",
+            "did you mean 'stock'?",
+        ),
+    ],
+)
+def test_a_mistake_in_lab_toml_is_one_sentence_and_what_to_type(
+    tmp_path: Path, text: str, message: str, hint: str
+) -> None:
+    assert complaint(tmp_path, text) == said("lab.toml", message, hint)
+
+
+def test_a_misspelt_key_is_named_before_the_gap_it_leaves(tmp_path: Path) -> None:
+    (tmp_path / "kernel.toml").write_text("vershion = '7.3'\n[source]\n[fragments]\n")
+    with pytest.raises(ConfigError, match=r"unknown key 'vershion'\nhint: did you mean 'version'"):
+        load_recipe(tmp_path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text("")
+    with pytest.raises(
+        ConfigError, match=r"lba\.toml: no such file\nhint: did you mean 'lab\.toml'"
+    ):
+        load_lab(tmp_path / "lba.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_lab(tmp_path)
+
+
+def test_text_that_is_not_utf8_is_named_by_line(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_bytes(b"[host]\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match="line 2: not UTF-8"):
+        load_lab(tmp_path / "lab.toml")
+
+
+def test_an_unclosed_text_at_the_end_is_named_by_line(tmp_path: Path) -> None:
+    assert complaint(tmp_path, '[host]\nmirror = "abc').startswith("lab.toml: line 2: not TOML")
+
+
+def test_a_source_is_one_of_five(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "l.tar").write_text("")
+    lab = lab_of(
+        tmp_path,
+        f"""
+        kernel.a.recipe = "stock"
+        kernel.b.tree = "tree"
+        kernel.c = {{tarball = "https://x.example/l.tar", sha256 = "{SHA}"}}
+        kernel.d = {{git = "https://x.example/linux", ref = "v7.3"}}
+        kernel.e.image = "l.tar"
+        kernel.f = {{tarball = "l.tar", sha256 = "{SHA}"}}
+        """,
+    )
+    assert [spec.source for spec in lab.kernel.values()] == [
+        FromRecipe(folder=ROOT / "guest-images/kernels/stock"),
+        FromTree(folder=tmp_path / "tree"),
+        FromTarball(url="https://x.example/l.tar", sha256=SHA),
+        FromGit(url="https://x.example/linux", ref="v7.3"),
+        FromImage(file=tmp_path / "l.tar"),
+        FromTarball(url=str(tmp_path / "l.tar"), sha256=SHA),
+    ]
+    assert {spec.recipe_folder.name for spec in lab.kernel.values()} == {"stock"}
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert lab_of(tmp_path, 'cache = "~/c"').cache == tmp_path / "c"
+
+
+def test_the_stock_recipe_is_debian_source_and_fragments_that_are_there() -> None:
+    recipe = load_recipe(ROOT / "guest-images/kernels/stock")
+    assert isinstance(recipe.origin, FromDebian)
+    assert recipe.origin.package == f"linux-source-{recipe.version}"
+    names = [path.name for path in recipe.fragments_for(Arch.X86_64)]
+    assert names == ["common.config", "x86_64.config"]
+
+
+def test_a_recipe_without_fragments_for_an_architecture_is_not_for_it(tmp_path: Path) -> None:
+    (tmp_path / "a.config").write_text("")
+    source = f'version = "1"\nsource = {{tarball = "https://x.example/l", sha256 = "{SHA}"}}\n'
+    (tmp_path / "kernel.toml").write_text(f'{source}fragments.common = ["a.config"]\n')
+    assert load_recipe(tmp_path).fragments_for(Arch.ARM64) == ()
+    assert isinstance(load_recipe(tmp_path).origin, FromTarball)
+
+
+def test_a_tree_on_the_command_line_stands_for_stock(tmp_path: Path) -> None:
+    tree, fragment = tmp_path / "linux", tmp_path / "my.config"
+    tree.mkdir()
+    fragment.write_text("")
+    lab = lab_of(tmp_path, '[kernel.stock]\nrecipe = "stock"\nconfig = ["my.config"]')
+    mine = with_overrides(lab, kernel_tree=tree, accelerator=Accel.TCG)
+    assert mine.kernel_for("stock") == "mine"
+    assert mine.kernel["mine"].source == FromTree(folder=tree)
+    assert mine.kernel["mine"].config == (fragment,)
+    assert mine.kernel["mine"].recipe_folder == mine.kernel["stock"].recipe
+    assert mine.host.accelerator is Accel.TCG
+    assert lab.kernel_for("stock") == "stock"
+
+
+def test_a_tree_on_the_command_line_goes_before_a_stand_in_of_lab_toml(tmp_path: Path) -> None:
+    lab = lab_of(
+        tmp_path, 'kernel.stock.recipe = "stock"\nkernel.a = {tree = ".", stands_for = "stock"}'
+    )
+    assert lab.kernel_for("stock") == "a"
+    assert with_overrides(lab, kernel_tree=tmp_path).kernel_for("stock") == "mine"
+
+
+def test_a_tree_on_the_command_line_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--lab-kernel: tree: no such folder: '.*gone'"):
+        with_overrides(LabConfig(), kernel_tree=tmp_path / "gone")
+
+
+TOPOLOGY = """
+name = "t"
+description = "d"
+[host.a]
+arch = "x86_64"
+[[cells]]
+guest = "linux"
+vmm = "qemu"
+disruption = "none"
+expect = "survives"
+tier = "ci"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "hint"),
+    [
+        (
+            'guest = "linux"',
+            'guests = ["linux"]',
+            "cells[1]: unknown key 'guests'",
+            "did you mean 'guest'?",
+        ),
+        (
+            'guest = "linux"',
+            'guest = ["linux", "linus"]',
+            "cells[1].guest[2]: expected one of 'linux', 'spinner', 'ticker', got 'linus'",
+            "did you mean 'linux'?",
+        ),
+        ('tier = "ci"\n', "", "cells[1]: 'tier' is missing", "add: tier = ..."),
+        (
+            '"survives"',
+            '"survive"',
+            "cells[1].expect: no such expectation: 'survive'",
+            "did you mean 'survives'?",
+        ),
+        (
+            '"survives"',
+            '{xfail = "because"}',
+            "cells[1].expect: an xfail needs a reason and a link, got {'xfail': 'because'}",
+            _EXPECTATIONS,
+        ),
+        (
+            '"none"',
+            '"vcpu-stop"',
+            "cells[1]: 'vcpu-stop' needs to know for how long",
+            "add: options = [{stop_ms = 250}]",
+        ),
+        (
+            'tier = "ci"',
+            'tier = "ci"\noptions = [{stop_ms = 1}]',
+            "cells[1]: 'stop_ms' has no effect on 'none'",
+            "it is for 'vcpu-stop' only",
+        ),
+        (
+            'tier = "ci"',
+            'tier = "ci"\noptions = [{}, {memory = "memfd", stopms = 1}]',
+            "cells[1].options[2]: unknown key 'stopms'",
+            "did you mean 'stop_ms'?",
+        ),
+        (
+            'tier = "ci"',
+            'tier = "ci"\noptions = {load = "kexec_load"}',
+            "cells[1]: 'load' has no effect on 'none'",
+            "it is for 'kexec' only",
+        ),
+        (
+            'tier = "ci"',
+            'tier = "ci"\noptions = {memory = "memfd"}',
+            "cells[1]: 'memory' has no effect on 'none'",
+            "it is for what ends the host's kernel: 'kexec', 'crash-kexec', 'host-reset'",
+        ),
+        (
+            'disruption = "none"',
+            'disruption = "kexec"\noptions = {memory = "memfd"}',
+            "cells[1]: 'memory' says that memory is judged",
+            'add: scope = "memory"',
+        ),
+        (
+            'disruption = "none"',
+            'disruption = "kexec"\noptions = {memory = "memfd"}\nscope = "memory"',
+            "cells[1]: 'memory' is something that only labvmm can do",
+            'type vmm = ["labvmm"]',
+        ),
+        (
+            'vmm = "qemu"\ndisruption = "none"',
+            'vmm = "labvmm"\ndisruption = "cpr-transfer"',
+            "cells[1]: 'cpr-transfer' is something that only qemu can do",
+            'type vmm = ["qemu"]',
+        ),
+        (
+            'tier = "ci"',
+            'tier = "ci"\nkernel = ["stok"]',
+            "cells[1].kernel: no kernel 'stok' is defined",
+            "did you mean 'stock'?",
+        ),
+        (
+            'arch = "x86_64"',
+            'arch = "x86_64"\nkernel = "mine"',
+            "host.a.kernel: no kernel 'mine' is defined",
+            "define [kernel.mine] in lab.toml; there are: stock, reference",
+        ),
+        (
+            'tier = "ci"',
+            'tier = "ci"\nhost = "b"',
+            "cells[1].host: no host 'b' here",
+            "there are: a",
+        ),
+        (
+            'arch = "x86_64"',
+            'arch = "arm64"',
+            "host.a: arm64 hosts have no mode 'native'",
+            'type mode = "vhe" or "nvhe" or "protected" or "nested"',
+        ),
+        (
+            "[[cells]]",
+            '[host.b]\narch = "arm64"\nmode = "vhe"\n[[cells]]',
+            "cells[1]: 'host' is missing, and there are 2",
+            'add: host = "a"',
+        ),
+        (
+            'name = "t"',
+            'name = "s"',
+            "name: expected the name of the file, got 's'",
+            'type: name = "t"',
+        ),
+        ('guest = "linux"', "guest = []", "cells[1].guest: must not be empty, got []", ""),
+    ],
+)
+def test_a_mistake_in_a_topology_is_one_sentence_and_what_to_type(
+    tmp_path: Path, old: str, new: str, message: str, hint: str
+) -> None:
+    assert old in TOPOLOGY
+    file = tmp_path / "t.toml"
+    file.write_text(TOPOLOGY.replace(old, new))
+    lab = load_lab(ROOT / "lab.toml")
+    with pytest.raises(ConfigError) as caught:
+        load_topology(file, lab)
+    assert str(caught.value).replace(f"{tmp_path}/", "") == said("t.toml", message, hint)
+
+
+def test_a_folder_without_topologies_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "must-run.toml").write_text("")
+    with pytest.raises(ConfigError, match="no topology there"):
+        load_topologies(tmp_path)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An orphan is parked, or adopted, if its kernel says so; one that was parked has to go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.machine.orphaning.protocol import OrphanStatus, VcpuSeen
+from lab.stand.orphans import claim_of, goes_on, not_adopted
+from lab.witness.rehearsal import Rehearsal
+from lab.witness.silence import Window
+
+
+def status(owner: str = "GONE", generation: int = 3, *states: str) -> OrphanStatus:
+    vcpus = [
+        VcpuSeen(n, state, "INTR", None if state == "RUNNING" else "0x402208", 7, 7)
+        for n, state in enumerate(states or ("PAUSED",))
+    ]
+    return OrphanStatus(owner, "park", generation, tuple(vcpus))
+
+
+def test_a_kernel_that_holds_all_vcpus_says_where() -> None:
+    claim = claim_of(status("GONE", 3, "PAUSED", "STOPPED"))
+    assert claim is not None
+    assert (
+        claim.why == "vCPU 0 PAUSED after INTR at 0x402208; vCPU 1 STOPPED after INTR at 0x402208"
+    )
+
+
+@pytest.mark.parametrize(
+    "seen", [status("GONE", 3, "PAUSED", "RUNNING"), status("PRESENT", 3, "PAUSED")]
+)
+def test_what_runs_or_has_an_owner_is_not_parked(seen: OrphanStatus) -> None:
+    assert claim_of(seen) is None
+
+
+def test_an_adoption_is_an_owner_and_the_next_generation() -> None:
+    assert not not_adopted(status(), status("PRESENT", 4))
+
+
+@pytest.mark.parametrize(
+    "after", [status("GONE", 4), status("PRESENT", 3), status("PRESENT", 5), status()]
+)
+def test_an_adopter_that_only_says_so_is_seen_through(after: OrphanStatus) -> None:
+    assert not_adopted(status(), after).startswith("it was not adopted, and its kernel says: owner")
+
+
+def stretch(*, goes: bool) -> str:
+    r = Rehearsal()
+    struck = r.now()
+    if not goes:
+        r.guest.freeze()
+    began = r.now().at
+    r.watch(8)
+    return goes_on(r.evidence(struck), Window(began, r.now().at))
+
+
+def test_a_guest_that_beats_after_its_adoption_went_on() -> None:
+    assert stretch(goes=True) == ""
+
+
+def test_a_guest_that_nobody_let_run_did_not_go_on() -> None:
+    assert stretch(goes=False).startswith("after its adoption: ")

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host that does not come up: tried once more, then its first cause is all that is said."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from lab.errors import BrokenHostError, InfraError
+from lab.machine.host import Blueprint
+from lab.spec.model import Arch, HostMode
+from lab.stand.pool import Pool, Wish
+from lab.stand.stand import Stand
+
+WISH = Wish(
+    topology="t",
+    role="a",
+    arch=Arch.X86_64,
+    kernel="stock",
+    mode=HostMode.NATIVE,
+    vcpus=2,
+    memory_mib=1024,
+)
+
+
+class _BarrenStand:
+    """A stand on which nothing can be booted; it counts the tries."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+
+    def blueprint(self, wish: Wish, role: str) -> Blueprint:
+        self.tried += 1
+        raise InfraError(f"{wish.role} did not come up, time {self.tried}")
+
+
+def test_a_host_that_fails_twice_running_is_not_tried_again_and_keeps_its_first_cause() -> None:
+    stand = _BarrenStand()
+    pool = Pool(cast("Stand", stand))
+
+    for time in (1, 2):
+        with pytest.raises(InfraError, match=f"time {time}"), pool.lease(WISH):
+            pass
+    for _ in range(3):
+        with pytest.raises(BrokenHostError, match="a is broken: a did not come up, time 1"):
+            pool.lease(WISH).__enter__()
+
+    assert stand.tried == 2

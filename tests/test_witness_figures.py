@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verdicts, scopes, calibration, and the probe that watches L0 itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lab.deadline import Deadline, pause, until
+from lab.errors import InfraError
+from lab.witness.jitter import JitterProbe
+from lab.witness.silence import Window
+from lab.witness.stats import calibration
+from lab.witness.verdict import (
+    Check,
+    Lost,
+    Parked,
+    Scope,
+    Survived,
+    Unproven,
+    satisfies,
+)
+
+KINDS = (Survived, Parked, Lost, Unproven)
+
+
+def test_verdicts_of_different_kinds_are_never_equal() -> None:
+    told = [kind("because", Check.ALL) for kind in KINDS]
+    assert [a == b for a in told for b in told].count(True) == len(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "running", "memory"),
+    [
+        (Survived("", Check.ALL), True, True),
+        (Survived("", Check.MEMORY, Scope.MEMORY), False, True),
+        (Parked("", Check.PARKED), False, False),
+        (Parked("", Check.PARKED, Scope.MEMORY), False, False),
+        (Lost("", Check.SILENCE), False, False),
+        (Unproven("", Check.PATH), False, False),
+    ],
+)
+def test_memory_alone_is_never_a_running_guest(
+    verdict: Survived | Parked | Lost | Unproven, *, running: bool, memory: bool
+) -> None:
+    assert satisfies(Scope.RUNNING, verdict) is running
+    assert satisfies(Scope.MEMORY, verdict) is memory
+
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("measured", "inner", "outer", "right"),
+    [
+        pytest.param(1000, 1000, 1001, True, id="exact"),
+        pytest.param(950, 1000, 1000, True, id="five-percent-short"),
+        pytest.param(949, 1000, 1000, False, id="too-short"),
+        pytest.param(1050, 1000, 1000, True, id="five-percent-long"),
+        pytest.param(1051, 1000, 1000, False, id="too-long"),
+        pytest.param(80, 100, 100, True, id="twenty-ms-short"),
+        pytest.param(79, 100, 100, False, id="more-than-twenty-ms"),
+        pytest.param(0, 1000, 1000, False, id="not-noticed"),
+        pytest.param(500, 100, 1000, False, id="stop-not-known"),
+        pytest.param(10, 0, 0, False, id="no-stop"),
+        pytest.param(10, 20, 10, False, id="inside-out"),
+    ],
+)
+def test_a_silence_of_known_length_is_measured(
+    measured: int, inner: int, outer: int, *, right: bool
+) -> None:
+    assert calibration(measured * MS, inner * MS, outer * MS).right is right
+
+
+def test_a_probe_says_when_it_was_held_up() -> None:
+    # Any limit is exceeded if it is below what a nap costs: each nap is a void then.
+    with JitterProbe(0.0) as probe:
+        began = time.monotonic()
+        until("a void", lambda: probe.voids or None, Deadline.after(10))
+        pause(0.1)
+        ended = time.monotonic()
+    assert all(void.length > 0 for void in probe.voids)
+    assert any(void.overlap(Window(began, ended)) > 0 for void in probe.voids)
+
+
+def test_a_probe_with_a_generous_limit_says_nothing() -> None:
+    with JitterProbe(5.0) as probe:
+        pause(0.1)
+    assert probe.voids == ()
+
+
+def test_a_probe_ends_when_whoever_asked_is_gone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.witness.jitter"],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.startswith("ready\n")
+
+
+def test_a_probe_that_ends_early_is_an_error_and_not_a_quiet_machine() -> None:
+    def cut() -> None:
+        with JitterProbe(5.0) as probe:
+            probe._process.kill()
+            probe._process.wait()
+
+    with pytest.raises(InfraError, match="ended early"):
+        cut()

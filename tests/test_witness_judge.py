@@ -1,0 +1,854 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The oracle's cases: a guest of bytes lives a story, and the verdict and its check are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from lab.witness.evidence import Evidence, HostDeath, Limits, MemoryWitness, ParkedClaim
+from lab.witness.identity import DidNot, Happened, Undisturbed
+from lab.witness.judge import judge
+from lab.witness.rehearsal import Rehearsal
+from lab.witness.silence import Window
+from lab.witness.verdict import Check, Lost, Parked, Scope, Survived, Unproven
+
+Told = Survived | Parked | Lost | Unproven
+OTHER_BOOT = bytes(16)
+ELSEWHERE = 0x80_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What happens to a guest after its baseline, and what must be said of it."""
+
+    story: Callable[[Rehearsal], Evidence]
+    verdict: type[Told]
+    check: Check
+    says: str
+    vcpus: int = 1
+
+
+def lives_on(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def left_alone(r: Rehearsal) -> Evidence:
+    r.watch(8)
+    return r.evidence(Undisturbed())
+
+
+def pauses(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.watch(4)
+    r.guest.thaw()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def freezes_and_resumes(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.watch(2)
+    r.guest.freeze()
+    r.watch(6)
+    r.guest.thaw()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def freezes_and_resumes_undisturbed(r: Rehearsal) -> Evidence:
+    return replace(freezes_and_resumes(r), disruption=Undisturbed())
+
+
+def freezes_with_its_clock_stopped(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.clock_runs = False
+    r.watch(6)
+    r.guest.clock_runs = True
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def one_vcpu_freezes_and_resumes(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze(1)
+    r.watch(6)
+    r.guest.thaw()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def dies_at_once(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def dies_in_the_middle_of_a_beat(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.tear(0)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def dies_later(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.watch(4)
+    r.guest.freeze()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def one_vcpu_dies(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze(2)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def dies_shortly_before_the_end(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.watch(8)
+    r.guest.freeze()
+    r.watch(3)
+    return r.evidence(struck)
+
+
+def dies_in_a_watch_that_is_too_short(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.watch(4)
+    return r.evidence(struck)
+
+
+def dies_when_a_long_disruption_is_done(r: Rehearsal) -> Evidence:
+    at = r.guest.now
+    r.watch(20)
+    done = r.guest.now
+    r.guest.freeze()
+    r.watch(4.5)
+    return r.evidence(Happened("kexec", at, done))
+
+
+def was_dead_before(r: Rehearsal) -> Evidence:
+    r.guest.freeze()
+    r.watch(3)
+    struck = r.now()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def never_beat(r: Rehearsal) -> Evidence:
+    r.guest.freeze()
+    r.baseline = Window(r.guest.now + 0.1, r.guest.now + 1)
+    r.watch(2)
+    struck = r.now()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def restarts(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.watch(1)
+    r.guest.restart(OTHER_BOOT)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def restarts_and_is_ahead(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.restart(OTHER_BOOT)
+    r.guest.advance(10)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def restarts_before_the_disruption(r: Rehearsal) -> Evidence:
+    r.guest.restart(OTHER_BOOT)
+    r.watch(1)
+    return lives_on(r)
+
+
+def is_rewound(r: Rehearsal) -> Evidence:
+    old = r.guest.snapshot()
+    r.watch(1)
+    struck = r.now()
+    r.guest.rewind(old)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def is_rewound_and_ahead_at_the_next_look(r: Rehearsal) -> Evidence:
+    old = r.guest.snapshot()
+    r.watch(0.2)
+    struck = r.now()
+    r.guest.rewind(old)
+    r.guest.advance(0.003)  # beats fall on other instants than before
+    r.guest.advance(0.6)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def breaks_its_chain(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.watch(1)
+    r.guest.break_chain(0)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def changes_its_canary(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.change_canary(0)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def has_its_canary_forged_without_the_key(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.watch(0.2)
+    for _ in range(160):
+        r.guest.beat(0, r.guest.guest_ns)
+        r.guest.publish(0, key=bytes(16))
+        r.watch(0.05)
+    return r.evidence(struck)
+
+
+def has_its_clock_set_back(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.guest_ns -= 2_000_000_000
+    r.guest.vcpus[0].due_ns -= 2_000_000_000
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def counts_faults(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, faults=1)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def has_its_clock_jump(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.guest_ns += 9_000_000_000
+    r.guest.vcpus[0].due_ns += 9_000_000_000
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def hides_a_gap(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.watch(1)
+    page = r.guest.vcpus[0].page
+    r.guest.vcpus[0].page = replace(page, max_gap_ns=4_000_000_000)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def shows_a_gap_that_it_does_not_count(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.watch(2)
+    r.guest.thaw()
+    r.watch(1)
+    r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, max_gap_ns=1_000_000_000)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def is_looked_at_too_rarely(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.advance(3)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def is_not_looked_at_in_the_end(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.watch(8)
+    r.guest.advance(3)
+    return r.evidence(struck)
+
+
+def is_out_of_sight_for_longer_than_patience(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.readable = False
+    r.watch(6)
+    r.guest.readable = True
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def is_silent_before_its_clock_jumps(r: Rehearsal) -> Evidence:
+    r.guest.guest_ns += 9_000_000_000
+    r.guest.vcpus[0].due_ns += 9_000_000_000
+    r.watch(1)
+    return lives_on(r)
+
+
+def has_its_clock_jump_while_l0_stands_still(r: Rehearsal) -> Evidence:
+    e = has_its_clock_jump(r)
+    return replace(e, voids=(Window(e.struck - 6, e.struck + 1),))
+
+
+def was_already_silent_when_its_host_died(r: Rehearsal) -> Evidence:
+    r.guest.freeze()
+    r.watch(3)
+    return loses_its_host(r)
+
+
+def loses_its_host_undisturbed_and_long_out_of_sight(r: Rehearsal) -> Evidence:
+    e = cannot_be_read(r)
+    return replace(e, disruption=Undisturbed(), host_death=HostDeath(e.end - 1, "shut off"))
+
+
+def dies_and_its_host_later(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.watch(3)
+    r.guest.readable = False
+    r.watch(6)
+    return replace(r.evidence(struck), host_death=HostDeath(struck.at + 3, "shut off"))
+
+
+def has_a_canary_changed_and_changed_back(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    old = r.guest.vcpus[0].page.canary
+    r.guest.change_canary(0)
+    r.watch(1)
+    r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, canary=old)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def vanishes(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.guest.wipe(0)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def vanishes_and_is_nowhere(r: Rehearsal) -> Evidence:
+    return replace(vanishes(r), nowhere=True)
+
+
+def was_silent_and_is_nowhere(r: Rehearsal) -> Evidence:
+    r.guest.freeze()
+    r.watch(2)
+    return vanishes_and_is_nowhere(r)
+
+
+def lives_and_is_said_to_be_nowhere(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), nowhere=True)
+
+
+def cannot_be_read(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.readable = False
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def cannot_be_read_for_a_moment(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.readable = False
+    r.watch(1.5)
+    r.guest.readable = True
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def has_another_vcpus_page(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.eye.relocate({0: r.guest.pages[1], 1: r.guest.pages[0]})
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def loses_its_host(r: Rehearsal) -> Evidence:
+    r.watch(0.1)
+    e = cannot_be_read(r)
+    return replace(e, host_death=HostDeath(e.struck, "it was reset"))
+
+
+def loses_its_host_before(r: Rehearsal) -> Evidence:
+    e = cannot_be_read(r)
+    return replace(e, host_death=HostDeath(e.struck - 0.5, "it was reset"))
+
+
+def outlives_its_host_kernel(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, host_death=HostDeath(e.struck + 1, "it panicked"))
+
+
+def moves_and_is_found(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.move(0, ELSEWHERE)
+    r.watch(1)
+    r.eye.relocate({0: ELSEWHERE})
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def moves_and_a_stale_copy_is_found(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.memory[ELSEWHERE] = bytearray(r.guest.memory[r.guest.pages[0]])
+    r.watch(1)
+    r.eye.relocate({0: ELSEWHERE})
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def moves_and_the_newest_copy_is_stale(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.watch(0.2)
+    r.guest.memory[ELSEWHERE] = bytearray(r.guest.memory[r.guest.pages[0]])
+    r.eye.relocate({0: ELSEWHERE})
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def moves_and_is_found_rewound(r: Rehearsal) -> Evidence:
+    old = r.guest.snapshot()
+    r.watch(1.0)
+    struck = r.now()
+    r.watch(0.1)
+    r.guest.rewind(old)
+    r.guest.move(0, ELSEWHERE)
+    r.eye.relocate({0: ELSEWHERE})
+    r.watch(0.5)
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def is_parked(r: Rehearsal) -> Evidence:
+    return replace(dies_at_once(r), parked=ParkedClaim("unhandled exit 0x7b"))
+
+
+def is_said_to_be_parked_and_beats(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), parked=ParkedClaim("unhandled exit 0x7b"))
+
+
+def is_said_to_be_parked_on_all_vcpus(r: Rehearsal) -> Evidence:
+    return replace(one_vcpu_dies(r), parked=ParkedClaim("unhandled exit 0x7b"))
+
+
+def is_said_to_be_parked_out_of_sight(r: Rehearsal) -> Evidence:
+    return replace(cannot_be_read(r), parked=ParkedClaim("unhandled exit 0x7b"))
+
+
+def is_said_to_be_parked_after_a_restart(r: Rehearsal) -> Evidence:
+    return replace(restarts(r), parked=ParkedClaim("unhandled exit 0x7b"))
+
+
+def dies_while_l0_stands_still(r: Rehearsal) -> Evidence:
+    e = pauses_for_six(r)
+    return replace(e, voids=(Window(e.struck + 1, e.struck + 4),))
+
+
+def pauses_for_six(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.watch(6)
+    r.guest.thaw()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def dies_and_l0_jitters(r: Rehearsal) -> Evidence:
+    e = dies_at_once(r)
+    return replace(e, voids=(Window(e.struck + 1, e.struck + 1.1),))
+
+
+def lives_on_and_l0_jitters(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, voids=(Window(e.struck + 1, e.struck + 1.1),))
+
+
+def was_not_struck(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), disruption=DidNot("process 7 is still there"))
+
+
+def has_no_witness_of_its_disruption(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), disruption=None)
+
+
+def was_struck_before_the_watch(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    at = e.baseline.began - 1
+    return replace(e, disruption=Happened("vmm-kill", at, at))
+
+
+def was_struck_after_the_watch(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, disruption=Happened("vmm-kill", e.end - 1, e.end + 1))
+
+
+def has_a_vcpu_that_nobody_watched(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), expected_vcpus=2)
+
+
+def has_no_vcpu(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), expected_vcpus=0, trails={})
+
+
+def has_its_trails_swapped(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, trails={0: e.trails[1], 1: e.trails[0]})
+
+
+def has_two_trails_of_one_vcpu(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, trails={0: e.trails[0], 1: e.trails[0]})
+
+
+def was_promised_more_vcpus(r: Rehearsal) -> Evidence:
+    for vcpu in r.guest.vcpus:
+        vcpu.page = replace(vcpu.page, nvcpus=4)
+    return lives_on(r)
+
+
+def has_vcpus_of_different_boots(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    e.trails[1].boot_id = OTHER_BOOT
+    return e
+
+
+def has_endless_patience(r: Rehearsal) -> Evidence:
+    return replace(dies_at_once(r), limits=Limits(patience=float("nan")))
+
+
+def has_limits(limits: Limits) -> Callable[[Rehearsal], Evidence]:
+    def dies_with_limits(r: Rehearsal) -> Evidence:
+        return replace(dies_at_once(r), limits=limits)
+
+    return dies_with_limits
+
+
+def has_its_memory_kept_and_never_ran(r: Rehearsal) -> Evidence:
+    return replace(has_its_memory_kept(r), expected_vcpus=0, trails={})
+
+
+def has_its_memory_kept_in_a_short_watch(r: Rehearsal) -> Evidence:
+    e = dies_in_a_watch_that_is_too_short(r)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
+
+
+def has_a_baseline_from_nowhere(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, baseline=Window(e.baseline.ended, e.baseline.began))
+
+
+def was_watched_by_its_host(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), outside_eye=False)
+
+
+def digests(e: Evidence, before: str, after: str) -> MemoryWitness:
+    return MemoryWitness(before=before, before_at=e.struck, after=after, after_at=e.end)
+
+
+def has_its_memory_changed(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, memory=digests(e, "aa", "bb"))
+
+
+def has_its_memory_kept(r: Rehearsal) -> Evidence:
+    e = dies_at_once(r)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
+
+
+def has_only_its_memory_kept(r: Rehearsal) -> Evidence:
+    e = dies_at_once(r)
+    return replace(e, memory=digests(e, "aa", "aa"))
+
+
+def loses_its_memory(r: Rehearsal) -> Evidence:
+    e = dies_at_once(r)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "bb"))
+
+
+def runs_on_after_its_memory_was_digested(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "bb"))
+
+
+def runs_on_between_digests_that_are_equal(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
+
+
+def has_its_memory_kept_out_of_sight(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.freeze()
+    r.guest.wipe(0)
+    r.watch(8)
+    e = r.evidence(struck)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
+
+
+def is_looked_at_too_rarely_because_l0_stood_still(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    began = r.guest.now
+    r.guest.advance(3)
+    void = Window(began, r.guest.now)
+    r.watch(8)
+    return replace(r.evidence(struck), voids=(void,))
+
+
+def counts_faults_when_l0_stood_still(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    began = r.guest.now
+    r.guest.advance(3)
+    void = Window(began, r.guest.now)
+    r.watch(1)
+    r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, faults=1)
+    r.watch(8)
+    return replace(r.evidence(struck), voids=(void,))
+
+
+def has_its_clock_jump_while_l0_jitters(r: Rehearsal) -> Evidence:
+    e = has_its_clock_jump(r)
+    return replace(e, voids=(Window(e.struck - 1, e.struck - 0.98),))
+
+
+def has_one_digest(r: Rehearsal) -> Evidence:
+    e = dies_at_once(r)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "", ""))
+
+
+def has_digests(before: str, after: str) -> Callable[[Rehearsal], Evidence]:
+    def has_one_of_two_digests(r: Rehearsal) -> Evidence:
+        e = dies_at_once(r)
+        return replace(e, scope=Scope.MEMORY, memory=digests(e, before, after))
+
+    return has_one_of_two_digests
+
+
+def has_both_digests_taken_after(r: Rehearsal) -> Evidence:
+    e = dies_at_once(r)
+    m = replace(digests(e, "aa", "aa"), before_at=e.struck + 1)
+    return replace(e, scope=Scope.MEMORY, memory=m)
+
+
+def has_its_digests_in_the_wrong_order(r: Rehearsal) -> Evidence:
+    e = replace(left_alone(r), scope=Scope.MEMORY)
+    m = MemoryWitness(before="aa", before_at=e.end, after="aa", after_at=e.end - 1)
+    return replace(e, memory=m)
+
+
+def has_its_memory_kept_and_never_beat(r: Rehearsal) -> Evidence:
+    e = never_beat(r)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
+
+
+def counted_a_gap_before_the_watch(r: Rehearsal) -> Evidence:
+    r.guest.freeze()
+    r.watch(2)
+    r.guest.thaw()
+    r.watch(0.5)
+    r.baseline = Window(r.guest.now, r.guest.now + 2)
+    r.watch(2.1)
+    return lives_on(r)
+
+
+def counts_a_gap_after_the_watch(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    r.guest.freeze()
+    r.watch(2)
+    r.guest.thaw()
+    r.watch(1)
+    return replace(r.evidence(e.disruption), end=e.end)
+
+
+def has_no_digest(r: Rehearsal) -> Evidence:
+    return replace(dies_at_once(r), scope=Scope.MEMORY)
+
+
+def has_both_digests_taken_before(r: Rehearsal) -> Evidence:
+    e = dies_at_once(r)
+    m = replace(digests(e, "aa", "aa"), after_at=e.struck - 0.5)
+    return replace(e, scope=Scope.MEMORY, memory=m)
+
+
+def keeps_its_memory_and_restarts(r: Rehearsal) -> Evidence:
+    e = restarts(r)
+    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
+
+
+CASES = [
+    Case(lives_on, Survived, Check.ALL, "beat on to the end on 1 vCPU (vmm-kill; "),
+    Case(lives_on, Survived, Check.ALL, "beat on to the end on 4 vCPU", vcpus=4),
+    Case(left_alone, Survived, Check.ALL, "nothing was done to it"),
+    Case(pauses, Survived, Check.ALL, "never silent for more than 4."),
+    Case(outlives_its_host_kernel, Survived, Check.ALL, "to the end"),
+    Case(moves_and_is_found, Survived, Check.ALL, "to the end"),
+    Case(cannot_be_read_for_a_moment, Survived, Check.ALL, "to the end"),
+    Case(lives_on_and_l0_jitters, Survived, Check.ALL, "to the end"),
+    Case(freezes_and_resumes, Lost, Check.SILENCE, "for 6.0 s from +2"),
+    Case(freezes_and_resumes, Lost, Check.SILENCE, "and then beat on; 5.0 s is the limit"),
+    Case(freezes_and_resumes_undisturbed, Lost, Check.SILENCE, "for 6.0 s and then beat on"),
+    Case(freezes_with_its_clock_stopped, Lost, Check.SILENCE, "was silent for 6.0 s"),
+    Case(one_vcpu_freezes_and_resumes, Lost, Check.SILENCE, "vCPU 1 was silent", vcpus=2),
+    Case(dies_at_once, Lost, Check.SILENCE, "to the end of the watch"),
+    Case(dies_in_the_middle_of_a_beat, Lost, Check.SILENCE, "to the end of the watch"),
+    Case(dies_later, Lost, Check.SILENCE, "from +4"),
+    Case(one_vcpu_dies, Lost, Check.SILENCE, "vCPU 2 was silent for 8", vcpus=4),
+    Case(dies_and_l0_jitters, Lost, Check.SILENCE, "to the end"),
+    Case(pauses_for_six, Lost, Check.SILENCE, "was silent for 6.0 s"),
+    Case(dies_while_l0_stands_still, Unproven, Check.JITTER, "L0 itself stood still"),
+    Case(dies_shortly_before_the_end, Unproven, Check.END, "watch on to know"),
+    Case(dies_in_a_watch_that_is_too_short, Unproven, Check.WATCH, "misses a death"),
+    Case(dies_when_a_long_disruption_is_done, Unproven, Check.WATCH, "for 4.5 s"),
+    Case(was_dead_before, Unproven, Check.EARLY, "that began before"),
+    Case(never_beat, Unproven, Check.BASELINE, "did not beat"),
+    Case(restarts, Lost, Check.RESTART, "it was restarted: boot id c8c9"),
+    Case(restarts_and_is_ahead, Lost, Check.RESTART, "it was restarted"),
+    Case(restarts_before_the_disruption, Unproven, Check.RESTART, "before the disruption"),
+    Case(is_rewound, Lost, Check.REWIND, "it was rewound: beat "),
+    Case(is_rewound_and_ahead_at_the_next_look, Lost, Check.REWIND, "seen before"),
+    Case(breaks_its_chain, Lost, Check.CHAIN, "the chain is broken at beat "),
+    Case(changes_its_canary, Lost, Check.CANARY, "its canary became 0000"),
+    Case(has_its_canary_forged_without_the_key, Unproven, Check.PATH, "not signed"),
+    Case(has_its_clock_set_back, Lost, Check.CLOCK, "went back by 1.99"),
+    Case(counts_faults, Lost, Check.FAULTS, "counted 1 faults"),
+    Case(has_its_clock_jump, Lost, Check.GUEST_SILENCE, "9.0 s of its own clock"),
+    Case(has_its_clock_jump_while_l0_jitters, Lost, Check.GUEST_SILENCE, "9.0 s of its own"),
+    Case(is_looked_at_too_rarely_because_l0_stood_still, Unproven, Check.JITTER, "too rare"),
+    Case(counts_faults_when_l0_stood_still, Lost, Check.FAULTS, "counted 1 faults"),
+    Case(runs_on_after_its_memory_was_digested, Unproven, Check.MEMORY, "vCPU 0 beat on"),
+    Case(runs_on_between_digests_that_are_equal, Unproven, Check.MEMORY, "vCPU 0 beat on"),
+    Case(has_its_memory_kept_out_of_sight, Unproven, Check.PATH, "L1-witnessed: nobody outside"),
+    Case(hides_a_gap, Unproven, Check.OWN_COUNT, "counts 4.000 s"),
+    Case(shows_a_gap_that_it_does_not_count, Unproven, Check.OWN_COUNT, "counts 1.000 s"),
+    Case(is_looked_at_too_rarely, Unproven, Check.OVERRUN, "looks were too rare"),
+    Case(is_not_looked_at_in_the_end, Unproven, Check.PATH, "the eye was shut"),
+    Case(is_silent_before_its_clock_jumps, Unproven, Check.EARLY, "before the disruption"),
+    Case(has_its_clock_jump_while_l0_stands_still, Unproven, Check.JITTER, "of its own clock"),
+    Case(was_already_silent_when_its_host_died, Unproven, Check.EARLY, "not seen alive"),
+    Case(loses_its_host_undisturbed_and_long_out_of_sight, Unproven, Check.EARLY, "host died"),
+    Case(dies_and_its_host_later, Lost, Check.HOST, "its host died: shut off"),
+    Case(has_a_canary_changed_and_changed_back, Lost, Check.CANARY, "its canary became"),
+    Case(vanishes, Unproven, Check.PATH, "there is no beacon"),
+    Case(vanishes_and_is_nowhere, Lost, Check.NOWHERE, "nowhere in the memory of its host"),
+    Case(was_silent_and_is_nowhere, Unproven, Check.EARLY, "was not seen alive"),
+    Case(lives_and_is_said_to_be_nowhere, Survived, Check.ALL, "to the end"),
+    Case(cannot_be_read, Unproven, Check.PATH, "cannot be read"),
+    Case(has_another_vcpus_page, Unproven, Check.PATH, "is vCPU 1's", vcpus=2),
+    Case(loses_its_host, Lost, Check.HOST, "alive when its host died: it was reset"),
+    Case(loses_its_host_before, Unproven, Check.PATH, "cannot be read"),
+    Case(moves_and_a_stale_copy_is_found, Unproven, Check.PATH, "stale copy"),
+    Case(moves_and_the_newest_copy_is_stale, Unproven, Check.PAGE, "never beat on the page"),
+    Case(moves_and_is_found_rewound, Lost, Check.REWIND, "it was rewound"),
+    Case(is_parked, Parked, Check.PARKED, "unhandled exit 0x7b"),
+    Case(is_said_to_be_parked_and_beats, Unproven, Check.PARKED, "vCPU 0 beats"),
+    Case(is_said_to_be_parked_on_all_vcpus, Unproven, Check.PARKED, "vCPU 0 beats", vcpus=4),
+    Case(is_said_to_be_parked_out_of_sight, Unproven, Check.PARKED, "out of sight"),
+    Case(is_said_to_be_parked_after_a_restart, Lost, Check.RESTART, "restarted"),
+    Case(was_not_struck, Unproven, Check.DISRUPTION, "process 7 is still there"),
+    Case(has_no_witness_of_its_disruption, Unproven, Check.DISRUPTION, "nobody witnessed"),
+    Case(was_struck_before_the_watch, Unproven, Check.DISRUPTION, "not within the watch"),
+    Case(was_struck_after_the_watch, Unproven, Check.DISRUPTION, "not within the watch"),
+    Case(has_a_vcpu_that_nobody_watched, Unproven, Check.EVIDENCE, "2 vCPUs were expected"),
+    Case(has_no_vcpu, Unproven, Check.EVIDENCE, "no vCPU was watched"),
+    Case(has_its_trails_swapped, Unproven, Check.EVIDENCE, "were expected", vcpus=2),
+    Case(has_two_trails_of_one_vcpu, Unproven, Check.EVIDENCE, "were expected", vcpus=2),
+    Case(was_promised_more_vcpus, Unproven, Check.BASELINE, "says that it has 4", vcpus=2),
+    Case(has_vcpus_of_different_boots, Unproven, Check.IDENTITY, "different boots", vcpus=2),
+    Case(has_endless_patience, Unproven, Check.EVIDENCE, "not a number"),
+    *(
+        Case(has_limits(limits), Unproven, Check.EVIDENCE, "within patience")
+        for limits in (
+            Limits(patience=5, closing=0),
+            Limits(patience=5, closing=6),
+            Limits(patience=5, live=0),
+            Limits(patience=5, live=6),
+            Limits(patience=0),
+        )
+    ),
+    Case(has_its_memory_kept_and_never_ran, Survived, Check.MEMORY, "its memory is the same"),
+    Case(has_its_memory_kept_in_a_short_watch, Survived, Check.MEMORY, "its memory is the same"),
+    Case(has_a_baseline_from_nowhere, Unproven, Check.EVIDENCE, "not within the watch"),
+    Case(was_watched_by_its_host, Unproven, Check.EYE, "L1-witnessed"),
+    Case(has_its_memory_changed, Lost, Check.MEMORY, "aa became bb"),
+    Case(has_its_memory_kept, Survived, Check.MEMORY, "its memory is the same"),
+    Case(has_only_its_memory_kept, Lost, Check.SILENCE, "silent"),
+    Case(loses_its_memory, Lost, Check.MEMORY, "aa became bb"),
+    Case(has_one_digest, Unproven, Check.MEMORY, "digests of its memory is missing"),
+    Case(has_digests("aa", ""), Unproven, Check.MEMORY, "digests of its memory is missing"),
+    Case(has_digests("", "aa"), Unproven, Check.MEMORY, "digests of its memory is missing"),
+    Case(has_both_digests_taken_after, Unproven, Check.MEMORY, "before and after"),
+    Case(has_its_digests_in_the_wrong_order, Unproven, Check.MEMORY, "before and after"),
+    Case(has_its_memory_kept_and_never_beat, Unproven, Check.BASELINE, "did not beat"),
+    Case(counted_a_gap_before_the_watch, Survived, Check.ALL, "to the end"),
+    Case(counts_a_gap_after_the_watch, Survived, Check.ALL, "to the end"),
+    Case(has_no_digest, Unproven, Check.MEMORY, "not digested"),
+    Case(has_both_digests_taken_before, Unproven, Check.MEMORY, "before and after"),
+    Case(keeps_its_memory_and_restarts, Lost, Check.RESTART, "restarted"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.story.__name__}-{c.vcpus}")
+def test_a_guest_that(case: Case) -> None:
+    evidence = case.story(Rehearsal(case.vcpus))
+    found = judge(evidence)
+    assert (type(found), found.check) == (case.verdict, case.check), found.reason
+    assert case.says in found.reason
+    assert found.scope is evidence.scope
+    assert judge(evidence) == found
+
+
+def test_each_check_has_a_case_that_it_decides() -> None:
+    assert {case.check for case in CASES} == set(Check)
+
+
+def test_what_was_out_of_sight_is_not_what_l0_was_too_slow_for() -> None:
+    e = is_out_of_sight_for_longer_than_patience(Rehearsal(period_ns=100_000_000))
+    found = judge(replace(e, voids=(Window(e.struck + 1, e.struck + 2),)))
+    assert (type(found), found.check) == (Unproven, Check.EYE)
+
+
+def test_a_guest_that_beats_to_the_end_is_told_from_one_that_does_not() -> None:
+    assert judge(pauses_for_six(Rehearsal())).figures.beats_on
+    assert judge(counts_faults(Rehearsal())).figures.beats_on
+    assert not judge(dies_at_once(Rehearsal())).figures.beats_on
+    assert not judge(one_vcpu_dies(Rehearsal(4))).figures.beats_on
+    assert not judge(cannot_be_read(Rehearsal())).figures.beats_on
+
+
+def test_a_slow_beacon_out_of_sight_for_longer_than_patience_proves_nothing() -> None:
+    found = judge(is_out_of_sight_for_longer_than_patience(Rehearsal(period_ns=100_000_000)))
+    assert (type(found), found.check) == (Unproven, Check.EYE)
+    assert "may have been silent for 6" in found.reason
+
+
+def test_the_figures_of_a_pause_bound_it_and_say_when_it_began() -> None:
+    found = judge(pauses(Rehearsal(2)))
+    assert found.figures.disruption == "vmm-kill"
+    for vcpu in found.figures.vcpus:
+        assert 3.9 < vcpu.silence_least_s <= vcpu.guest_gap_s + 0.011
+        assert vcpu.guest_gap_s - 0.011 < vcpu.silence_most_s < 4.2
+        assert vcpu.silence_began_s == pytest.approx(0, abs=0.1)
+        assert vcpu.drift_s == pytest.approx(0, abs=0.1)
+        assert vcpu.beats > 800
+        assert vcpu.looks > 150
+
+
+def test_what_was_refused_still_shows_what_was_measured() -> None:
+    found = judge(was_not_struck(Rehearsal()))
+    assert found.figures.vcpus[0].beats > 800
+
+
+def test_jitter_of_l0_voids_the_figures_and_not_the_survival() -> None:
+    found = judge(lives_on_and_l0_jitters(Rehearsal()))
+    assert isinstance(found, Survived)
+    assert (found.figures.timing_void, found.figures.void_windows) == (True, 1)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machines that the tests of lab.virt want."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.spec.words import Accel, Arch
+from lab.virt.owner import Owner
+from lab.virt.xml import DomainSpec, QemuUser
+
+L1 = DomainSpec(
+    name="lab-7f3a-l1-a",
+    run_id="7f3a",
+    owner=Owner(4711, 160765, "df1768eb-3e2b-407d-be35-e8463387460d"),
+    role="l1-a",
+    topology="one_host",
+    arch=Arch.X86_64,
+    accel=Accel.TCG,
+    vcpus=2,
+    memory_mib=2048,
+    kernel=Path("/cache/kernel/bzImage"),
+    initrd=Path("/state/runs/7f3a/l1-a.initrd"),
+    cmdline='console=ttyS0 lab.nonce=c0ffee dyndbg="file a.c +p; file b&c.c +p"',
+    console=Path("/state/runs/7f3a/l1-a.console"),
+    disks=(Path("/cache/root.squashfs"), Path("/cache/tools.squashfs")),
+    ssh_port=22022,
+    mac="52:54:00:01:02:03",
+    user=QemuUser(64055, 64055),
+)
