@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from lab.deadline import Deadline
 from lab.machine.guest import GuestPlan, RunningGuest
 from lab.machine.host import RunningHost
@@ -22,14 +25,23 @@ class LabVmm:
 
     def quit(self, guest: RunningGuest, by: Deadline) -> None:
         """Have it end by itself."""
-        labvmm(guest.host.session, "ctl", "--socket", guest.plan.socket, "quit", by=by)
+        _ctl(guest, "quit", by)
 
     def pause(self, guest: RunningGuest, by: Deadline) -> None:
         """Stop the guest's vCPUs."""
-        labvmm(guest.host.session, "ctl", "--socket", guest.plan.socket, "pause", by=by)
+        _ctl(guest, "pause", by)
+
+    def registers(self, guest: RunningGuest, by: Deadline) -> str:
+        """Stop the guest's vCPUs and say where each is, and what it left the guest for."""
+        self.pause(guest, by)
+        return json.dumps({verb: _ctl(guest, verb, by) for verb in ("status", "regs")}, indent=1)
 
     def replace(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Have the VMM give the guest up, and a new one adopt it."""
         orphaning = orphaning_for(guest.plan.orphaning)
         orphaning.orphan(guest, by)
         return orphaning.adopt(guest, by)
+
+
+def _ctl(guest: RunningGuest, verb: str, by: Deadline) -> Any:
+    return labvmm(guest.host.session, "ctl", "--socket", guest.plan.socket, verb, by=by)

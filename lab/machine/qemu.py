@@ -60,6 +60,13 @@ class Qemu:
         """Stop the guest's vCPUs."""
         qmp(guest, {"execute": "stop"}, by=by)
 
+    def registers(self, guest: RunningGuest, by: Deadline) -> str:
+        """Stop the guest's vCPUs and say where each is."""
+        self.pause(guest, by)
+        ask = {"command-line": "info registers -a"}
+        answer = qmp(guest, {"execute": "human-monitor-command", "arguments": ask}, by=by)
+        return str(answer.get("return", answer))
+
     def replace(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Hand the guest to a new QEMU by cpr-transfer: memory stays, descriptors move.
 

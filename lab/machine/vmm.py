@@ -32,6 +32,10 @@ class Vmm(Protocol):
         """Stop the guest's vCPUs; its memory does not change any more when this returns."""
         ...
 
+    def registers(self, guest: RunningGuest, by: Deadline) -> str:
+        """Stop the guest's vCPUs and say where each is: for a message about one that hangs."""
+        ...
+
     def replace(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Hand the guest to a new process of this VMM, as planned, and return it as it runs there.
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from lab.deadline import Deadline, pause
-from lab.errors import InfraError
+from lab.errors import DeadlineError, InfraError
 from lab.machine.drivers import driver_for
 from lab.machine.guest import Beacons, GuestPlan, RunningGuest
 from lab.machine.host import RunningHost
@@ -50,7 +50,7 @@ def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
         InfraError: its beacons did not come, or were not where L1 says.
     """
     by = Deadline.after(guest.host.patience.guest)
-    beacons = guest.beacons(by)
+    beacons = _beacons(guest, by)
     eye = Eye(
         guest.host.domain.peek,
         guest.locate(beacons, by),
@@ -111,6 +111,18 @@ def is_nowhere(guest: RunningGuest) -> bool:
         InfraError: some of that memory could not be read.
     """
     return not _pages(guest)
+
+
+def _beacons(guest: RunningGuest, by: Deadline) -> Beacons:
+    """Wait for a guest's beacons; where it hangs instead, the message says where."""
+    try:
+        return guest.beacons(by)
+    except DeadlineError as e:
+        try:
+            where = driver_for(guest.plan.vmm).registers(guest, guest.host.by_guest())
+        except InfraError as also:
+            where = f"unknown: {also}"
+        raise type(e)(f"{e}\nits vCPUs:\n{where}") from e
 
 
 def _pages(guest: RunningGuest) -> dict[int, int]:
