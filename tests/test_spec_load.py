@@ -309,6 +309,12 @@ tier = "ci"
             "it is for 'vcpu-stop' only",
         ),
         (
+            '"none"',
+            '"vcpu-stop"\noptions = [{stop_ms = 1, chaos = true}]',
+            "cells[1]: 'vcpu-stop' measures time, and 'chaos' takes it",
+            "leave out one of them",
+        ),
+        (
             'tier = "ci"',
             'tier = "ci"\noptions = [{}, {memory = "memfd", stopms = 1}]',
             "cells[1].options[2]: unknown key 'stopms'",

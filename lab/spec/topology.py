@@ -113,6 +113,7 @@ class Options(Model):
     confidential: Confidential | None = None
     orphaning: Orphaning | None = None
     policy: OrphanPolicy = OrphanPolicy.RUN
+    chaos: bool = False  # guest and host are busy, and it is struck at any moment
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -124,6 +125,7 @@ class Options(Model):
             self.confidential,
             self.orphaning,
             self.policy if self.policy is not OrphanPolicy.RUN else None,
+            "chaos" if self.chaos else None,
         )
         return tuple(word.replace("-", "_") for word in unusual if word)
 
@@ -194,6 +196,10 @@ def _check(disruption: DisruptionKind, options: Options) -> None:
         raise wrong(
             f"'stop_ms' has no effect on {disruption.value!r}", "it is for 'vcpu-stop' only"
         )
+    if stops and options.chaos:
+        raise wrong("'vcpu-stop' measures time, and 'chaos' takes it", "leave out one of them")
+    if options.chaos and options.memory:
+        raise wrong("'chaos' is for guests that run", "leave out 'memory'")
     if options.load is KexecLoad.LOAD and not disruption.loads_kernel:
         raise wrong(f"'load' has no effect on {disruption.value!r}", "it is for 'kexec' only")
     if options.policy is not OrphanPolicy.RUN and not options.orphaning:

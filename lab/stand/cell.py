@@ -16,6 +16,7 @@ from lab.machine.guest import GuestPlan, RunningGuest
 from lab.machine.health import complaint
 from lab.machine.host import RunningHost
 from lab.spec.model import Cell, Confidential, DisruptionKind, MemoryKind, Watch
+from lab.stand.chaos import busy, wait_for_the_moment, words_of
 from lab.stand.evidence import collect
 from lab.stand.memory import judge_memory
 from lab.stand.orphans import Fate, goes_on, see_through
@@ -68,7 +69,7 @@ def run_cell(
         vmm=cell.vmm,
         vcpus=cell.vcpus,
         memory_mib=cell.memory_mib,
-        words=words,
+        words=(*words, *words_of(cell)),
         protected=hidden is Confidential.PKVM,
         orphaning=cell.options.orphaning or "none",
         orphan_policy=cell.options.policy,
@@ -90,7 +91,8 @@ def run_cell(
 def _judge_running(
     plan: GuestPlan, host: RunningHost, watch: Watch, result: CellResult, deed: Deed
 ) -> None:
-    with begun(host, plan, watch, result) as (guest, seen, baseline):
+    with busy(result.cell, host), begun(host, plan, watch, result) as (guest, seen, baseline):
+        wait_for_the_moment(result)
         delivered = _struck(guest, seen, deed, result)
         with result.phase("watch"):
             seen.eye.mark("after")
