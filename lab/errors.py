@@ -37,6 +37,10 @@ class DeadlineError(InfraError):
     """Something that was waited for did not come."""
 
 
+class FalseStartError(DeadlineError):
+    """A guest never began to beat; nothing had been done to it yet."""
+
+
 class UnreachableError(InfraError):
     """A connection died, in whatever way connections die."""
 

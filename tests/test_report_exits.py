@@ -129,3 +129,11 @@ def test_a_cell_that_must_run_has_to_run_every_time() -> None:
     again = GOOD.model_copy(update={"repeat": 2})
     (gap,) = must_run_gaps(run(away, again, must_run=("good",)))
     assert gap.cell_id == "good"
+
+
+def test_a_guest_that_began_at_the_second_time_only_is_told_of_on_the_first_line() -> None:
+    figures = {"false_starts": 1}
+    late = cell("late", verdict=SURVIVED.model_copy(update={"figures": figures}))
+    assert "false starts: 1" in headline(run(GOOD, late))
+    assert exit_status(run(GOOD, late)) == AS_EXPECTED
+    assert "false start" not in headline(run(GOOD))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab.errors import FalseStartError, InfraError, LabError
 from lab.spec.cells import expand
 from lab.spec.load import load_lab, load_topologies
 from lab.spec.model import Cell
@@ -34,17 +36,24 @@ def after(
     """Try a cell that is judged `first` at its first try, and to have survived at any other."""
     verdicts = iter([(first, void), *[(SURVIVED, "")] * attempts.TRIES])
 
-    def run_cell(*about: Any) -> None:
+    def run_cell(*about: Any, **_: object) -> None:
         result: CellResult = about[-1]
         result.verdict, result.void = next(verdicts)
 
+    result, broke = attempted(run_cell, cell, Path("nowhere"), monkeypatch)
+    assert broke is None
+    return result
+
+
+def attempted(
+    run_cell: Callable[..., None], cell: Cell, evidence: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[CellResult, LabError | None]:
+    """Attempt a cell of which `run_cell` says what comes of it."""
     monkeypatch.setattr(attempts, "run_cell", run_cell)
     monkeypatch.setattr(attempts, "turn", lambda *_: nullcontext())
     stand = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
     pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext())
-    result, broke = attempts.attempted(pool, cell, Path("nowhere"))
-    assert broke is None
-    return result
+    return attempts.attempted(pool, cell, evidence)
 
 
 @pytest.mark.parametrize("check", [c for c in Check if c is not Check.JITTER])
@@ -79,3 +88,46 @@ def test_a_guest_that_a_calibration_did_not_leave_well_is_not_tried_again(
     verdict: Verdict, some: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert after(verdict, some, monkeypatch, void="not known").verdict == verdict
+
+
+def test_a_guest_that_never_began_is_started_once_more_and_told_of(
+    some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = [FalseStartError("no beacon; its vCPUs: rip=0x12")]
+
+    def run_cell(*about: Any, **_: object) -> None:
+        if broken:
+            raise broken.pop()
+        about[-1].verdict = SURVIVED
+
+    result, broke = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert broke is None
+    assert (result.verdict, result.facts["false_starts"]) == (SURVIVED, 1)
+    assert "rip=0x12" in (tmp_path / "false-start.txt").read_text()
+
+
+def test_a_guest_that_never_begins_is_an_error_at_the_second_time(
+    some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tries = []
+
+    def run_cell(*about: Any, **_: object) -> None:
+        tries.append(about)
+        raise FalseStartError("no beacon")
+
+    result, broke = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert isinstance(broke, FalseStartError)
+    assert (result.verdict, len(tries)) == (None, 2)
+
+
+def test_what_broke_otherwise_is_not_tried_again(
+    some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tries = []
+
+    def run_cell(*about: Any, **_: object) -> None:
+        tries.append(about)
+        raise InfraError("something else")
+
+    _, broke = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert (str(broke), len(tries)) == ("something else", 1)

@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,8 @@ from lab.machine.guest import RunningGuest
 from lab.machine.host import RunningHost
 from lab.machine.vmm import Vmm
 from lab.spec.model import Cell, DisruptionKind, GuestKind, KexecLoad, Options, VmmKind
-from lab.stand.cell import run_cell
+from lab.stand.attempts import attempted
 from lab.stand.pool import Pool, Wish
-from lab.stand.result import CellResult
-from lab.stand.stand import Stand
 from lab.witness.identity import kexec_happened, process_gone
 from lab.witness.verdict import Check, Lost, Unproven, Verdict
 
@@ -34,16 +33,18 @@ Run = Callable[..., Verdict]
 
 
 @pytest.fixture
-def run(control: Cell, pool: Pool, stand: Stand, tmp_path: Path) -> Run:
+def run(control: Cell, pool: Pool, tmp_path: Path) -> Run:
     """Give a function that runs a mutant of the control cell, and gives the verdict."""
 
     def run_mutant(*words: str, guest: GuestKind = GuestKind.LINUX, **changes: object) -> Verdict:
-        deed = changes.pop("deed", None)
+        deed: Any = changes.pop("deed", None)
         cell = control.model_copy(update={"guest": guest, **changes})
-        result = CellResult(cell)
-        watch = stand.lab.watch.model_copy(update={"after_s": _WATCH_S if words else 6.0})
-        with pool.lease(Wish.of(cell)) as host:
-            run_cell(cell, host, watch, tmp_path, result, words=words, deed=deed)  # type: ignore[arg-type]
+        watch = pool.stand.lab.watch
+        if words:
+            watch = watch.model_copy(update={"after_s": _WATCH_S})
+        result, broke = attempted(pool, cell, tmp_path, watch=watch, words=words, deed=deed)
+        if broke:
+            raise broke
         assert result.verdict is not None
         return result.verdict
 

@@ -141,6 +141,12 @@ def exit_status(record: RunRecord, must_run: Collection[str] | None = None) -> i
     return AS_EXPECTED
 
 
+def false_starts(cell: CellRecord) -> int:
+    """Count the tries of a cell in which its guest never began to beat."""
+    told = cell.verdict.figures.get("false_starts", 0) if cell.verdict else 0
+    return told if isinstance(told, int) else 0
+
+
 def headline(record: RunRecord) -> str:
     """Say what came of the run, in one sentence."""
     stands = Counter(standing(cell) for cell in record.cells)
@@ -151,6 +157,8 @@ def headline(record: RunRecord) -> str:
         for which in (Standing.PRODUCT, Standing.LAB, Standing.ABSENT)
         if stands[which]
     ]
+    if late := sum(false_starts(cell) for cell in record.cells):
+        parts.append(f"false starts: {late}")
     if gaps := must_run_gaps(record):
         parts.append(f"{len(gaps)} absent that must be available")
     if record.ended is None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from lab.deadline import Deadline, pause
-from lab.errors import DeadlineError, InfraError
+from lab.errors import DeadlineError, FalseStartError, InfraError
 from lab.machine.drivers import driver_for
 from lab.machine.guest import Beacons, GuestPlan, RunningGuest
 from lab.machine.host import RunningHost
@@ -47,7 +47,8 @@ def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
     """Open the eye on a guest that begins to run, and see each vCPU beat before the block.
 
     Raises:
-        InfraError: its beacons did not come, or were not where L1 says.
+        FalseStartError: its beacons did not come.
+        InfraError: they were not where L1 says.
     """
     by = Deadline.after(guest.host.patience.guest)
     beacons = _beacons(guest, by)
@@ -114,7 +115,11 @@ def is_nowhere(guest: RunningGuest) -> bool:
 
 
 def _beacons(guest: RunningGuest, by: Deadline) -> Beacons:
-    """Wait for a guest's beacons; where it hangs instead, the message says where."""
+    """Wait for a guest's beacons.
+
+    Raises:
+        FalseStartError: they did not come; the message says where its vCPUs are.
+    """
     try:
         return guest.beacons(by)
     except DeadlineError as e:
@@ -122,7 +127,7 @@ def _beacons(guest: RunningGuest, by: Deadline) -> Beacons:
             where = driver_for(guest.plan.vmm).registers(guest, guest.host.by_guest())
         except InfraError as also:
             where = f"unknown: {also}"
-        raise type(e)(f"{e}\nits vCPUs:\n{where}") from e
+        raise FalseStartError(f"{e}\nits vCPUs:\n{where}") from e
 
 
 def _pages(guest: RunningGuest) -> dict[int, int]:
