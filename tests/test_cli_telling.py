@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
 
-import pytest
 from rich.console import Console
 
-from lab.cli.stopping import StoppedError, stoppable
 from lab.cli.telling import telling
-from lab.deadline import pause
 from lab.events import HostEvent, Progress, Step
 
 _WHAT = "kernel stock for x86_64"
@@ -61,23 +56,3 @@ def test_what_libvirt_tells_is_for_those_who_debug() -> None:
     event = HostEvent(host="a", what="started")
     assert not told(event)
     assert told(event, everything=True) == "a: started\n"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_unwinds_once_and_a_second_does_not_disturb(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    undone = []
-
-    def work() -> None:
-        try:
-            os.kill(os.getpid(), number)
-            pause(5)
-        finally:
-            os.kill(os.getpid(), number)
-            undone.append(True)
-
-    with pytest.raises(StoppedError, match=number.name) as stopped, stoppable():
-        work()
-    assert undone
-    assert stopped.value.status == 128 + number
-    assert signal.getsignal(number) == before

@@ -13,8 +13,8 @@ import typer
 from lab import __version__
 from lab.cli import bench, build, enter, look, nightly, reports, run, selftest, stand
 from lab.cli.settings import Settings, err
-from lab.cli.stopping import StoppedError, stoppable
 from lab.errors import ConfigError, LabError
+from lab.stopping import StoppedError, stoppable
 
 OK, BROKE, MISTAKE = 0, 3, 2
 # typer brings its own click, or takes another's.

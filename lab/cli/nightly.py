@@ -17,7 +17,6 @@ import typer
 
 from lab.cli.child import Child, alone, run_child
 from lab.cli.settings import Settings, err, out
-from lab.cli.stopping import StoppedError
 from lab.cli.telling import telling
 from lab.errors import ConfigError, InfraError, LabError
 from lab.report import night, publish, shelf
@@ -31,6 +30,7 @@ from lab.spec.fields import REPOSITORY
 from lab.spec.model import LabConfig, Tier
 from lab.stand.doctor import insist
 from lab.stand.tidy import remove_leftovers_of
+from lab.stopping import StoppedError
 from lab.virt.ledger import state_dir
 
 _TELL_S = 30.0

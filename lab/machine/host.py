@@ -22,6 +22,7 @@ from lab.machine.modes import BY_MODE, require_mode
 from lab.spec.model import Accel, HostSpec, Patience
 from lab.ssh.keys import KeyPair, new_key
 from lab.ssh.session import Session
+from lab.stopping import whole
 from lab.virt.connection import Connection
 from lab.virt.console import Console
 from lab.virt.domain import Domain
@@ -159,8 +160,9 @@ def boot(stack: ExitStack, connection: Connection, blueprint: Blueprint, sink: S
     let_qemu_read(initrd, user)
     spec = domain_spec(blueprint, port=port, nonce=nonce, initrd=initrd, user=user)
     began = time.monotonic()
-    domain = connection.define_and_start(spec)
-    stack.callback(domain.destroy)
+    with whole():
+        domain = connection.define_and_start(spec)
+        stack.callback(domain.destroy)
     console = Console(spec.console, blueprint.role, lambda: domain.ended)
     _await_ready(console, domain, blueprint, nonce)
     entry = Entry(port, shows.public_line, opens.private_pem)

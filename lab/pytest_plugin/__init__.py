@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from lab.stand.attempts import attempted
 from lab.stand.pool import Pool
 from lab.stand.stand import Stand, opened
 from lab.stand.unavailable import why_not
+from lab.stopping import stoppable
 
 OPTIONS = (
     ("toml", "lab.toml", "the lab's configuration"),
@@ -116,10 +116,11 @@ def stand(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterat
 
     sink = tell if logged else nowhere
     # timeout(1) and CIs end a run by SIGTERM: its hosts go as they do at Ctrl-C.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with opened(run.lab(folder), sink, run_id=run.stand_id) as opened_stand:
+    with (
+        stoppable(lambda _: KeyboardInterrupt()),
+        opened(run.lab(folder), sink, run_id=run.stand_id) as opened_stand,
+    ):
         yield opened_stand
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

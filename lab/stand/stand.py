@@ -14,6 +14,7 @@ from lab.events import Sink, nowhere
 from lab.machine.host import Blueprint
 from lab.spec.model import Accel, Arch, HostSpec, LabConfig
 from lab.stand.workshop import Workshop
+from lab.stopping import whole
 from lab.virt.admission import Admission, Machine
 from lab.virt.connection import Connection, connect, uri_for
 from lab.virt.daemons import ensure_daemons
@@ -54,8 +55,10 @@ class Stand:
     @cached_property
     def folder(self) -> RunFolder:
         """This run's folder of secrets and consoles; the run's end removes it."""
-        folder = new_run_folder(self.state, self.run_id, self.connection.qemu_user())
-        self._stack.callback(self._end_folder, folder)
+        user = self.connection.qemu_user()
+        with whole():
+            folder = new_run_folder(self.state, self.run_id, user)
+            self._stack.callback(self._end_folder, folder)
         return folder
 
     def keep_folder(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lab.deadline import Deadline
 from lab.errors import InfraError, LabError, UnavailableError
 from lab.events import Sink, Step, nowhere
 from lab.spec.words import Accel, Arch
+from lab.stopping import whole
 from lab.virt.connection import Connection
 from lab.virt.console import Console
 from lab.virt.domain import Domain
@@ -152,16 +154,16 @@ def _try_kvm(connection: Connection, arch: Arch, tiny: Tiny, state: Path) -> tup
         user=connection.qemu_user(),
         panic_device=False,
     )
-    try:
-        domain = connection.define_and_start(spec)
-    except InfraError as e:
-        console.unlink(missing_ok=True)
-        return False, f"libvirt offers KVM, but QEMU could not run a guest: {last_words(str(e))}"
-    try:
+    with ExitStack() as undo:
+        try:
+            with whole():
+                undo.callback(console.unlink, missing_ok=True)
+                domain = connection.define_and_start(spec)
+                undo.callback(domain.destroy)
+        except InfraError as e:
+            why = last_words(str(e))
+            return False, f"libvirt offers KVM, but QEMU could not run a guest: {why}"
         return _judge(domain, console, arch)
-    finally:
-        domain.destroy()
-        console.unlink(missing_ok=True)
 
 
 def _judge(domain: Domain, path: Path, arch: Arch) -> tuple[bool, str]:
