@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from lab.artifacts.kernel import KernelImage
 from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.machine.modes import BY_MODE, level_of, require_mode, said_mode
@@ -23,8 +24,9 @@ REGISTERS = " PC=ffff80008000 X00=0\nPSTATE=600003c9 -ZC- NS EL{}h  SVCR=0000000
 def proof(mode: HostMode, said: str, level: int, arch: Arch = Arch.ARM64) -> str:
     session = SimpleNamespace(peer="a", check=lambda *_, **__: SAID.format(said) if said else "")
     domain = SimpleNamespace(role="a", monitor=lambda _: REGISTERS.format(level))
+    kernel = cast("KernelImage", SimpleNamespace(arch=arch.value))
     return require_mode(
-        arch, mode, cast("Session", session), cast("Domain", domain), Deadline.after(0.1)
+        kernel, mode, cast("Session", session), cast("Domain", domain), Deadline.after(0.1)
     )
 
 
@@ -62,46 +64,13 @@ def test_userland_says_nothing_of_the_kernels_level() -> None:
         proof(HostMode.VHE, "VHE", 0)
 
 
-def test_x86_has_nothing_to_prove_yet() -> None:
+def test_a_native_host_has_nothing_to_prove() -> None:
     assert proof(HostMode.NATIVE, "", 0, Arch.X86_64) == ""
 
 
 def test_what_is_no_mode_line_is_none() -> None:
     assert said_mode("kvm [1]: IPA Size Limit: 48 bits\n") is None
     assert level_of("RIP=0000000000100000 RFL=00000002\n") is None
-
-
-SWALLOWED = "0 swallowed abi 1 index 0\n1 swallowed abi 1 index 1\n"
-
-
-def below(cpus: str, state: str = "") -> str:
-    said = {"cpus": cpus, "state": state}
-
-    def answer(words: list[str], **_: object) -> object:
-        return SimpleNamespace(stdout=said[words[1].rpartition("/")[2]])
-
-    session = cast("Session", SimpleNamespace(peer="a", run=answer))
-    domain = cast("Domain", None)
-    return require_mode(Arch.X86_64, HostMode.SWALLOWED, session, domain, Deadline.after(1))
-
-
-def test_each_cpu_of_a_swallowed_host_answers_from_below() -> None:
-    assert below(SWALLOWED) == "the caretaker answers on each of 2 CPUs"
-
-
-@pytest.mark.parametrize(
-    ("cpus", "state", "said"),
-    [
-        ("", "", "its kernel has no caretaker"),
-        ("", "unavailable: no SVM", "unavailable: no SVM"),
-        (SWALLOWED + "2 native\n", "swallowed", "2 native"),
-    ],
-)
-def test_a_host_of_which_one_cpu_is_native_is_not_swallowed(
-    cpus: str, state: str, said: str
-) -> None:
-    with pytest.raises(InfraError, match=f"was to be swallowed, and is not: {said}"):
-        below(cpus, state)
 
 
 def test_there_is_a_way_to_each_mode_that_a_topology_may_ask_for() -> None:

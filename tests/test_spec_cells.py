@@ -19,6 +19,7 @@ from lab.spec.model import (
     Cell,
     Dies,
     DisruptionKind,
+    HostMode,
     LabConfig,
     Scope,
     Survives,
@@ -174,6 +175,16 @@ def test_nothing_on_a_stock_kernel_survives_what_ends_its_vmm(committed: tuple[C
         ended = cell.disruption.ends_vmm or cell.disruption.ends_host
         if cell.kernel == "stock" and cell.scope is Scope.RUNNING and ended:
             assert isinstance(cell.expectation, Dies | Unavailable), cell.id
+
+
+def test_a_swallowed_host_is_expected_to_do_as_the_native_one(committed: tuple[Cell, ...]) -> None:
+    mine = [cell for cell in committed if cell.kernel == "reference" and cell.arch is Arch.X86_64]
+    expected: dict[HostMode, dict[str, object]] = {HostMode.NATIVE: {}, HostMode.SWALLOWED: {}}
+    for cell in mine:
+        expected[cell.mode][cell.id.replace("-swallowed", "")] = cell.expectation
+    native, swallowed = expected[HostMode.NATIVE], expected[HostMode.SWALLOWED]
+    assert native
+    assert native == {cell: swallowed.get(cell) for cell in native}
 
 
 def test_each_tier_contains_the_one_before(committed: tuple[Cell, ...]) -> None:

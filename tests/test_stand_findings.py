@@ -134,6 +134,11 @@ def test_leftovers_are_named_with_what_to_type() -> None:
     assert finding.remedy == "lab down"
 
 
+def test_what_proved_swallowed_hosts_is_said_in_its_own_words() -> None:
+    assert findings.swallowed("QEMU has all 2 CPUs").cause.endswith("QEMU has all 2 CPUs")
+    assert "none has been up here yet" in findings.swallowed("").cause
+
+
 def test_every_bad_finding_has_cause_consequence_and_remedy() -> None:
     bad: list[Finding] = [
         *(findings.qemu(arch, said) for arch in Arch for said in (None, banner("7.2.0"))),

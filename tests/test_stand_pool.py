@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from lab.errors import BrokenHostError, InfraError
+from lab.errors import BrokenHostError, InfraError, LabError, UnavailableError
 from lab.machine.host import Blueprint
 from lab.spec.model import Arch, HostMode
 from lab.stand.pool import Pool, Wish
@@ -27,12 +27,13 @@ WISH = Wish(
 class _BarrenStand:
     """A stand on which nothing can be booted; it counts the tries."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[LabError] = InfraError) -> None:
         self.tried = 0
+        self._kind = kind
 
     def blueprint(self, wish: Wish, role: str) -> Blueprint:
         self.tried += 1
-        raise InfraError(f"{wish.role} did not come up, time {self.tried}")
+        raise self._kind(f"{wish.role} did not come up, time {self.tried}")
 
 
 def test_a_host_that_fails_twice_running_is_not_tried_again_and_keeps_its_first_cause() -> None:
@@ -47,3 +48,11 @@ def test_a_host_that_fails_twice_running_is_not_tried_again_and_keeps_its_first_
             pool.lease(WISH).__enter__()
 
     assert stand.tried == 2
+
+
+def test_what_no_machine_can_be_is_no_failure_however_often_it_is_asked_for() -> None:
+    stand = _BarrenStand(UnavailableError)
+    pool = Pool(cast("Stand", stand))
+    for time in (1, 2, 3):
+        with pytest.raises(UnavailableError, match=f"time {time}"), pool.lease(WISH):
+            pass

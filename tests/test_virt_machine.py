@@ -86,6 +86,7 @@ def wanted(bench: Bench, folder: Path, port: int) -> DomainSpec:
         # Without a root file system it panics, and without "panic=" it stays there.
         cmdline="console=ttyS0 tsc=reliable panic=0 nokaslr",
         console=folder / "console",
+        debug=folder / "debug",
         disks=(bench.disk, bench.disk),
         ssh_port=port,
         mac=mac_for(RUN, "l1-a"),
@@ -113,6 +114,8 @@ def test_a_machine_boots_and_is_seen_from_outside(machine: tuple[Domain, Console
     console.wait_for("x2apic mode", Deadline.after(BOOT), dying=True)
     console.wait_for("Kernel panic", Deadline.after(BOOT), dying=True)
     assert domain.state() == "running"
+    assert [(cpu.index, cpu.in_guest) for cpu in domain.cpus()] == [(0, False), (1, False)]
+    until("it to run on", lambda: domain.state() == "running" or None, Deadline.after(5))
     assert len(domain.peek(0x100000, 1 << 20)) == 1 << 20
     assert b"Linux version" in b"".join(
         domain.peek(at, 1 << 20) for at in range(0x1000000, 0x4000000, 1 << 20)

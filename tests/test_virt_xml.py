@@ -20,7 +20,7 @@ from tests.virt_specs import L1
 GOLDEN = Path(__file__).parent / "golden" / "xml"
 
 VARIANTS = {
-    "x86_64-tcg": L1,
+    "x86_64-tcg": replace(L1, debug=Path("/state/runs/7f3a/l1-a.debug")),
     "x86_64-kvm": replace(L1, accel=Accel.KVM),
     "x86_64-cpu-model": replace(L1, cpu_model="EPYC"),
     "x86_64-bare": replace(

@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of orphans have in common: a host whose kernel can, and guests of it."""
+"""What tests have in common: hosts whose guests can be orphaned, hosts with a caretaker."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from lab.deadline import Deadline, until
+from lab.machine.caretaker import Caretaker, Region
 from lab.machine.guest import GuestPlan, RunningGuest
-from lab.machine.host import RunningHost
+from lab.machine.health import illness
+from lab.machine.host import RunningHost, booted
 from lab.machine.inside import LABVMM, labvmm
 from lab.machine.orphaning.protocol import Orphaning, OrphanStatus
 from lab.machine.orphaning.table import orphaning_for
-from lab.spec.model import Arch, Cell, GuestKind, VmmKind
+from lab.machine.swallowed import is_below
+from lab.spec.model import Arch, Cell, GuestKind, HostMode, VmmKind
 from lab.stand.pool import Pool, Wish
+from lab.stand.stand import Stand
 
 _BEATING = re.compile(r"BEACON beating n=2\r?\n")
 _MIB = {GuestKind.LINUX: 128, GuestKind.TICKER: 64, GuestKind.SPINNER: 64}
@@ -139,3 +143,84 @@ def orphans(
         abi = orphaning_for(wanted.options.orphaning)
         assert abi.can(host, host.by_guest()) is None
         yield Orphans(host, abi, stack)
+
+
+@dataclass
+class Kept:
+    """A host with a caretaker, seen from inside and from outside."""
+
+    host: RunningHost
+    caretaker: Caretaker
+    region: Region
+
+    @classmethod
+    def of(cls, host: RunningHost) -> Kept:
+        """Look at `host`."""
+        caretaker = Caretaker(host.session)
+        return cls(host, caretaker, caretaker.region())
+
+    @property
+    def spare(self) -> int:
+        """An offset in private memory where nothing is; the caretaker's tables end before."""
+        return self.region.size - 4096 + 64
+
+    def counted(self, *names: str) -> Callable[[], list[int]]:
+        """Give a function that says by how much each of these counters has grown since."""
+        before = self.caretaker.counters()
+
+        def grown() -> list[int]:
+            now = self.caretaker.counters()
+            return [now[name] - before[name] for name in names]
+
+        return grown
+
+    def below(self) -> list[bool]:
+        """Say of each CPU whether it is below the caretaker, as QEMU holds it.
+
+        One may be in the caretaker at that moment: it is looked for a few times.
+        """
+        looks = zip(*(self.host.domain.cpus() for _ in range(5)), strict=True)
+        return [any(is_below(cpu, self.region) for cpu in each) for each in looks]
+
+    def insist_sound(self) -> None:
+        """Insist that the host lives, is swallowed on each CPU, and that its caretaker is whole."""
+        assert self.caretaker.native_cpus() == ([], self.host.blueprint.vcpus)
+        built, below = self.caretaker.digests()
+        assert built == below
+        assert illness(self.host) is None
+
+
+@pytest.fixture(scope="session")
+def wish(cells: tuple[Cell, ...]) -> Wish:
+    """Give what a host is like that is swallowed at boot."""
+    swallowed = next((cell for cell in cells if cell.mode is HostMode.SWALLOWED), None)
+    if swallowed is None:
+        pytest.skip("no cell of this run has a swallowed host")
+    return Wish.of(swallowed)
+
+
+@pytest.fixture
+def kept(wish: Wish, pool: Pool) -> Iterator[Kept]:
+    """Lease a swallowed host, which has to be as sound after the test."""
+    with pool.lease(wish) as host:
+        found = Kept.of(host)
+        yield found
+        found.insist_sound()
+
+
+Boot = Callable[..., RunningHost]
+
+
+@pytest.fixture
+def boot(wish: Wish, pool: Pool, stand: Stand) -> Iterator[Boot]:
+    """Give a function that boots a host for this test alone, natively, with more words."""
+    pool.close()
+    with ExitStack() as stack:
+
+        def native(*words: str, kernel: str = wish.kernel) -> RunningHost:
+            like = replace(wish, kernel=kernel, mode=HostMode.NATIVE)
+            plan = stand.blueprint(like, f"own{secrets.token_hex(2)}")
+            plan = replace(plan, words=(*plan.words, *words))
+            return stack.enter_context(booted(stand.connection, plan, stand.sink))
+
+        yield native

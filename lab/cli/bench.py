@@ -14,6 +14,7 @@ from lab.cli.telling import telling
 from lab.report.files import write_text
 from lab.spec.model import Accel, Arch, DisruptionKind
 from lab.stand.bench import ROUNDS, bench
+from lab.stand.bench_swallowed import bench_swallowed
 from lab.stand.single import single_cell
 from lab.stand.stand import opened
 
@@ -28,13 +29,13 @@ def measure(
     rounds: Annotated[int, typer.Option(min=1, help="How often each boot is timed.")] = ROUNDS,
     to: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("reports/bench.json"),
 ) -> None:
-    """Measure boots and one cell, alone on this machine; ratios, for times are of no worth here."""
+    """Measure boots, one cell, and what being swallowed costs, alone on this machine; in ratios."""
     settings: Settings = ctx.obj
     lab = settings.lab()
     with telling(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
         accel: Accel = stand.accelerator(Arch.X86_64).accel
         cell = single_cell(lab, accel=accel, disruption=DisruptionKind.VMM_KILL, expect="dies")
-        found = bench(stand, cell, rounds)
+        found = {**bench(stand, cell, rounds), "swallowed": bench_swallowed(stand, rounds)}
     to.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1)
     write_text(to, f"{text}\n")

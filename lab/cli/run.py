@@ -130,7 +130,8 @@ def run(
         Confidential | None, typer.Option(help="What hides the guest's memory from its host.")
     ] = None,
     mode: Annotated[
-        HostMode | None, typer.Option(help="Of L1: vhe, nvhe, protected or nested on arm64.")
+        HostMode | None,
+        typer.Option(help="Of L1: vhe, nvhe, protected or nested on arm64, swallowed on x86-64."),
     ] = None,
     expect: Annotated[
         Expect, typer.Option(help="What is good; the exit status is about this.")

@@ -19,7 +19,9 @@ from lab.events import Sink, Step
 from lab.machine.cmdline import host_cmdline
 from lab.machine.inside import identity_of, require_kvm
 from lab.machine.modes import BY_MODE, require_mode
-from lab.spec.model import Accel, HostSpec, Patience
+from lab.machine.proven import note
+from lab.machine.swallowed import require_caretaker
+from lab.spec.model import Accel, Arch, HostSpec, Patience
 from lab.ssh.keys import KeyPair, new_key
 from lab.ssh.session import Session
 from lab.stopping import whole
@@ -148,7 +150,9 @@ def boot(stack: ExitStack, connection: Connection, blueprint: Blueprint, sink: S
 
     Raises:
         InfraError: as for `booted`.
+        UnavailableError: its kernel cannot be in the mode that it is to be in.
     """
+    require_caretaker(blueprint.kernel, blueprint.spec.mode)
     sink(Step(what=f"booting {blueprint.role}: {blueprint.kernel.release}"))
     blueprint.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     nonce = secrets.token_hex(8)
@@ -202,8 +206,9 @@ def _insist(host: RunningHost) -> None:
             f"{host.role} runs kernel build {identity.build_id}, not {wanted.build_id}"
         )
     by = Deadline.after(host.patience.command)
-    spec = host.blueprint.spec
-    host.mode_proof = require_mode(spec.arch, spec.mode, host.session, host.domain, by)
+    mode = host.blueprint.spec.mode
+    host.mode_proof = require_mode(wanted, mode, host.session, host.domain, by)
+    note(host.blueprint.state, host.blueprint.spec.arch, mode, host.mode_proof)
     require_kvm(host.session, host.role, by)
 
 
@@ -254,4 +259,5 @@ def domain_spec(
         user=user,
         # QEMU would stop the machine at a panic, and a crash kernel could not start.
         panic_device=False,
+        debug=blueprint.folder / "debug.log" if blueprint.spec.arch is Arch.X86_64 else None,
     )

@@ -3,8 +3,8 @@
 
 On arm64 the proof from inside is what KVM says of itself when it starts. The proof from outside is
 the exception level of the host's kernel, read from the machine's registers by L0: a kernel that was
-deprivileged runs at EL1, whatever it believes or says. On x86-64 a host is swallowed if each CPU,
-asked by hypercall, is answered by the caretaker; from outside QEMU's registers do not tell.
+deprivileged runs at EL1, whatever it believes or says. How it is proven that an x86-64 host is
+swallowed is in lab.machine.swallowed.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lab.artifacts.kernel import KernelImage
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
+from lab.machine.swallowed import require_swallowed
 from lab.spec.model import Arch, HostMode
 from lab.ssh.session import Session
 from lab.virt.domain import Domain
 
 # arch/arm64/kvm/arm.c, at the end of kvm_arm_init()
 _SAYS = re.compile(r"kvm \[\d+\]: (.*VHE.*) mode initialized successfully")
-_CARETAKER = "/sys/kernel/caretaker"  # guest-images/kernels/reference: caretaker.rst
-_BELOW = re.compile(r"\d+ swallowed abi \d+ index \d+$")
 _LEVEL = re.compile(r"PSTATE=.*\bEL(\d)[ht]")
 
 
@@ -31,7 +31,7 @@ class Mode:
     """One mode on one architecture.
 
     `words` ask for it on the kernel's command line, `says` is a pattern of what KVM then says,
-    `level` is the exception level of the host's kernel, `below` has each CPU ask its caretaker.
+    `level` is the exception level of the host's kernel, `below` that it is to be swallowed.
     """
 
     words: tuple[str, ...] = ()
@@ -54,15 +54,15 @@ BY_MODE: Mapping[tuple[Arch, HostMode], Mode] = {
 
 
 def require_mode(
-    arch: Arch, wanted: HostMode, session: Session, domain: Domain, by: Deadline
+    kernel: KernelImage, wanted: HostMode, session: Session, domain: Domain, by: Deadline
 ) -> str:
     """Insist that a host is in the mode that was asked for; say what proved it.
 
     Raises:
         InfraError: it is in another.
     """
-    mode = BY_MODE[arch, wanted]
-    proofs = [_swallowed(session, by)] if mode.below else []
+    mode = BY_MODE[Arch(kernel.arch), wanted]
+    proofs = require_swallowed(session, domain, kernel, by) if mode.below else []
     if mode.says is not None:
         said = said_mode(session.check(["dmesg"], by=by))
         if said is None or not re.fullmatch(mode.says, said):
@@ -81,19 +81,6 @@ def require_mode(
             )
         proofs.append(f"L0 sees its kernel at EL{level}")
     return "; ".join(proofs)
-
-
-def _swallowed(session: Session, by: Deadline) -> str:
-    answers = session.run(["cat", f"{_CARETAKER}/cpus"], by=by).stdout.splitlines()
-    native = [line for line in answers if not _BELOW.match(line)]
-    if native or not answers:
-        state = session.run(["cat", f"{_CARETAKER}/state"], by=by).stdout.strip()
-        raise InfraError(
-            f"{session.peer} was to be swallowed, and is not: "
-            f"{', '.join(native) or state or 'its kernel has no caretaker'}",
-            hint='a kernel with CONFIG_CARETAKER is wanted: kernel = "reference"',
-        )
-    return f"the caretaker answers on each of {len(answers)} CPUs"
 
 
 def said_mode(dmesg: str) -> str | None:

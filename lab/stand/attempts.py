@@ -75,6 +75,8 @@ def _host(pool: Pool, cell: Cell, evidence: Path, result: CellResult) -> Iterato
             except LabError:
                 collect_boot(evidence, pool.console)
                 raise
+        if host.mode_proof:
+            result.facts["mode"] = host.mode_proof
         yield host
 
 

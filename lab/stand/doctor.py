@@ -12,7 +12,8 @@ from pathlib import Path
 
 from lab.artifacts.cache import Cache, standard
 from lab.errors import InfraError, LabError
-from lab.spec.model import Accel, Arch, LabConfig
+from lab.machine.proven import last
+from lab.spec.model import Accel, Arch, HostMode, LabConfig
 from lab.stand import findings
 from lab.stand.findings import PROGRAMS, Finding, KvmSeen, Level, Program
 from lab.stand.survey import surveyed
@@ -37,6 +38,7 @@ def examine(lab: LabConfig) -> tuple[Finding, ...]:
         *quick(lab),
         findings.libvirt(uri, refusal, _why_not_startable(uri) if refusal else ""),
         findings.kvm(_kvm(state_dir(lab.state))),
+        findings.swallowed(last(state_dir(lab.state), Arch.X86_64, HostMode.SWALLOWED)),
         _readable(lab, uri, refusal),
         _leftovers(lab),
     )

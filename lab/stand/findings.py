@@ -164,6 +164,14 @@ def kvm(seen: KvmSeen) -> Finding:
     )
 
 
+def swallowed(proof: str) -> Finding:
+    """Say what was proven of hosts in mode "swallowed" on this machine, in the proof's words."""
+    subject = "swallowed hosts"
+    if proof:
+        return fine(subject, f"proven by the last one: {proof}")
+    return fine(subject, "none has been up here yet; each is refused that is not proven to be it")
+
+
 def programs(missing: Iterable[Program]) -> list[Finding]:
     """Judge which of `PROGRAMS` are not installed."""
     missing = list(missing)

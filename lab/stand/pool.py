@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.deadline import Deadline
-from lab.errors import BrokenHostError, LabError
+from lab.errors import BrokenHostError, LabError, UnavailableError
 from lab.events import Step
 from lab.machine.health import illness
 from lab.machine.host import RunningHost, booted
@@ -65,6 +65,7 @@ class Pool:
 
         Raises:
             BrokenHostError: it would not come up twice running, and is not tried again.
+            UnavailableError: no machine with this kernel can be in that mode.
             LabError: it could not be booted this time.
         """
         host = self._warm(wish)
@@ -105,6 +106,9 @@ class Pool:
         self.close()
         try:
             self._host = self._boot(wish)
+        except UnavailableError:  # it is known, and no failure
+            self._stack.close()
+            raise
         except LabError as e:
             self._stack.close()
             failures.append(e)

@@ -46,6 +46,7 @@ class DomainSpec:
         user: Whom QEMU runs as, see `Connection.qemu_user`; None leaves it to libvirt.
         panic_device: Let a kernel with CONFIG_PVPANIC tell that it panics. QEMU then stops the
             machine, CPUs that a caretaker holds included: leave it out where they shall go on.
+        debug: What it writes to I/O port 0xe9 goes to this file, with no help from any kernel.
         snp: Run it as an SEV-SNP guest, whose memory no outside eye can read.
         snp_policy: AMD's guest policy; bit 17 must be one, bit 16 allows SMT.
     """
@@ -69,6 +70,7 @@ class DomainSpec:
     cpu_model: str | None = None
     user: QemuUser | None = None
     panic_device: bool = True
+    debug: Path | None = None
     snp: bool = False
     snp_policy: int = 0x30000
 

@@ -97,8 +97,11 @@ static void do_fail_cpu(u64 cpu, u64 unused)
 	strscpy(result, "0\n");
 }
 
-/* A VMCB that passes the caretaker's checks, and that the processor refuses. */
-static void do_bad_vmcb(u64 unused, u64 unused2)
+/*
+ * A VMCB that passes the caretaker's checks, and that the processor refuses;
+ * unless the tables that it names, nested ones and permissions, are private.
+ */
+static void do_bad_vmcb(u64 root, u64 maps)
 {
 	struct page *pages = alloc_pages(GFP_KERNEL | __GFP_ZERO, 3);
 	struct vmcb *v;
@@ -116,6 +119,10 @@ static void do_bad_vmcb(u64 unused, u64 unused2)
 	v->control.asid = 2;
 	v->control.iopm_base_pa = v->control.msrpm_base_pa = page_to_phys(pages) + PAGE_SIZE;
 	v->control.nested_cr3 = page_to_phys(pages) + PAGE_SIZE;
+	if (root)
+		v->control.nested_cr3 = root;
+	if (maps)
+		v->control.iopm_base_pa = v->control.msrpm_base_pa = maps;
 	v->save.rip = 0x1234;
 	r = caretaker_call(page_to_phys(pages) | CARETAKER_HC_RUN).rax;	/* no EFER.SVME */
 	sprintf(result, "%ld %#llx %#llx\n", r, v->control.exit_code, v->save.rip);

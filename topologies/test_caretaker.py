@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a swallowed host may not do, tried: refused, counted, and the host lives on.
+
+The words are those of guest-images/kernels/reference/tree/Documentation/virt/caretaker.rst. L0
+sees the pattern that is never read: the caretaker's memory begins with it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.deadline import Deadline
+from lab.errors import InfraError
+from lab.machine.caretaker import MAGIC
+from lab.machine.small_guest import FAIL_ENTRY, IO, LOADS, STORES, run_small
+from lab.machine.swallowed import require_swallowed
+from topologies.conftest import Boot, Kept
+
+PAGE = 4096
+EPERM, EIO, EFAULT, EINVAL, ENOSYS = "-1", "-5", "-14", "-22", "-38"
+RUN, RELEASE, UNKNOWN = 1, 2, 4  # hypercalls
+NO_CODE = 0xFFFF_FFFF_FFFF_FFFF  # SVM's exit for a VMCB that cannot be run
+
+nightly = pytest.mark.tier("nightly")
+
+# At CPL 3 there is no such instruction; one of privileged code asks below.
+VMMCALL = """
+import ctypes, mmap
+page = mmap.mmap(-1, 4096, prot=7)
+page.write(bytes.fromhex("0f01d9c3"))
+ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
+"""
+
+# kexec_load(2) with one page of zeroes over private memory, then with nothing.
+KEXEC = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+page = ctypes.create_string_buffer(4096)
+segment = (ctypes.c_uint64 * 4)(ctypes.addressof(page), 4096, int(sys.argv[1], 0), 4096)
+def load(count):
+    done = libc.syscall(246, ctypes.c_ulong(segment[2]), ctypes.c_ulong(count), segment, 62 << 16)
+    return 0 if done == 0 else ctypes.get_errno()
+print(load(1), load(0))
+"""
+
+
+@pytest.mark.parametrize("store", [False, True], ids=["load", "store"])
+def test_a_process_cannot_touch_private_memory(kept: Kept, store: bool) -> None:
+    """Of tier ci."""
+    grown = kept.counted("private")
+    for offset in (0, kept.spare):
+        before = kept.host.domain.peek(kept.region.start + offset, 8)
+        touch = kept.caretaker.touch(offset, store=store)
+        assert touch.refused, touch
+        assert kept.host.domain.peek(kept.region.start + offset, 8) == before
+    assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
+    assert grown() == [2]
+
+
+@nightly
+def test_the_kernel_cannot_touch_private_memory(kept: Kept) -> None:
+    grown = kept.counted("private")
+    first, spare = kept.region.start, kept.region.start + kept.spare
+    assert kept.caretaker.do("read", first) == [EFAULT, "0x0"]
+    assert kept.caretaker.do("read", spare, cpu=1) == [EFAULT, "0x0"]
+    assert kept.caretaker.do("write", spare, 0x4242) == [EFAULT]
+    assert kept.host.domain.peek(spare, 8) == bytes(8)
+    assert grown() == [3]
+
+
+@nightly
+@pytest.mark.parametrize("code", [LOADS, STORES], ids=["load", "store"])
+def test_no_guest_gets_private_memory_from_its_host(kept: Kept, code: bytes) -> None:
+    grown = kept.counted("private")
+    ended = run_small(kept.host.session, code, kept.host.by_guest(), private=True)
+    assert (ended.exit, ended.said) == (FAIL_ENTRY, b"")
+    assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
+    assert grown() == [1]
+
+
+@nightly
+def test_no_hypercall_takes_a_pointer_to_private_memory(kept: Kept) -> None:
+    grown = kept.counted("hypercall_refused", "private")
+    pages = (kept.region.start, kept.region.start + kept.region.size - PAGE)
+    for page in pages:
+        assert kept.caretaker.do("hypercall", page | RUN)[0] == EINVAL
+    assert kept.caretaker.do("hypercall", (1 << 52) | RUN)[0] == EINVAL  # no memory at all
+    assert grown() == [3, 2]
+
+
+@nightly
+def test_no_vmcb_names_private_memory(kept: Kept) -> None:
+    grown = kept.counted("vmcb_refused")
+    assert kept.caretaker.do("bad_vmcb", kept.region.start)[0] == EINVAL
+    assert kept.caretaker.do("bad_vmcb", 0, kept.region.start)[0] == EINVAL
+    assert grown() == [2]
+
+
+@nightly
+def test_a_bad_vmcb_comes_back_as_the_processor_refuses_it(kept: Kept) -> None:
+    grown = kept.counted("vmcb_refused")
+    assert kept.caretaker.do("bad_vmcb") == ["0", f"{NO_CODE:#x}", "0x1234"]
+    # Page 0 is no VMCB: it intercepts nothing.
+    assert kept.caretaker.do("hypercall", RUN)[0] == EINVAL
+    assert grown() == [1]
+
+
+@nightly
+@pytest.mark.parametrize("deed", ["vmrun", "vmload", "vmsave", "clgi", "invlpga"])
+def test_the_instructions_of_svm_are_not_the_hosts(kept: Kept, deed: str) -> None:
+    """VMLOAD and VMSAVE take physical addresses, which no nested table is asked about."""
+    grown = kept.counted("svm_refused")
+    assert kept.caretaker.do(deed, kept.region.start) == [EFAULT]
+    assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
+    assert grown() == [1]
+
+
+@nightly
+def test_msrs_that_decide_who_is_below_are_not_the_hosts(kept: Kept) -> None:
+    vm_hsave_pa, vm_cr, apic_base = 0xC001_0117, 0xC001_0114, 0x1B
+    grown = kept.counted("msr_refused", "private")
+    was = kept.caretaker.do("rdmsr", vm_hsave_pa)
+    assert kept.caretaker.do("wrmsr", vm_hsave_pa, kept.region.start) == [EIO]
+    assert kept.caretaker.do("rdmsr", vm_hsave_pa) == was
+    assert kept.caretaker.do("wrmsr", vm_cr, 1 << 4) == [EIO]
+    assert kept.caretaker.do("wrmsr", apic_base, 0xFEE0_0900) == [EIO]  # out of x2APIC mode
+    assert grown() == [3, 1]
+
+
+@nightly
+@pytest.mark.parametrize(
+    "icr",
+    [
+        pytest.param(1 << 32 | 0x4500, id="init"),
+        pytest.param(1 << 32 | 0x4600 | 0x9A, id="sipi"),
+        pytest.param(0xC4500, id="init-to-others"),
+        pytest.param(0x84500, id="init-to-all"),
+        pytest.param(0x44500, id="init-to-self"),
+        pytest.param(0xFFFF_FFFF << 32 | 0x4500, id="init-by-broadcast"),
+        pytest.param(1 << 32 | 0x4D00, id="init-by-logical-address"),
+        pytest.param(0xC4600 | 0x9A, id="sipi-to-others"),
+        pytest.param(1 << 32 | 0x4200, id="smi"),
+    ],
+)
+def test_no_cpu_is_taken_from_the_caretaker(kept: Kept, icr: int) -> None:
+    grown = kept.counted("icr_refused")
+    assert kept.caretaker.do("icr", icr) == ["0"]
+    assert grown() == [1]
+
+
+@nightly
+@pytest.mark.parametrize("icr", [1 << 32 | 0x4400, 0xC4400], ids=["named", "to-others"])
+def test_an_nmi_between_its_cpus_is_the_hosts_own(kept: Kept, icr: int) -> None:
+    grown = kept.counted("icr_refused")
+    assert kept.caretaker.do("icr", icr) == ["0"]
+    assert grown() == [0]
+
+
+@nightly
+def test_unknown_hypercalls_are_refused(kept: Kept) -> None:
+    grown = kept.counted("hypercall_refused")
+    assert kept.caretaker.do("hypercall", UNKNOWN)[0] == ENOSYS
+    assert kept.caretaker.do("hypercall", PAGE - 1)[0] == ENOSYS
+    assert kept.caretaker.do("hypercall", PAGE | UNKNOWN)[0] == EINVAL  # a page that none is for
+    assert grown() == [3]
+
+
+@nightly
+def test_a_process_has_no_hypercalls(kept: Kept) -> None:
+    grown = kept.counted("hypercall_user", "hypercall_refused")
+    said = kept.host.session.run(["python3", "-I", "-c", VMMCALL])
+    assert said.status == 128 + 4, said  # SIGILL
+    assert grown() == [1, 0]
+
+
+@nightly
+def test_a_kernel_that_is_loaded_over_private_memory_touches_none_of_it(kept: Kept) -> None:
+    """Linux takes the segment: it is copied at the jump, and the host is released before."""
+    grown = kept.counted("private")
+    said = kept.host.session.check(["python3", "-I", "-c", KEXEC, hex(kept.region.start)])
+    assert said.split() == ["0", "0"]
+    assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
+    assert grown() == [0]
+
+
+@nightly
+def test_a_host_that_is_only_ready_is_not_taken_for_swallowed(boot: Boot) -> None:
+    """The control: the same ways lead to private memory, and none of the proofs holds."""
+    kept = Kept.of(boot("caretaker=ready"))
+    host = kept.host
+    wanted, by = host.blueprint.kernel, Deadline.after(host.patience.command)
+    with pytest.raises(InfraError, match="is not: 0 native, 1 native"):
+        require_swallowed(host.session, host.domain, wanted, by)
+    assert not any(cpu.in_guest for cpu in host.domain.cpus())
+    assert kept.caretaker.touch().read[:4] == MAGIC
+    assert kept.caretaker.touch(kept.spare, store=True).read == b"STORED!!"
+    assert kept.host.domain.peek(kept.region.start + kept.spare, 8) == b"STORED!!"
+    assert kept.caretaker.do("read", kept.region.start)[0] == "0"
+    ended = run_small(host.session, LOADS, host.by_guest(), private=True)
+    assert (ended.exit, ended.said) == (IO, MAGIC[:2])
+
+
+@nightly
+def test_a_caretaker_that_hides_nothing_is_seen_through(boot: Boot) -> None:
+    """The mutant: all CPUs are below, and the tests above must see that it is of no use."""
+    kept = Kept.of(boot("caretaker=on", "caretaker_mutant=open", kernel="mutant"))
+    host = kept.host
+    assert kept.caretaker.native_cpus() == ([], host.blueprint.vcpus)
+    by = Deadline.after(host.patience.command)
+    with pytest.raises(InfraError, match="this caretaker hides nothing"):
+        require_swallowed(host.session, host.domain, host.blueprint.kernel, by)
+    with pytest.raises(AssertionError, match=r"read=b.STORED"):
+        test_a_process_cannot_touch_private_memory(kept, store=True)
+    with pytest.raises(AssertionError):
+        test_the_kernel_cannot_touch_private_memory(kept)

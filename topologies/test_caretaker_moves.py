@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host that is swallowed and released while it works and its guests run; and how that fails.
+
+`LAB_MOVES=200 pytest topologies --lab-tier=nightly -k moves` does it so often; the long day of
+tier soak is of `LAB_SOAK_S` seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from lab.deadline import Deadline, pause, until
+from lab.errors import InfraError
+from lab.machine.caretaker import DEEDS
+from lab.machine.drivers import driver_for
+from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.health import complaint
+from lab.machine.host import RunningHost
+from lab.spec.model import GuestKind, VmmKind
+from lab.witness.chat import heard
+from topologies.conftest import Boot, Kept
+
+pytestmark = [pytest.mark.tier("nightly"), pytest.mark.timeout(7200)]
+
+MOVES = int(os.environ.get("LAB_MOVES", "5"))
+SOAK_S = float(os.environ.get("LAB_SOAK_S", "3600"))
+CPU1 = "/sys/devices/system/cpu/cpu1/online"
+ENDED = "the host shut this CPU down (triple fault)"
+
+# What a host does all day; it says how often it went round.
+WORK = """
+n=0
+while :; do
+    for i in 1 2 3 4 5 6 7 8; do echo "$n" >/tmp/work.$i; done
+    cat /tmp/work.? | sort | grep -c "^$n$" >/tmp/sum && [ "$(cat /tmp/sum)" = 8 ] || exit 1
+    rm /tmp/work.?
+    n=$((n + 1)); echo "$n" >/run/lab/rounds
+done
+"""
+
+
+@pytest.fixture
+def ready(boot: Boot) -> Kept:
+    """Give a host of this test's, native, that can be swallowed."""
+    return Kept.of(boot("caretaker=ready"))
+
+
+def nmis(kept: Kept, times: int) -> None:
+    """Send so many NMIs to each CPU."""
+    words = " ".join(f"'icr {cpu << 32 | 0x4400:#x}'" for cpu in (0, 1))
+    loop = f"for i in $(seq {times}); do for w in {words}; do echo $w >{DEEDS}; done; done"
+    kept.host.session.check(["sh", "-c", loop])
+
+
+class Life:
+    """Guests that talk, and a host that works: whether all of them go on."""
+
+    def __init__(self, host: RunningHost) -> None:
+        self.host = host
+        self.since = host.console.mark()
+        self.guests = [self._start(GuestKind.TICKER, 64), self._start(GuestKind.LINUX, 128)]
+        self.worker = host.session.spawn(["sh", "-c", WORK], "/run/lab/work.log")
+        self.rounds()
+
+    def _start(self, kind: GuestKind, mib: int) -> RunningGuest:
+        plan = GuestPlan(
+            name=f"moved-{secrets.token_hex(4)}",
+            kind=kind,
+            vmm=VmmKind.LABVMM,
+            vcpus=2,
+            memory_mib=mib,
+            words=("beacon.chat_ms=50",),
+        )
+        guest = driver_for(plan.vmm).start(self.host, plan, self.host.by_guest())
+        guest.beacons(self.host.by_guest())
+        return guest
+
+    def rounds(self) -> int:
+        """Say how often the host's work was done, once it was."""
+
+        def done() -> int | None:
+            said = self.host.session.run(["cat", "/run/lab/rounds"]).stdout
+            return int(said) if said.strip() else None
+
+        return until("work to be done", done, self.host.by_guest())
+
+    def lines(self) -> list[int]:
+        """Say how many lines of each guest came, none of them lost or repeated."""
+        found = [heard(self.host.session.get(g.plan.console).decode()) for g in self.guests]
+        assert [one.reason for one in found] == [""] * len(found)
+        return [one.lines for one in found]
+
+    def insist_on(self) -> None:
+        """Insist that all of it goes on from here, and that the kernel complained of nothing."""
+        lines, rounds = self.lines(), self.rounds()
+
+        def more() -> bool | None:
+            went_on = [now > before for now, before in zip(self.lines(), lines, strict=True)]
+            return True if all(went_on) and self.rounds() > rounds else None
+
+        until("guests and host to go on", more, self.host.by_guest())
+        assert complaint(self.host, self.since) is None
+
+    def end(self) -> None:
+        """End all of it."""
+        self.host.session.run(["kill", "-KILL", str(self.worker)])
+        for guest in self.guests:
+            guest.kill()
+
+
+@pytest.fixture
+def life(ready: Kept) -> Iterator[Life]:
+    """Give a host that works, and guests of it that run."""
+    alive = Life(ready.host)
+    yield alive
+    alive.end()
+
+
+def test_moves_do_not_disturb_guests_or_host(ready: Kept, life: Life) -> None:
+    for _ in range(MOVES):
+        ready.caretaker.swallow()
+        assert ready.caretaker.native_cpus() == ([], 2)
+        assert ready.below() == [True, True]
+        ready.caretaker.release()
+        assert ready.caretaker.native_cpus()[0] == ["0 native", "1 native"]
+        assert ready.below() == [False, False]
+    life.insist_on()
+    ready.caretaker.swallow()
+    life.insist_on()
+    assert len(set(ready.caretaker.digests())) == 1
+
+
+def test_a_cpu_that_goes_and_comes_is_released_and_swallowed(ready: Kept, life: Life) -> None:
+    ready.caretaker.swallow()
+    for _ in range(MOVES):
+        ready.host.session.check(["sh", "-c", f"echo 0 >{CPU1}"])
+        assert ready.below() == [True, False]
+        ready.host.session.check(["sh", "-c", f"echo 1 >{CPU1}"])
+        assert ready.below() == [True, True]
+    life.insist_on()
+
+
+def test_if_one_cpu_cannot_go_down_none_does(ready: Kept, life: Life) -> None:
+    for cpu in (0, 1):
+        ready.caretaker.do("fail_cpu", cpu)
+        with pytest.raises(InfraError, match="I/O error"):
+            ready.caretaker.swallow()
+        assert ready.caretaker.state == "released"
+        assert ready.below() == [False, False]
+    life.insist_on()
+    ready.caretaker.swallow()
+    assert ready.below() == [True, True]
+    life.insist_on()
+
+
+def test_moves_that_are_none_are_refused(ready: Kept) -> None:
+    with pytest.raises(InfraError, match="'release' on"):
+        ready.caretaker.release()
+    ready.caretaker.swallow()
+    with pytest.raises(InfraError, match="'swallow' on"):
+        ready.caretaker.swallow()
+    assert ready.below() == [True, True]
+
+
+def test_nmis_reach_the_host_and_end_no_guest(ready: Kept, life: Life) -> None:
+    ready.caretaker.swallow()
+    grown = ready.counted("nmi", "icr_refused")
+    nmis(ready, 25)
+    met, refused = grown()
+    assert met > 0, "no NMI met a guest: the test shows nothing"
+    assert refused == 0
+    life.insist_on()
+
+
+@pytest.mark.tier("soak")
+def test_a_long_day(ready: Kept, life: Life) -> None:
+    """CPUs come and go, NMIs fly, guests and host go on; and the counters add up."""
+    by = Deadline.after(SOAK_S)
+    ready.caretaker.swallow()
+    days = 0
+    while by.left > 0:
+        nmis(ready, 10)
+        ready.host.session.check(["sh", "-c", f"echo 0 >{CPU1} && echo 1 >{CPU1}"])
+        assert ready.below() == [True, True]
+        if days % 10 == 0:
+            ready.caretaker.release()
+            ready.caretaker.swallow()
+        life.insist_on()
+        days += 1
+    found = ready.caretaker.counters()
+    print(f"{days} days in {SOAK_S:.0f} s: {found}")  # noqa: T201 - the figures of a soak
+    explained = ("hypercall", "msr", "private", "npf_other", "svm_refused", "hypercall_user")
+    assert found["exits"] == sum(found[name] for name in explained)
+    assert found["nmi"] + found["intr"] <= found["run"] <= found["hypercall"]
+    assert found["icr"] <= found["msr"]
+    refused = [name for name, count in found.items() if name.endswith("_refused") and count]
+    assert refused == []
+    assert found["private"] == found["npf_other"] == 0
+
+
+def test_a_cpu_that_faults_thrice_is_held_and_told_of_from_outside(boot: Boot) -> None:
+    """With no help from Linux: the caretaker writes to a port of the machine's."""
+    kept = Kept.of(boot("caretaker=on"))
+    host, told = kept.host, kept.host.blueprint.folder / "debug.log"
+    assert kept.below() == [True, True]
+    host.spoilt = "one of its CPUs is to shut down"
+    deed = ["taskset", "-c", "1", "sh", "-c", f"echo triple >{DEEDS}"]
+    host.session.spawn(deed, "/dev/null")
+
+    def line() -> str | None:
+        lines = told.read_text(encoding="ascii", errors="replace").splitlines()
+        return next((line for line in lines if ENDED in line), None)
+
+    said = until("the caretaker to tell of it", line, host.by_guest())
+    assert said.startswith("caretaker: cpu 1: stopped: ")
+    state = dict(re.findall(r"(\w+)=([0-9a-f]+)", said))
+    assert int(state["exit"], 16) == 0x7F
+    assert int(state["rip"], 16) >> 47 == (1 << 17) - 1, "its kernel was at work"
+    assert int(state["cr3"], 16)
+    pause(0.5)
+    assert host.domain.state() == "running"
+    assert kept.below() == [True, False]
