@@ -51,8 +51,9 @@ def attempted(
     """Attempt a cell of which `run_cell` says what comes of it."""
     monkeypatch.setattr(attempts, "run_cell", run_cell)
     monkeypatch.setattr(attempts, "turn", lambda *_: nullcontext())
+    host = SimpleNamespace(mode_proof="")
     stand = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
-    pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext())
+    pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext(host))
     return attempts.attempted(pool, cell, evidence)
 
 
