@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from lab.deadline import Deadline
@@ -31,9 +32,9 @@ _EXITS = 10_000
 # What is aimed at: guests run on nested tables that the caretaker owns.
 AIMS = {"files": 1.05, "fork": 1.05, "pipe": 1.05, "kvm_exit": 3.0, "l2_boot": 1.5}
 
-# Three loads of a host, each timed by its own clock.
+# Loads of a host, timed by its own clock.
 _LOADS = """
-import json, os, time
+import os, sys, time
 def files():
     for n in range(300):
         with open(f"/tmp/bench{n}", "wb") as file: file.write(b"x" * 4096)
@@ -51,12 +52,10 @@ def pipe():
         else: os.read(a, 1); os.write(d, b"x")
     if not child: os._exit(0)
     os.waitpid(child, 0)
-took = {}
-for load in (files, fork, pipe):
-    began = time.monotonic()
-    load()
-    took[load.__name__] = time.monotonic() - began
-print(json.dumps(took))
+load = {"files": files, "fork": fork, "pipe": pipe}[sys.argv[1]]
+began = time.monotonic()
+load()
+print(time.monotonic() - began)
 """
 
 
@@ -97,7 +96,21 @@ def _in_turn(stand: Stand, host: RunningHost, rounds: int) -> dict[str, Any]:
             found["swallowed" if swallowed else "native"].append(_measured(host))
             if swallowed:
                 caretaker.release()
-    return {"rounds": rounds, **{what: told(what, found) for what in AIMS}}
+    exits = _exits(host, caretaker)
+    return {"rounds": rounds, **{what: {**told(what, found), **exits[what]} for what in AIMS}}
+
+
+def _exits(host: RunningHost, caretaker: Caretaker) -> dict[str, dict[str, Any]]:
+    """Count why each load comes down to the caretaker: what its ratio is made of."""
+    caretaker.swallow()
+    found = {}
+    for what, load in _WHAT.items():
+        before = caretaker.counters()
+        load(host)
+        grown = {name: count - before[name] for name, count in caretaker.counters().items()}
+        found[what] = {"exits": {k: n for k, n in grown.items() if n and k != "max_tsc"}}
+    caretaker.release()
+    return found
 
 
 def told(what: str, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
@@ -114,10 +127,16 @@ def told(what: str, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def _measured(host: RunningHost) -> dict[str, float]:
-    by = host.by_guest()
-    loads = json.loads(host.session.check(["python3", "-I", "-c", _LOADS], by=by))
-    exits = run_small(host.session, counts_exits(_EXITS), host.by_guest())
-    return {**loads, "kvm_exit": exits.seconds / _EXITS, "l2_boot": _boot(host)}
+    return {what: load(host) for what, load in _WHAT.items()}
+
+
+def _load(host: RunningHost, *, what: str) -> float:
+    words = ["python3", "-I", "-c", _LOADS, what]
+    return float(host.session.check(words, by=host.by_guest()))
+
+
+def _exit(host: RunningHost) -> float:
+    return run_small(host.session, counts_exits(_EXITS), host.by_guest()).seconds / _EXITS
 
 
 def _boot(host: RunningHost) -> float:
@@ -134,3 +153,10 @@ def _boot(host: RunningHost) -> float:
     took = time.monotonic() - began
     guest.kill()
     return took
+
+
+_WHAT: Mapping[str, Callable[[RunningHost], float]] = {
+    **{what: partial(_load, what=what) for what in ("files", "fork", "pipe")},
+    "kvm_exit": _exit,
+    "l2_boot": _boot,
+}
