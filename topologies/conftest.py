@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import pytest
 from lab.deadline import Deadline, until
 from lab.machine.caretaker import Caretaker, Region
 from lab.machine.guest import GuestPlan, RunningGuest
-from lab.machine.health import illness
+from lab.machine.health import complaint, illness
 from lab.machine.host import RunningHost, booted
 from lab.machine.inside import LABVMM, labvmm
 from lab.machine.orphaning.protocol import Orphaning, OrphanStatus
@@ -24,8 +25,10 @@ from lab.machine.swallowed import is_below
 from lab.spec.model import Arch, Cell, GuestKind, HostMode, VmmKind
 from lab.stand.pool import Pool, Wish
 from lab.stand.stand import Stand
+from lab.virt.console import Mark
 
 _BEATING = re.compile(r"BEACON beating n=2\r?\n")
+_PLACES = ((Arch.X86_64, HostMode.NATIVE), (Arch.ARM64, HostMode.NVHE), (Arch.ARM64, HostMode.VHE))
 _MIB = {GuestKind.LINUX: 128, GuestKind.TICKER: 64, GuestKind.SPINNER: 64}
 
 
@@ -65,6 +68,10 @@ class Orphans:
     def kill_vmm(self, guest: RunningGuest) -> OrphanStatus:
         """Kill its VMM, and wait until it is an orphan; say what its kernel says then."""
         self.kill(guest.vmm.pid)
+        return self.until_orphan(guest)
+
+    def until_orphan(self, guest: RunningGuest) -> OrphanStatus:
+        """Wait until nobody owns it any more; say what its kernel says then."""
 
         def orphan() -> OrphanStatus | None:
             status = self.status(guest)
@@ -130,17 +137,31 @@ class Orphans:
             until(f"no '{script}'", lambda s=script: None if self.count(s) else True, self.by)  # type: ignore[misc]
 
 
-@pytest.fixture(params=list(Arch))
-def orphans(
-    request: pytest.FixtureRequest, cells: tuple[Cell, ...], pool: Pool
-) -> Iterator[Orphans]:
-    """Lease a host of a cell whose guests can be orphaned, on each architecture that has one."""
-    able = (cell for cell in cells if cell.options.orphaning and cell.arch is request.param)
-    wanted = next(able, None)
-    if wanted is None or wanted.options.orphaning is None:
-        pytest.skip(f"no cell of this run has guests of {request.param} that can be orphaned")
-    with pool.lease(Wish.of(wanted)) as host, ExitStack() as stack:
-        abi = orphaning_for(wanted.options.orphaning)
+def insist_quiet(host: RunningHost, since: Mark) -> None:
+    """Insist that its kernel complained of nothing; its console is shown if something failed."""
+    sys.stdout.write("\n".join(host.console.lines()[since.line :]))
+    bad = complaint(host, since)
+    assert not bad, bad
+
+
+# Of the module, so that pytest does all tests of one host before it turns to the next.
+@pytest.fixture(scope="module", params=_PLACES, ids="-".join)
+def place(request: pytest.FixtureRequest, cells: tuple[Cell, ...]) -> Cell:
+    """Give a cell of each kind of host whose guests can be orphaned."""
+    arch, mode = request.param
+    mine = (cell for cell in cells if (cell.arch, cell.mode) == (arch, mode))
+    able = next((cell for cell in mine if cell.options.orphaning), None)
+    if able is None:
+        pytest.skip(f"no cell of this run has guests of {arch}, {mode}, that can be orphaned")
+    return able
+
+
+@pytest.fixture
+def orphans(place: Cell, pool: Pool) -> Iterator[Orphans]:
+    """Lease a host whose guests can be orphaned."""
+    with pool.lease(Wish.of(place)) as host, ExitStack() as stack:
+        stack.callback(insist_quiet, host, host.console.mark())  # when all guests have gone
+        abi = orphaning_for(place.options.orphaning or "none")
         assert abi.can(host, host.by_guest()) is None
         yield Orphans(host, abi, stack)
 

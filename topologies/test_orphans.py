@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -11,13 +12,18 @@ from lab.deadline import pause, until
 from lab.machine.drivers import driver_for
 from lab.machine.guest import RunningGuest
 from lab.spec.model import GuestKind
+from lab.stand.stand import Stand
+from lab.stand.watch import watched
 from lab.witness.chat import heard
+from lab.witness.silence import Window, beats
 from topologies.conftest import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same
 
 CYCLES = 60
 RUNS, WAITS, ENDED = "RUNNING", "PAUSED", "STOPPED"
+HOGS = 4
+HOG = "x = 0.5\nwhile True: x = x * 1.0000001 + 0.5"
 
 
 def cycled(orphans: Orphans, guest: RunningGuest, *words: str) -> Any:
@@ -72,10 +78,46 @@ def test_a_parked_guest_does_not_change_and_goes_on_when_it_may(orphans: Orphans
     guest = orphans.start(policy="park")
     orphans.kill_vmm(guest)
     assert orphans.states(guest) == [WAITS, WAITS]
-    digest = ("digest", "--keeper", guest.plan.keeper_socket)
-    assert orphans.labvmm(*digest)["sha256"] == orphans.labvmm(*digest)["sha256"]
-    orphans.adopt(guest)
+    before = digest(orphans, guest)
+    assert digest(orphans, guest) == before
+    words = ("--keeper", guest.plan.keeper_socket, "--socket", guest.plan.socket)
+    orphans.spawn(f"{guest.plan.folder}/paused.log", "adopt", "--paused", *words)
+    until("an owner", lambda: orphans.status(guest).owner == "PRESENT" or None, orphans.by)
+    assert digest(orphans, guest) == before
+    orphans.labvmm("ctl", "--socket", guest.plan.socket, "resume")
     assert orphans.states(guest) == [RUNS, RUNS]
+    pause(0.5)
+    orphans.labvmm("ctl", "--socket", guest.plan.socket, "pause")
+    assert digest(orphans, guest) != before
+
+
+def digest(orphans: Orphans, guest: RunningGuest) -> str:
+    """Hash its memory, by its keeper."""
+    return str(orphans.labvmm("digest", "--keeper", guest.plan.keeper_socket)["sha256"])
+
+
+def test_its_registers_are_its_own_beside_others_that_compute(
+    orphans: Orphans, stand: Stand
+) -> None:
+    """The spinner has a pattern in its FP registers, looks at it at each beat, and counts faults.
+
+    How long it is silent beside hogs is not asked here; nor could it be told, on a small machine.
+    """
+    guest = orphans.start(GuestKind.SPINNER, "beacon.period_us=5000")
+    session = guest.host.session
+    with watched(guest, stand.lab.watch) as seen:
+        for _ in range(HOGS):
+            hog = session.spawn(["python3", "-I", "-c", HOG], "/dev/null", by=orphans.by)
+            orphans.stack.callback(session.run, ["kill", "-KILL", str(hog)])
+        orphans.kill_vmm(guest)
+        pause(3)
+        orphans.adopt(guest)
+        adopted = time.monotonic()
+        pause(3)
+        after = Window(adopted, time.monotonic())
+    trails = seen.eye.found().trails.values()
+    assert [trail.owns[-1].faults for trail in trails] == [0, 0]
+    assert min(beats(trail, after) for trail in trails) > 1
 
 
 def test_a_guest_of_policy_kill_is_dead_and_says_so(orphans: Orphans) -> None:

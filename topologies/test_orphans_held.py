@@ -26,10 +26,14 @@ def test_a_guest_with_an_owner_is_not_adopted(orphans: Orphans) -> None:
     assert orphans.status(guest).generation == 0
 
 
-def test_another_user_may_not_adopt_it_and_its_own_may(orphans: Orphans) -> None:
+@pytest.mark.parametrize("who", [("--uid", "1000"), ("--uid", "1000", "--userns")])
+def test_another_user_may_not_adopt_it_and_its_own_may(
+    orphans: Orphans, who: tuple[str, ...]
+) -> None:
+    """Root of a namespace of one's own is no more than the user who made it."""
     guest = orphans.start()
     orphans.kill_vmm(guest)
-    said = orphans.refused(*ways(guest, "--uid", "1000"))
+    said = orphans.refused(*ways(guest, *who))
     assert "KVM_ADOPT: Operation not permitted" in said
     assert orphans.status(guest).generation == 0
     orphans.adopt(guest)

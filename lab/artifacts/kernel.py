@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +10,8 @@ from pathlib import Path
 
 from lab.artifacts import elf, kconfig
 from lab.artifacts.cache import Cache, Value, file_digest
-from lab.artifacts.commands import follow, need, output
+from lab.artifacts.commands import output
+from lab.artifacts.kbuild import Kbuild, tools_for
 from lab.artifacts.patching import copy_tree, lay_files_over, patch_in_order
 from lab.artifacts.source import Source, SourceTree, fetch
 from lab.artifacts.targets import Target, target
@@ -21,14 +20,6 @@ from lab.events import Progress, Sink, Step, nowhere
 
 BUILD_MIB = 2500
 _USUALLY_S = 830.0  # from nothing, on 2 cores; a minute with a warm ccache
-_OBJECT = re.compile(r"  [A-Z]{2,}\S*( \[\S\])? +\S")
-_COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|\*\*\*")
-_FIXED = {  # the same inputs shall give the same bits
-    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
-    "KBUILD_BUILD_USER": "lab",
-    "KBUILD_BUILD_HOST": "lab",
-    "LC_ALL": "C",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +64,7 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         UnavailableError: a program that builds kernels is missing.
     """
     made_for = target(arch)
-    tools = _tools(made_for)
+    tools = tools_for(made_for)
     source = fetch(recipe.source, cache, sink)
     wishes = kconfig.read_fragments(recipe.fragments)
     inputs: dict[str, Value] = {
@@ -113,9 +104,18 @@ class _Build:
         work = self.out / "work"
         objects = work / "o"
         objects.mkdir(parents=True)
-        tree = self._tree(work / "src")
-        self._configure(tree, objects)
-        self._make(tree, objects)
+        kbuild = Kbuild(
+            name=self.recipe.name,
+            target=self.target,
+            tools=self.tools,
+            tree=self._tree(work / "src"),
+            objects=objects,
+            base=self.out,
+        )
+        self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
+        kbuild.configure(self.wishes)
+        kconfig.check_survival(self.wishes, kbuild.config.read_text(), kbuild.tree)
+        self._make(kbuild)
         self._collect(objects)
         shutil.rmtree(work)
 
@@ -130,46 +130,23 @@ class _Build:
             lay_files_over(into, self.recipe.tree)
         return into
 
-    def _configure(self, tree: Path, objects: Path) -> None:
-        self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
-        config = objects / ".config"
-        self._quick_make(tree, objects, "tinyconfig")
-        config.write_text(kconfig.lay_over(config.read_text(), self.wishes))
-        self._quick_make(tree, objects, "olddefconfig")
-        kconfig.check_survival(self.wishes, config.read_text(), tree)
-
-    def _quick_make(self, tree: Path, objects: Path, goal: str) -> None:
-        try:
-            output(self._command(tree, objects, goal), doing=f"make {goal}", env=_FIXED)
-        except InfraError as e:
-            raise ConfigError(
-                f"kernel {self.recipe.name}: its source has no working 'make {goal}': {e}"
-            ) from e
-
-    def _make(self, tree: Path, objects: Path) -> None:
+    def _make(self, kbuild: Kbuild) -> None:
         digest = self.out.name.rpartition("-")[2]
         name = f"kernel-{self.recipe.name}-{self.target.name}-{digest}.log"
         log = self.cache.folder("logs") / name
         log.write_text("")
         done = 0
 
-        def seen(line: str) -> None:
+        def one_more() -> None:
             nonlocal done
-            if _OBJECT.match(line):
-                done += 1
-                if done % 20 == 0:
-                    self._tell(done)
+            done += 1
+            if done % 20 == 0:
+                self._tell(done)
 
-        status = follow(
-            [*self._command(tree, objects, Path(self.target.image).name), f"-j{_cores()}"],
-            log,
-            seen,
-            env={**_FIXED, **self._ccache()},
-        )
-        if status != 0:
-            said = [line for line in log.read_text().splitlines() if _COMPLAINT.search(line)]
+        said = kbuild.make(Path(self.target.image).name, log, self.cache, one_more)
+        if said:
             raise ConfigError(
-                f"kernel {self.recipe.name} does not build:\n" + "\n".join(said[:5]),
+                f"kernel {self.recipe.name} does not build:\n" + "\n".join(said),
                 hint=f"all that make said is in {log}",
             )
 
@@ -191,38 +168,6 @@ class _Build:
         pvh = "CONFIG_PVH=y" in (self.out / "config").read_text().splitlines()
         if pvh and not elf.boots_by_pvh(vmlinux):
             raise InfraError(f"'{vmlinux}' lost its PVH note when it was stripped")
-
-    def _command(self, tree: Path, objects: Path, goal: str) -> list[str]:
-        compiler = self.tools["CC"]
-        if "CCACHE" in self.tools:
-            compiler = f"{self.tools['CCACHE']} {compiler}"
-        return [
-            "make", "-C", str(tree), f"O={objects}",
-            f"ARCH={self.target.kernel}", f"CROSS_COMPILE={self.tools['PREFIX']}",
-            f"CC={compiler}", f"LOCALVERSION=-{self.recipe.name}", goal,
-        ]  # fmt: skip
-
-    def _ccache(self) -> dict[str, str]:
-        return {
-            "CCACHE_DIR": str(self.cache.folder("ccache")),
-            "CCACHE_BASEDIR": str(self.out),
-            "CCACHE_NOHASHDIR": "1",
-            "CCACHE_MAXSIZE": "4G",
-        }
-
-
-def _tools(made_for: Target) -> dict[str, str]:
-    native = os.uname().machine == made_for.triplet.split("-")[0]
-    prefix = "" if native else f"{made_for.triplet}-"
-    package = "gcc" if native else f"gcc-{made_for.triplet}"
-    for program in ("make", "flex", "bison", "bc", "lz4", "cpio"):
-        need(program, package=program)
-    need(f"{prefix}gcc", package=package)
-    need(f"{prefix}strip", package=package.replace("gcc", "binutils", 1))
-    tools = {"CC": f"{prefix}gcc", "STRIP": f"{prefix}strip", "PREFIX": prefix}
-    if ccache := shutil.which("ccache"):
-        tools["CCACHE"] = ccache
-    return tools
 
 
 def _image(recipe: Recipe, arch: str, path: Path, source: str) -> KernelImage:
@@ -250,7 +195,3 @@ def _digests(tree: Path | None) -> dict[str, str]:
         for path in sorted(tree.rglob("*"))
         if path.is_file()
     }
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) + 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab kernel build` and `lab clean`: what is in the cache."""
+"""`lab kernel build`, `lab kernel each-patch` and `lab clean`: what is in the cache."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from lab.artifacts import series
 from lab.artifacts.cache import MIB, standard
+from lab.artifacts.recipes import recipe_of
 from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
-from lab.spec.model import Arch
+from lab.errors import ConfigError
+from lab.spec.model import Arch, FromImage
 from lab.stand.workshop import Workshop
 
 
@@ -18,6 +21,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     kernel = typer.Typer(no_args_is_help=True, help="Kernels under test.")
     kernel.command("build")(build)
+    kernel.command("each-patch")(each_patch)
     app.add_typer(kernel, name="kernel")
     app.command()(clean)
 
@@ -41,6 +45,35 @@ def build(
         ("source", image.source),
     ):
         out.print(f"{what:9} {value}", markup=False, soft_wrap=True)
+
+
+def each_patch(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What lab.toml calls it: [kernel.NAME].")],
+    arch: Annotated[Arch, typer.Option(help="For which machine.")] = Arch.X86_64,
+) -> int:
+    """Build a kernel anew after each of its patches, and say which do not build.
+
+    Exit status: 0 all did, 1 one did not.
+    """
+    settings: Settings = ctx.obj
+    lab = settings.lab()
+    if name not in lab.kernel:
+        raise ConfigError(
+            f"lab.toml: no kernel {name!r}", hint=f"there are: {', '.join(lab.kernel)}"
+        )
+    spec = lab.kernel[name]
+    if isinstance(spec.source, FromImage):
+        raise ConfigError(f"kernel {name!r} is an image, and has no patches")
+    bad = False
+    with telling(err, everything=settings.debug) as sink:
+        recipe = recipe_of(name, spec, arch, mirror=lab.mirror)
+        for step in series.each(recipe, arch.value, standard(lab.cache), sink=sink):
+            bad = bad or bool(step.said)
+            how = "does not build" if step.said else "builds"
+            text = f"{step.step}: {how} ({step.objects} objects, {step.seconds:.0f} s)"
+            out.print("\n  ".join([text, *step.said]), markup=False, soft_wrap=True)
+    return int(bad)
 
 
 def clean(
