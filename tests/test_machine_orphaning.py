@@ -11,7 +11,8 @@ from lab.deadline import Deadline
 from lab.errors import ConfigError, InfraError, UnavailableError
 from lab.machine.guest import RunningGuest
 from lab.machine.host import RunningHost
-from lab.machine.orphaning.kvm_async import _ready, status_of
+from lab.machine.orphaning.kvm_async import status_of
+from lab.machine.orphaning.launch import ready
 from lab.machine.orphaning.table import orphaning_for
 
 SAID: dict[str, Any] = {
@@ -92,7 +93,7 @@ class Session:
 
 def ready_after(session: Session) -> int:
     host = cast("RunningHost", type("Host", (), {"session": session}))
-    return _ready(host, ["adopt"], "log", "the adopter", Deadline.after(5)).pid
+    return ready(host, ["adopt"], "log", "the adopter", Deadline.after(5)).pid
 
 
 def test_a_labvmm_is_ready_when_it_has_said_so_itself() -> None:

@@ -10,16 +10,21 @@ from lab.disruption.delivered import Delivered
 from lab.machine import kexec as kexecs
 from lab.machine.guest import RunningGuest
 from lab.machine.host import ready_line
+from lab.machine.orphaning.table import orphaning_for
 from lab.machine.vmm import Vmm
 from lab.spec.model import Options
 from lab.witness.identity import DidNot, Happened, HostIdentity, kexec_happened
 
 
 def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
-    """Load the host's own kernel under a new nonce, and jump into it."""
+    """Load the host's own kernel under a new nonce, and jump into it.
+
+    A guest that may outlive the kernel is made ready for it first.
+    """
     host = guest.host
     by = Deadline.after(host.patience.kexec)
     before = host.identity
+    guest = orphaning_for(guest.plan.orphaning).leave(guest, by)
     loaded = kexecs.load(host, how=options.load, by=by)
     at = time.monotonic()
     kexecs.jump(host, loaded, by)

@@ -128,9 +128,11 @@ class KexecLoad(StrEnum):
 
 
 class Orphaning(StrEnum):
-    """The kernel's interface by which a guest may outlive its VMM."""
+    """The kernel's interface by which a guest may outlive its VMM, or its host's kernel."""
 
     ASYNC = "async"
+    RESIDENT = "resident"  # its vCPUs live with the caretaker, over a kexec too
+    UNPRESERVED = "resident-unpreserved"  # the same, and not told to LUO: a control
 
 
 class OrphanPolicy(StrEnum):

@@ -50,8 +50,8 @@ def see_through(
     status = _status(guest)
     result.facts["orphan"] = told(status)
     claim = claim_of(status) if policy is OrphanPolicy.PARK else None
-    if policy is OrphanPolicy.PARK and claim is None:
-        return Fate(guest, end)
+    if not status.vcpus or (policy is OrphanPolicy.PARK and claim is None):
+        return Fate(guest, end)  # there is nobody to adopt, or not as was wanted
     guest = adopted(guest, status, seen, result)
     if claim:
         pause(_SETTLING_S)

@@ -117,6 +117,10 @@ class Arm64:
         """Count accesses to memory where there is no device."""
         return {"mmio": self._mmio}
 
+    def device_state(self) -> bytes:
+        """Refuse: nobody could take it."""
+        raise VmmError("a guest of arm64 cannot be given to a caretaker")
+
     def fds(self) -> dict[str, int]:
         """Name the interrupt controller's descriptor; an adopter has no use for it."""
         return {"gic": self._gic} if self._gic >= 0 else {}

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "locate": ("locate", "find where in this machine's memory a guest's pages are"),
     "digest": ("digest", "hash a paused guest's RAM"),
     "luo": ("luo_command", "keep a guest's RAM over a kexec by /dev/liveupdate"),
+    "resident": ("resident_command", "have a guest live with the caretaker, over a kexec"),
     "probe-read": ("probe", "try to read a guest's pages, in all ways that a host has"),
     "foreign": ("foreign", "try a guest's descriptors from another process"),
     "vcpu-stop": ("freeze", "stop a whole VMM for a known time"),

@@ -49,6 +49,13 @@ class Driver(Protocol):
     def seen(self) -> dict[str, int]:
         """Count accesses to devices that are not there."""
 
+    def device_state(self) -> bytes:
+        """Give the state of the devices that are the VMM's own.
+
+        Raises:
+            VmmError: This architecture cannot.
+        """
+
     def fds(self) -> dict[str, int]:
         """Name the descriptors of in-kernel devices, which must stay open."""
 

@@ -56,6 +56,7 @@ class Machine:
         self.ended = threading.Event()
         self.stop: Stop | None = None
         self.released = False
+        self.given = False  # to the caretaker: its vCPUs run elsewhere
         self._paused = False
         self._lock = threading.Lock()
         self._started_ns = 0
@@ -92,6 +93,8 @@ class Machine:
         with self._lock:
             if self.stop:
                 raise VmmError(f"the guest has stopped: {self.stop.reason}")
+            if self.given:
+                raise VmmError("the guest was given away: it would run twice")
             self._paused = False
             for vcpu in self.vcpus:
                 vcpu.resume()
@@ -134,6 +137,8 @@ class Machine:
         """Say in one word what it does."""
         if self.stop:
             return "stopped"
+        if self.given:
+            return "given"
         if self.released:
             return "released"
         return "paused" if self._paused else "running"

@@ -72,6 +72,11 @@ def memfd(size: int, name: str = MEMFD_NAME) -> Ram:
     return Ram(RamKind.MEMFD, fd, size, mmap.mmap(fd, size, mmap.MAP_SHARED))
 
 
+def mapped_memfd(fd: int, size: int) -> Ram:
+    """Map RAM that somebody else has made."""
+    return Ram(RamKind.MEMFD, fd, size, mmap.mmap(fd, size, mmap.MAP_SHARED), base())
+
+
 def guest_memfd(vm: int, size: int) -> Ram:
     """Make RAM in a guest_memfd that user space may map.
 

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import control, handover
+from . import control, giving, handover
 from .cli import say
 from .control import Asked, Reply
 from .errors import VmmError
@@ -86,4 +86,5 @@ def _verbs(guest: Machine) -> control.Verbs:
         "regs": regs,
         "fds": fds,
         "memslot": memslot,
+        **giving.verbs(guest),
     }

@@ -15,7 +15,7 @@ from .ioctl import call
 from .kvm_x86 import Request
 from .memory import Ram
 from .ports import Ports, Reset
-from .serial import Serial
+from .serial import STATE_BYTES, Serial
 from .vcpu import UNION, Handler, Stop
 
 DEVICES = ("irqchip", "pit", "16550")
@@ -44,7 +44,8 @@ class X86:
         self._vm = vm
         self._entry = 0
         self._supported: list[cpuid.Leaf] = []
-        self._serial = Serial(console, self._serial_irq, registers)
+        self._registers = bytearray(STATE_BYTES) if registers is None else registers
+        self._serial = Serial(console, self._serial_irq, self._registers)
         self._ports = Ports(self._serial)
         self._mmio = 0
         self.exits: dict[int, Handler] = {
@@ -112,6 +113,10 @@ class X86:
         """Count accesses to ports and memory where there is no device."""
         ports = {f"port {port:#x}": n for port, n in sorted(self._ports.unclaimed.items())}
         return {**ports, "mmio": self._mmio}
+
+    def device_state(self) -> bytes:
+        """Give the serial port's registers."""
+        return bytes(self._registers)
 
     def fds(self) -> dict[str, int]:
         """Name no descriptors: the interrupt controllers and the PIT are the VM's own."""

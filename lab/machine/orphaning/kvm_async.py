@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +12,11 @@ from lab.deadline import Deadline, until
 from lab.errors import InfraError
 from lab.machine.guest import GuestPlan, RunningGuest
 from lab.machine.host import RunningHost
-from lab.machine.inside import LABVMM, labvmm, process
-from lab.machine.orphaning.launch import run_argv
+from lab.machine.inside import LABVMM, labvmm
+from lab.machine.orphaning.launch import ready, run_argv
 from lab.machine.orphaning.protocol import OrphanStatus, VcpuSeen
 from lab.machine.start import started
-from lab.witness.identity import ProcessIdentity
 
-_EVERY_S = 0.05
 # $0 is the cgroup that the program is to be in
 _IN_CGROUP = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec "$@"'
 
@@ -38,7 +35,7 @@ class AsyncOrphaning:
         """Start the keeper, and then the guest; return as soon as its VMM process exists."""
         host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
         argv = [*LABVMM, "keep", "--socket", plan.keeper_socket]
-        keeper = _ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
+        keeper = ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
         words = ["--orphanable", "--orphan-policy", plan.orphan_policy]
         argv = [*run_argv(host, plan), *words, "--keeper", plan.keeper_socket]
         try:
@@ -47,6 +44,10 @@ class AsyncOrphaning:
             host.session.run(["kill", "-KILL", str(keeper.pid)], by=by)
             raise
         return dataclasses.replace(guest, keepers=(keeper,))
+
+    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Do nothing: it outlives its VMM, not its host's kernel."""
+        return guest
 
     def orphan(self, guest: RunningGuest, by: Deadline) -> None:
         """Have the VMM release the guest and end."""
@@ -64,7 +65,7 @@ class AsyncOrphaning:
         plan, host = guest.plan, guest.host
         argv = [*LABVMM, "adopt", "--keeper", plan.keeper_socket, "--socket", plan.socket]
         log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"  # else another's word would do
-        vmm = _ready(host, _placed(plan, argv), log, f"the adopter of {plan.name}", by)
+        vmm = ready(host, _placed(plan, argv), log, f"the adopter of {plan.name}", by)
         return dataclasses.replace(guest, vmm=vmm)
 
 
@@ -81,27 +82,3 @@ def status_of(said: Mapping[str, Any]) -> OrphanStatus:
 
 def _placed(plan: GuestPlan, argv: list[str]) -> list[str]:
     return ["sh", "-c", _IN_CGROUP, plan.cgroup, *argv]
-
-
-def _ready(
-    host: RunningHost, argv: list[str], log: str, what: str, by: Deadline
-) -> ProcessIdentity:
-    """Start a labvmm that stays, and wait for the line by which it says that it is ready.
-
-    Raises:
-        InfraError: it ended instead; the message has its reason.
-    """
-    pid = host.session.spawn(argv, log, by=by)
-
-    def spoke() -> ProcessIdentity | None:
-        found = process(host.session, pid)  # first: what it says before it ends is seen below
-        lines = host.session.get(log).decode(errors="replace").splitlines()
-        said = [json.loads(line) for line in lines if line[:1] + line[-1:] == "{}"]
-        mine = [answer for answer in said if answer.get("pid") == pid]  # not of one before it
-        if mine and found is not None:
-            return found
-        if found is None:
-            raise InfraError(f"{what} ended at once: {' '.join(lines) or '(it said nothing)'}")
-        return None
-
-    return until(f"{what} to be ready", spoke, by, every=_EVERY_S)

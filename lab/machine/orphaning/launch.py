@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""labvmm's command line for a guest."""
+"""labvmm's command line for a guest, and a labvmm that is waited for."""
 
 from __future__ import annotations
 
+import json
+
+from lab.deadline import Deadline, until
+from lab.errors import InfraError
 from lab.machine.guest import GuestPlan
 from lab.machine.host import RunningHost
-from lab.machine.inside import LABVMM
+from lab.machine.inside import LABVMM, process
 from lab.machine.payload import payload_for
+from lab.witness.identity import ProcessIdentity
+
+_EVERY_S = 0.05
 
 
 def run_argv(host: RunningHost, plan: GuestPlan) -> list[str]:
@@ -24,3 +31,25 @@ def run_argv(host: RunningHost, plan: GuestPlan) -> list[str]:
         "--socket", plan.socket,
         *(["--protected"] if plan.protected else []),
     ]  # fmt: skip
+
+
+def ready(host: RunningHost, argv: list[str], log: str, what: str, by: Deadline) -> ProcessIdentity:
+    """Start a labvmm that stays, and wait for the line by which it says that it is ready.
+
+    Raises:
+        InfraError: it ended instead; the message has its reason.
+    """
+    pid = host.session.spawn(argv, log, by=by)
+
+    def spoke() -> ProcessIdentity | None:
+        found = process(host.session, pid)  # first: what it says before it ends is seen below
+        lines = host.session.get(log).decode(errors="replace").splitlines()
+        said = [json.loads(line) for line in lines if line[:1] + line[-1:] == "{}"]
+        mine = [answer for answer in said if answer.get("pid") == pid]  # not of one before it
+        if mine and found is not None:
+            return found
+        if found is None:
+            raise InfraError(f"{what} ended at once: {' '.join(lines) or '(it said nothing)'}")
+        return None
+
+    return until(f"{what} to be ready", spoke, by, every=_EVERY_S)

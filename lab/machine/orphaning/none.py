@@ -27,6 +27,10 @@ class NoOrphaning:
         """Start the guest and return as soon as its VMM process exists."""
         return started(host, plan, run_argv(host, plan), by)
 
+    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Do nothing: it will die with its host's kernel."""
+        return guest
+
     def orphan(self, guest: RunningGuest, by: Deadline) -> None:
         """Refuse."""
         self._refuse()

@@ -36,7 +36,7 @@ class VcpuSeen:
 
 @dataclass(frozen=True, slots=True)
 class OrphanStatus:
-    """Who owns a guest: PRESENT, RELEASED or GONE; how often it was adopted; its vCPUs."""
+    """Who owns a guest: PRESENT, RELEASED or GONE; how often it was adopted; its vCPUs, if any."""
 
     owner: str
     policy: str
@@ -63,6 +63,14 @@ class Orphaning(Protocol):
 
         Raises:
             InfraError: it did not start; the message has the end of its log.
+        """
+        ...
+
+    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Make it ready for the end of its host's kernel, as far as this ABI can.
+
+        Raises:
+            InfraError: what it can do was refused; the message has the reason.
         """
         ...
 

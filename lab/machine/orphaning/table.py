@@ -9,8 +9,17 @@ from lab.errors import ConfigError
 from lab.machine.orphaning.kvm_async import AsyncOrphaning
 from lab.machine.orphaning.none import NoOrphaning
 from lab.machine.orphaning.protocol import Orphaning
+from lab.machine.orphaning.resident import ResidentOrphaning
 
-_ADAPTERS: Mapping[str, Orphaning] = {a.name: a for a in (NoOrphaning(), AsyncOrphaning())}
+_ADAPTERS: Mapping[str, Orphaning] = {
+    a.name: a
+    for a in (
+        NoOrphaning(),
+        AsyncOrphaning(),
+        ResidentOrphaning("resident", preserve=True),
+        ResidentOrphaning("resident-unpreserved", preserve=False),
+    )
+}
 
 
 def orphaning_for(name: str) -> Orphaning:

@@ -3,6 +3,7 @@
 #ifndef CARETAKER_H
 #define CARETAKER_H
 
+#include <linux/mm_types.h>
 #include <linux/types.h>
 #include <asm/asm.h>
 #include <asm/caretaker.h>
@@ -12,12 +13,17 @@ struct caretaker {
 	bool swallowed;			/* all CPUs that are on-line, and all to come */
 	phys_addr_t pa;
 	unsigned long size;
-	void *va;
+	bool found;			/* it was below already when this kernel started */
+	bool stays;			/* and is to be, when the next one does */
+	pgd_t *pgd;			/* the kernel's, and its memory where it physically is */
 	struct caretaker_window *window;
+	phys_addr_t window_pa;
 	int fail_cpu;			/* for tests: this one shall refuse, once */
 };
 
 extern struct caretaker caretaker;
+DECLARE_PER_CPU(unsigned long, caretaker_hold);
+DECLARE_PER_CPU(long, caretaker_hold_error);
 
 /* The image, of a length that the compiler is not to guess, and its header. */
 extern const u8 caretaker_image_start[], caretaker_image_end[];
@@ -25,6 +31,15 @@ extern const u8 caretaker_image_start[], caretaker_image_end[];
 
 int caretaker_swallow(void);
 int caretaker_release(void);
+void caretaker_attach_this_cpu(void);
+long caretaker_go(unsigned long offset, unsigned long arg);
+void caretaker_discard_vcpus(void);
+
+/* CPUs that Linux gave away: what the caretaker says of them. */
+static inline u32 caretaker_cpu_state(unsigned int index)
+{
+	return READ_ONCE(caretaker.window->cpu[index].state);
+}
 
 struct caretaker_answer {
 	long rax;
@@ -34,19 +49,25 @@ struct caretaker_answer {
 #define CARETAKER_NOBODY	(-ENXIO)	/* in rax: nobody is below */
 
 /* With nobody below, VMMCALL is an invalid instruction. */
-static __always_inline struct caretaker_answer caretaker_call(unsigned long what)
+static __always_inline struct caretaker_answer caretaker_call_with(unsigned long what,
+								   unsigned long rbx)
 {
-	struct caretaker_answer a = { .rax = what };
+	struct caretaker_answer a = { .rax = what, .rbx = rbx };
 
 	asm volatile("1:	vmmcall\n"
 		     "	jmp 3f\n"
 		     "2:	mov %[nobody], %%rax\n"
 		     "3:\n"
 		     _ASM_EXTABLE(1b, 2b)
-		     : "+a"(a.rax), "=b"(a.rbx), "=c"(a.rcx), "=d"(a.rdx)
+		     : "+a"(a.rax), "+b"(a.rbx), "=c"(a.rcx), "=d"(a.rdx)
 		     : [nobody] "i"(CARETAKER_NOBODY)
 		     : "memory", "cc");
 	return a;
+}
+
+static __always_inline struct caretaker_answer caretaker_call(unsigned long what)
+{
+	return caretaker_call_with(what, 0);
 }
 
 #endif

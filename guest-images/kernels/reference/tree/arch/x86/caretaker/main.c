@@ -10,11 +10,11 @@
 #include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/reboot.h>
-#include <linux/set_memory.h>
 #include <linux/sizes.h>
-#include <linux/slab.h>
-#include <linux/vmalloc.h>
 #include <asm/cpufeature.h>
+#include <asm/init.h>
+#include <asm/pgalloc.h>
+#include <asm/tlbflush.h>
 
 #include "caretaker.h"
 
@@ -60,6 +60,29 @@ static unsigned long __init memory_size(void)
 	return ALIGN(fixed + 2 * PAGE_SIZE + 2 * tables * PAGE_SIZE, SZ_2M);
 }
 
+/* Is there one, from the kernel before this one? Then its memory is where it is. */
+static bool __init find_below(void)
+{
+	struct caretaker_answer a = caretaker_call(CARETAKER_HC_INFO);
+
+	if (a.rax || a.rbx != CARETAKER_MAGIC)
+		return false;
+	caretaker.unusable = "one of another version is below";
+	if (a.rcx != CARETAKER_ABI)
+		return true;
+	a = caretaker_call(CARETAKER_HC_REGION);
+	if (a.rax)
+		return true;
+	caretaker.pa = a.rbx;
+	caretaker.size = a.rcx;
+	caretaker.window_pa = a.rdx;
+	memblock_reserve(caretaker.pa, caretaker.size);
+	memblock_reserve(caretaker.window_pa, PAGE_ALIGN(sizeof(struct caretaker_window)));
+	caretaker.found = true;
+	caretaker.unusable = "not initialized";
+	return true;
+}
+
 void __init caretaker_reserve(void)
 {
 	if (!wanted)
@@ -72,25 +95,53 @@ void __init caretaker_reserve(void)
 		caretaker.unusable = "more CPUs than it can hold";
 		return;
 	}
+	if (find_below())
+		return;
 	caretaker.size = memory_size();
 	caretaker.pa = memblock_phys_alloc(caretaker.size, SZ_2M);
 	caretaker.unusable = caretaker.pa ? "not initialized" : "no memory";
 }
 
-static void *__init map_memory(void)
+static void *__init table_page(void *unused)
 {
-	unsigned long i, n = caretaker.size / PAGE_SIZE;
-	struct page **pages;
-	void *va;
+	return (void *)get_zeroed_page(GFP_KERNEL);
+}
 
-	pages = kvmalloc_array(n, sizeof(*pages), GFP_KERNEL);
-	if (!pages)
-		return NULL;
-	for (i = 0; i < n; i++)
-		pages[i] = pfn_to_page(PHYS_PFN(caretaker.pa) + i);
-	va = vmap(pages, n, VM_MAP, PAGE_KERNEL);
-	kvfree(pages);
-	return va;
+/*
+ * Its code runs, on Linux's side too, at its physical address: so that the next
+ * kernel can enter and leave what this one has loaded, wherever that one's own
+ * addresses are.
+ */
+static bool __init make_pgd(void)
+{
+	struct x86_mapping_info info = {
+		.alloc_pgt_page = table_page,
+		.page_flag = __PAGE_KERNEL_LARGE_EXEC,
+	};
+
+	caretaker.pgd = table_page(NULL);
+	if (!caretaker.pgd)
+		return false;
+	clone_pgd_range(caretaker.pgd + KERNEL_PGD_BOUNDARY,
+			swapper_pg_dir + KERNEL_PGD_BOUNDARY, KERNEL_PGD_PTRS);
+	return !kernel_ident_mapping_init(&info, caretaker.pgd, caretaker.pa,
+					  caretaker.pa + caretaker.size);
+}
+
+/* Call what is at this offset of its image, on a page table that has it. */
+long caretaker_go(unsigned long offset, unsigned long arg)
+{
+	long (*there)(unsigned long) = (void *)(unsigned long)(caretaker.pa + offset);
+	unsigned long flags, cr3;
+	long r;
+
+	local_irq_save(flags);
+	cr3 = __read_cr3();
+	write_cr3(__pa(caretaker.pgd));
+	r = there(arg);
+	write_cr3(cr3);
+	local_irq_restore(flags);
+	return r;
 }
 
 static const char *__init load(void)
@@ -101,31 +152,23 @@ static const char *__init load(void)
 		.mutant = mutant,
 		.phys_bits = boot_cpu_data.x86_phys_bits,
 		.pa = caretaker.pa,
+		.va = caretaker.pa,
 		.size = caretaker.size,
 	};
-	long (*init)(const struct caretaker_params *p);
-	unsigned long flags;
+	void *image = phys_to_virt(caretaker.pa);
 	long r;
 
-	caretaker.va = map_memory();
 	caretaker.window = alloc_pages_exact(sizeof(*caretaker.window), GFP_KERNEL | __GFP_ZERO);
-	if (!caretaker.va || !caretaker.window)
+	if (!caretaker.window || !make_pgd())
 		return "no memory";
 	caretaker.window->magic = CARETAKER_MAGIC;
 	caretaker.window->abi = CARETAKER_ABI;
-	p.va = (unsigned long)caretaker.va;
-	p.window = __pa(caretaker.window);
+	caretaker.window_pa = __pa(caretaker.window);
+	p.window = caretaker.window_pa;
 
-	memset(caretaker.va, 0, caretaker.size);
-	memcpy(caretaker.va, caretaker_image_start,
-	       caretaker_image_end - caretaker_image_start);
-	if (set_memory_rox(p.va, CARETAKER_HEAD->data_start / PAGE_SIZE))
-		return "no executable memory";
-
-	init = caretaker.va + CARETAKER_HEAD->init;
-	local_irq_save(flags);
-	r = init(&p);
-	local_irq_restore(flags);
+	memset(image, 0, caretaker.size);
+	memcpy(image, caretaker_image_start, caretaker_image_end - caretaker_image_start);
+	r = caretaker_go(CARETAKER_HEAD->init, (unsigned long)&p);
 	if (r) {
 		pr_err("initialization says %ld\n", r);
 		return r == CARETAKER_ENODEV ? "the processor lacks what is needed" :
@@ -134,29 +177,42 @@ static const char *__init load(void)
 	return NULL;
 }
 
+static const char *__init attach(void)
+{
+	caretaker.window = phys_to_virt(caretaker.window_pa);
+	if (!make_pgd())
+		return "no memory";
+	caretaker_attach_this_cpu();
+	return NULL;
+}
+
+/* Before other CPUs start: they go down on their way, if this one is. */
 static int __init caretaker_load(void)
 {
 	BUILD_BUG_ON(offsetof(struct caretaker_window, log) % 8);
 
 	if (!caretaker.pa)
 		return 0;
-	caretaker.unusable = load();
+	caretaker.unusable = caretaker.found ? attach() : load();
 	if (caretaker.unusable) {
 		pr_err("%s\n", caretaker.unusable);
 		return 0;
 	}
 	static_branch_enable(&caretaker_key);
-	pr_info("version %d, %lu MiB at %pa%s\n", CARETAKER_ABI, caretaker.size / SZ_1M,
-		&caretaker.pa, mutant ? ", MUTANT: hides nothing" : "");
+	pr_info("version %d, %lu MiB at %pa%s%s\n", CARETAKER_ABI, caretaker.size / SZ_1M,
+		&caretaker.pa, caretaker.found ? ", was here before this kernel" : "",
+		mutant ? ", MUTANT: hides nothing" : "");
 	return 0;
 }
-arch_initcall(caretaker_load);
+early_initcall(caretaker_load);
 
-/* kexec comes here too: the next kernel would not know whose memory that is. */
+/* kexec comes here too: without KHO the next kernel would not know whose memory that is. */
 static int caretaker_reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
-	if (caretaker.swallowed)
-		caretaker_release();
+	if (!caretaker.swallowed || caretaker.stays)
+		return NOTIFY_DONE;
+	caretaker_discard_vcpus();
+	caretaker_release();
 	return NOTIFY_DONE;
 }
 
@@ -170,7 +226,7 @@ static int __init caretaker_boot(void)
 	if (!caretaker_ready())
 		return 0;
 	register_reboot_notifier(&reboot_nb);
-	if (at_boot && caretaker_swallow())
+	if (at_boot && !caretaker.swallowed && caretaker_swallow())
 		pr_err("caretaker=on, but the host is not swallowed\n");
 	return 0;
 }

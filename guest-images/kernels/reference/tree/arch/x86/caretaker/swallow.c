@@ -10,11 +10,16 @@
 #include <linux/stop_machine.h>
 #include <asm/apic.h>
 #include <asm/msr.h>
+#include <asm/tlbflush.h>
 
 #include "caretaker.h"
 
 DEFINE_PER_CPU(bool, caretaker_in);
 EXPORT_PER_CPU_SYMBOL_GPL(caretaker_in);
+
+/* Physical address of the vCPU that a CPU is to run when it is off-line; why it did not. */
+DEFINE_PER_CPU(unsigned long, caretaker_hold);
+DEFINE_PER_CPU(long, caretaker_hold_error);
 
 static DEFINE_MUTEX(swallow_lock);
 
@@ -28,12 +33,11 @@ struct move {
 
 static long enter_this_cpu(void)
 {
-	long (*enter)(unsigned long cpu) = caretaker.va + CARETAKER_HEAD->enter;
 	unsigned int cpu = smp_processor_id();
 	struct caretaker_answer a;
 	long r;
 
-	r = enter(cpu);
+	r = caretaker_go(CARETAKER_HEAD->enter, cpu);
 	if (r)
 		return r;
 	this_cpu_write(caretaker_in, true);
@@ -42,12 +46,24 @@ static long enter_this_cpu(void)
 	return 0;
 }
 
+/* With interrupts off. It leaves by its own code, so that has to be mapped. */
+static long ask_release(void)
+{
+	unsigned long cr3 = __read_cr3();
+	long r;
+
+	write_cr3(__pa(caretaker.pgd));
+	r = caretaker_call(CARETAKER_HC_RELEASE).rax;
+	write_cr3(cr3);
+	return r;
+}
+
 static long leave_this_cpu(void)
 {
 	long r;
 
 	this_cpu_write(caretaker_in, false);
-	r = caretaker_call(CARETAKER_HC_RELEASE).rax;
+	r = ask_release();
 	if (WARN_ON_ONCE(r))
 		this_cpu_write(caretaker_in, true);
 	return r;
@@ -143,16 +159,34 @@ bool caretaker_ap_starting(void)
 	return !r;
 }
 
+/* The boot CPU, if the kernel before this one was swallowed and has stayed so. */
+void __init caretaker_attach_this_cpu(void)
+{
+	this_cpu_write(caretaker_in, true);
+	caretaker.swallowed = true;
+}
+
 /* The last that an off-line CPU does: it is to be reached by an INIT again. */
 void caretaker_cpu_dies(void)
 {
-	if (this_cpu_read(caretaker_in))
+	if (this_cpu_read(caretaker_in) && !this_cpu_read(caretaker_hold))
 		leave_this_cpu();
+}
+
+/* Or the very last: it is given away, with a vCPU to run. */
+void caretaker_cpu_dead(void)
+{
+	unsigned long vcpu = this_cpu_read(caretaker_hold);
+
+	if (!vcpu)
+		return;
+	this_cpu_write(caretaker_hold_error, caretaker_call(vcpu | CARETAKER_HC_HOLD).rax);
+	leave_this_cpu();
 }
 
 /* In an NMI, maybe in the middle of anything: up, if there is somebody below. */
 void caretaker_emergency(void)
 {
 	this_cpu_write(caretaker_in, false);
-	caretaker_call(CARETAKER_HC_RELEASE);
+	ask_release();
 }

@@ -107,6 +107,28 @@ SHOW(counters)
 	return at;
 }
 
+/* CPUs that Linux gave away, and what they run; not what this kernel believes. */
+SHOW(vcpus)
+{
+	int at = 0, i;
+
+	if (!caretaker.window)
+		return -ENODEV;
+	for (i = 0; i < CARETAKER_MAX_CPUS; i++) {
+		const struct caretaker_cpu_status *w = &caretaker.window->cpu[i];
+		u32 state = caretaker_cpu_state(i);
+
+		if (state != CARETAKER_CPU_HELD && state != CARETAKER_CPU_PARKED)
+			continue;
+		at += sysfs_emit_at(buf, at, "%d %s apic %u entries %llu exit %#llx info %#llx %#llx rip %#llx\n",
+				    i, state == CARETAKER_CPU_HELD ? "held" : "parked",
+				    w->apic_id, READ_ONCE(w->entries), READ_ONCE(w->exit_code),
+				    READ_ONCE(w->exit_info_1), READ_ONCE(w->exit_info_2),
+				    READ_ONCE(w->rip));
+	}
+	return at;
+}
+
 static ssize_t log_read(struct file *file, struct kobject *k, const struct bin_attribute *a,
 			char *buf, loff_t at, size_t n)
 {
@@ -130,12 +152,13 @@ FILE_RO(region);
 FILE_RO(cpus);
 FILE_RO(digest);
 FILE_RO(counters);
+FILE_RO(vcpus);
 FILE_WO(swallow);
 FILE_WO(release);
 
 static struct attribute *files[] = {
 	&state_file.attr, &version_file.attr, &region_file.attr, &cpus_file.attr,
-	&digest_file.attr, &counters_file.attr, &swallow_file.attr, &release_file.attr, NULL
+	&digest_file.attr, &counters_file.attr, &vcpus_file.attr, &swallow_file.attr, &release_file.attr, NULL
 };
 
 static const struct bin_attribute log_file = {

@@ -5,6 +5,7 @@
 #include "../../include/asm/caretaker_abi.h"
 #include "check.h"
 #include "layout.h"
+#include "../resident/resident.h"
 #include "shadow.h"
 
 struct regs {	/* of the host or a guest, but for RAX and RSP */
@@ -37,7 +38,7 @@ struct cpu {
 	u32 index;
 	u32 apic_id;
 	u32 state;		/* CARETAKER_CPU_*; other CPUs look at it */
-	u32 pad;
+	u32 ask;		/* ASK_*; other CPUs write it */
 	u64 svme;		/* what the host believes EFER.SVME */
 	u64 hsave;		/* and VM_HSAVE_PA to be */
 	u64 away;		/* TSC ticks that the guest had of this exit */
@@ -58,6 +59,8 @@ struct cpu_memory {
 	u8 ist[PAGE];
 	u8 stack[2 * PAGE];
 	u8 msrpm[2 * PAGE];
+	struct resident vcpu;
+	u8 vcpu_pad[PAGE - sizeof(struct resident)];
 };
 
 struct globals {
@@ -67,6 +70,7 @@ struct globals {
 	struct cpu_memory *cpus;
 	u64 msrpm_pa;
 	u64 npt_pa;
+	u64 iopm_pa;		/* all I/O */
 	bool nrips;
 	u64 idt[256][2];
 };

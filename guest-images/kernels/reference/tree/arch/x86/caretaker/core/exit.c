@@ -28,13 +28,13 @@ static u64 text_digest(void)
 	return sum;
 }
 
-/* May this CPU leave? Linux proper must be asking: we return by a jump. */
+/* May this CPU leave? Linux proper must be asking, on a table that has us: we return by a jump. */
 static bool release(struct cpu_memory *m)
 {
 	struct vmcb *v = &m->host;
 	struct cpu *c = &m->data;
 
-	if (v->cs.selector != SEL_CODE || !(v->efer & EFER_LMA))
+	if (v->cs.selector != SEL_CODE || !(v->efer & EFER_LMA) || !host_maps_us(v))
 		return false;
 	c->out_gdtr = (struct table){ .limit = v->gdtr.limit, .base = v->gdtr.base };
 	c->out_idtr = (struct table){ .limit = v->idtr.limit, .base = v->idtr.base };
@@ -58,10 +58,8 @@ static bool hypercall(struct cpu_memory *m, struct regs *r)
 	}
 	count(c, CARETAKER_C_HYPERCALL);
 	skip(v, 3);
-	if (number == CARETAKER_HC_RUN) {
-		run(m, r);
+	if (vcpu_hypercall(m, r, number))
 		return false;
-	}
 	if (v->rax != number) {
 		count(c, CARETAKER_C_HC_REFUSED);
 		v->rax = CARETAKER_EINVAL;

@@ -104,6 +104,7 @@ static void make_idt(void)
 			      0x8e0000000000ULL | (to & 0xffff0000) << 32;
 		g.idt[i][1] = to >> 32;
 	}
+	make_gates(g.idt);
 }
 
 static void make_shadows(struct cpu *c, u64 at)
@@ -165,6 +166,9 @@ long init(const struct caretaker_params *p)
 	msrpm = (u8 *)p->va + used;
 	g.msrpm_pa = p->pa + used;
 	used += MSRPM_BYTES;
+	memset((u8 *)p->va + used, 0xff, 3 * PAGE);
+	g.iopm_pa = p->pa + used;
+	used += 3 * PAGE;
 	shadows = used;
 	used += p->cpus * SHADOWS * SHADOW_BYTES;
 	if (used + 2 * PT_PAGES_MIN * PAGE > p->size)

@@ -6,12 +6,12 @@
  *   page 0  VMCB of the host		page 1  where VMRUN of the host saves us
  *   page 2  our FS, GS, TR ...		page 3  private copy of a guest's VMCB
  *   page 4  struct cpu			page 5  stack of NMI, #DF, #MC
- *   pages 6 and 7  stack		pages 8 and 9  MSR permissions of a guest
+ *   pages 6 and 7  stack		pages 8 and 9  MSR permissions of a guest; 10 struct resident
  */
 #ifndef CT_LAYOUT_H
 #define CT_LAYOUT_H
 
-#define CPU_BYTES	0xa000
+#define CPU_BYTES	0xb000
 #define SHADOWS		2	/* guests whose nested tables a CPU keeps, */
 #define SHADOW_BYTES	0x80000	/* and room for each */
 #define CPU_HOST	0x0000

@@ -25,6 +25,8 @@ static __always_inline bool caretaker_below(void)
 void caretaker_reserve(void);
 bool caretaker_ap_starting(void);
 void caretaker_cpu_dies(void);
+void caretaker_cpu_dead(void);
+bool caretaker_has(unsigned int apic_id);
 void caretaker_emergency(void);
 
 #endif

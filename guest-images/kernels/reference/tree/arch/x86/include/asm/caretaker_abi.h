@@ -10,7 +10,7 @@
 #ifndef _ASM_X86_CARETAKER_ABI_H
 #define _ASM_X86_CARETAKER_ABI_H
 
-#define CARETAKER_ABI		1
+#define CARETAKER_ABI		2
 #define CARETAKER_MAGIC		0x4b415443	/* "CTAK" */
 #define CARETAKER_MAX_CPUS	64
 
@@ -19,9 +19,14 @@
 #define CARETAKER_HC_RUN	1	/* page: VMCB; all GPRs but RAX and RSP are the guest's */
 #define CARETAKER_HC_RELEASE	2	/* returns outside; RCX and RDX are lost */
 #define CARETAKER_HC_DIGEST	3	/* -> RBX FNV-1a of the caretaker's text as it is now */
+#define CARETAKER_HC_REGION	4	/* -> RBX private memory, RCX its size, RDX the window */
+#define CARETAKER_HC_HOLD	5	/* page: struct caretaker_vcpu; this CPU runs it, and no more us */
+#define CARETAKER_HC_STOP	6	/* RBX: CPU; its vCPU is to stop, see its state in the window */
+#define CARETAKER_HC_FETCH	7	/* page: struct caretaker_vcpu; RBX: CPU; once only */
 
 /* Errors in RAX, those of Linux, so that nothing has to be translated. */
 #define CARETAKER_EPERM		(-1)
+#define CARETAKER_EBUSY		(-16)
 #define CARETAKER_ENODEV	(-19)
 #define CARETAKER_EINVAL	(-22)
 #define CARETAKER_ENOSPC	(-28)
@@ -57,12 +62,17 @@ enum {
 	CARETAKER_CPU_OUT,	/* native */
 	CARETAKER_CPU_IN,	/* swallowed */
 	CARETAKER_CPU_DEAD,	/* stopped by the caretaker; why is in the log */
+	CARETAKER_CPU_HELD,	/* runs a vCPU, with no kernel */
+	CARETAKER_CPU_PARKED,	/* has stopped that: it can be fetched */
+	CARETAKER_CPU_LEAVING,	/* fetched; will be native */
 };
 
 struct caretaker_cpu_status {
 	unsigned int state;
 	unsigned int apic_id;
 	unsigned long long counter[CARETAKER_NR_COUNTERS];
+	/* While it is held: how often its vCPU was entered, and its last exit. */
+	unsigned long long entries, exit_code, exit_info_1, exit_info_2, rip;
 };
 
 /*
@@ -100,6 +110,59 @@ struct caretaker_params {
 	unsigned long long pa, va, size;	/* private memory */
 	unsigned long long window;		/* physical, outside of it */
 };
+
+/*
+ * A vCPU on its way to a CPU of the caretaker's, and back. Whole pages: what is
+ * said of it, a VMCB of which only the save area counts, the registers of its
+ * FPU in XSAVE's standard form, those of its APIC as KVM has them, and CPUID.
+ */
+#define CARETAKER_VCPU_BYTES	(5 * 4096)
+#define CARETAKER_RUNS		256	/* in a page of them */
+#define CARETAKER_LISTS		256
+#define CARETAKER_CPUIDS	100
+#define CARETAKER_MSRS		32
+
+struct caretaker_memory {		/* a run of guest memory */
+	unsigned long long gpa;
+	unsigned long long pa;		/* in the low bits: pages, less than 4096 */
+};
+
+struct caretaker_cpuid {
+	unsigned int leaf, subleaf, by_subleaf, eax, ebx, ecx, edx;
+};
+
+struct caretaker_msr {
+	unsigned int index, reserved;
+	unsigned long long value;
+};
+
+struct caretaker_vcpu {
+	unsigned int magic;
+	unsigned int abi;
+	unsigned int lists;		/* pages of CARETAKER_RUNS runs of memory */
+	unsigned int cpuids;
+	unsigned int msrs;		/* that it may read, and write as they are */
+	unsigned int timer_khz;		/* of the CPU's APIC, undivided */
+	unsigned long long tsc_khz;
+	unsigned long long tsc_offset;
+	unsigned long long xcr0;
+	unsigned long long tsc_aux;
+	unsigned long long tsc_deadline;	/* of its own TSC; 0: none */
+	unsigned long long gpr[16];	/* RAX, RCX, RDX, RBX, RSP ... in the processor's order */
+	unsigned long long event;	/* to be delivered first, as in EVENTINJ */
+	unsigned long long int_state;
+	unsigned long long halted;	/* in HLT, which RIP is after */
+	unsigned long long exit_code, exit_info_1, exit_info_2;	/* why it stopped */
+	unsigned long long entries;
+	unsigned long long list[CARETAKER_LISTS];
+	struct caretaker_msr msr[CARETAKER_MSRS];
+	unsigned char save[4096] __attribute__((aligned(4096)));
+	unsigned char xsave[4096];
+	unsigned char apic[4096];
+	struct caretaker_cpuid cpuid[CARETAKER_CPUIDS];
+};
+
+_Static_assert(sizeof(struct caretaker_vcpu) == CARETAKER_VCPU_BYTES, "whole pages");
 
 #endif /* !__ASSEMBLER__ */
 #endif

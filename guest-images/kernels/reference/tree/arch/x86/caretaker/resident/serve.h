@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef CT_SERVE_H
+#define CT_SERVE_H
+
+#include "../core/core.h"
+
+#define KICK_VECTOR	0xf0
+#define TIMER_VECTOR	0xf1
+#define MSR_TSC_DEADLINE	0x6e0
+#define MSR_TSC_AUX	0xc0000103
+#define SAVE_AT		0x400
+
+/* window.S: let in what is pending, or wait for something to be. */
+void window(void);
+void idle(void);
+
+void hold(struct cpu_memory *m);
+long resident_stop(u64 index);
+long resident_fetch(u64 index, u64 pa);
+
+void timer_look(struct resident *r);
+void timer_arm(struct resident *r);
+bool may_wake(const struct cpu_memory *m);
+void offer(struct cpu_memory *m);
+bool serve(struct cpu_memory *m);
+
+#endif

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The local APIC of a resident vCPU, in x2APIC mode: its registers are a page as
+ * KVM_GET_LAPIC has them. What a lone vCPU with a deadline timer needs; the rest
+ * parks it. Pure: runs in tests.
+ */
+#include "../../include/asm/caretaker_abi.h"
+#include "resident.h"
+
+#define AT_ID		0x020
+#define AT_TPR		0x080
+#define AT_EOI		0x0b0
+#define AT_LDR		0x0d0
+#define AT_SPIV		0x0f0
+#define AT_ISR		0x100
+#define AT_TMR		0x180
+#define AT_IRR		0x200
+#define AT_ESR		0x280
+#define AT_CMCI		0x2f0
+#define AT_ICR		0x300
+#define AT_LVTT		0x320
+#define AT_LVT_LAST	0x370
+#define AT_TMICT	0x380
+#define AT_TMCCT	0x390
+#define AT_TDCR		0x3e0
+#define AT_SELF		0x3f0
+
+#define ENABLED		BIT(8)
+#define LVT_MASKED	BIT(16)
+#define LVT_MODE	(3u << 17)
+#define LVT_DEADLINE	(2u << 17)
+#define ICR_KNOWN	0xcfffULL	/* vector, mode, destination mode, level; shorthand apart */
+#define SHORTHAND(v)	(((v) >> 18) & 3)
+
+static u32 get(const u8 *apic, u32 at)
+{
+	return *(const u32 *)(apic + at);
+}
+
+static void set(u8 *apic, u32 at, u32 value)
+{
+	*(u32 *)(apic + at) = value;
+}
+
+/* 256 bits, in 8 registers: the highest that is set, or 0, which is no vector of an interrupt. */
+static u32 highest(const u8 *apic, u32 base)
+{
+	u32 i, bits;
+
+	for (i = 8; i--;) {
+		bits = get(apic, base + 16 * i);
+		if (bits)
+			return 32 * i + 31 - (u32)__builtin_clz(bits);
+	}
+	return 0;
+}
+
+static void put_bit(u8 *apic, u32 base, u32 vector, bool on)
+{
+	u32 at = base + 16 * (vector / 32), bit = 1u << (vector % 32);
+
+	set(apic, at, on ? get(apic, at) | bit : get(apic, at) & ~bit);
+}
+
+/* The interrupt that it would take now, if it takes any; or 0. */
+u32 apic_pending(const u8 *apic)
+{
+	u32 irr = highest(apic, AT_IRR), isr = highest(apic, AT_ISR), tpr = get(apic, AT_TPR);
+
+	if (!(get(apic, AT_SPIV) & ENABLED))
+		return 0;
+	return (irr & 0xf0) > (isr & 0xf0) && (irr & 0xf0) > (tpr & 0xf0) ? irr : 0;
+}
+
+void apic_accept(u8 *apic, u32 vector)
+{
+	put_bit(apic, AT_IRR, vector, false);
+	put_bit(apic, AT_ISR, vector, true);
+}
+
+void apic_raise(u8 *apic, u32 vector)
+{
+	put_bit(apic, AT_IRR, vector, true);
+	put_bit(apic, AT_TMR, vector, false);
+}
+
+bool apic_by_deadline(const u8 *apic)
+{
+	return (get(apic, AT_LVTT) & LVT_MODE) == LVT_DEADLINE;
+}
+
+/* The timer's time has come. False: it is masked. */
+bool apic_timer(u8 *apic)
+{
+	u32 lvt = get(apic, AT_LVTT);
+
+	if ((lvt & LVT_MASKED) || (lvt & 0xff) < 16)
+		return false;
+	apic_raise(apic, lvt & 0xff);
+	return true;
+}
+
+static enum apic_done eoi(u8 *apic)
+{
+	u32 isr = highest(apic, AT_ISR);
+
+	if (!isr)
+		return APIC_DONE;
+	if (get(apic, AT_TMR + 16 * (isr / 32)) & 1u << (isr % 32))
+		return APIC_PARK;	/* the IOAPIC has to be told */
+	put_bit(apic, AT_ISR, isr, false);
+	return APIC_DONE;
+}
+
+/* To itself only: of others it knows nothing. */
+static enum apic_done icr(u8 *apic, u64 value)
+{
+	bool self = SHORTHAND(value) == 1 ||
+		    (!SHORTHAND(value) && !(value & BIT(11)) && value >> 32 == get(apic, AT_ID));
+
+	if (!self || (value & 0x700) || (value & 0xff) < 16)
+		return APIC_PARK;
+	apic_raise(apic, value & 0xff);
+	set(apic, AT_ICR, value);
+	return APIC_DONE;
+}
+
+static bool plain(u32 at)
+{
+	return at == AT_SPIV || at == AT_CMCI || at == AT_TDCR ||
+	       (at >= AT_LVTT && at <= AT_LVT_LAST);
+}
+
+enum apic_done apic_read(const u8 *apic, u32 msr, u64 *value)
+{
+	u32 at = (msr - 0x800) << 4;
+
+	if (at == AT_TMCCT || at == AT_EOI || at == AT_SELF || at > AT_SELF)
+		return APIC_PARK;
+	*value = get(apic, at);
+	if (at == AT_ICR)
+		*value |= (u64)get(apic, at + 16) << 32;
+	return APIC_DONE;
+}
+
+enum apic_done apic_write(u8 *apic, u32 msr, u64 value)
+{
+	u32 at = (msr - 0x800) << 4;
+
+	if (at != AT_ICR && value >> 32)
+		return APIC_FAULT;
+	if (at == AT_EOI)
+		return value ? APIC_FAULT : eoi(apic);
+	if (at == AT_ICR)
+		return icr(apic, value);
+	if (at == AT_SELF) {
+		if (value < 16 || value > 255)
+			return APIC_PARK;
+		apic_raise(apic, value);
+		return APIC_DONE;
+	}
+	if (at == AT_TPR) {
+		if (value > 255)
+			return APIC_FAULT;
+		set(apic, at, value);
+		return APIC_DONE;
+	}
+	if (at == AT_ESR || (at == AT_TMICT && !value)) {
+		set(apic, at, 0);
+		return value ? APIC_FAULT : APIC_DONE;
+	}
+	if (at == AT_LVTT && ((value & LVT_MODE) != LVT_DEADLINE && !(value & LVT_MASKED)))
+		return APIC_PARK;	/* a timer that counts */
+	if (!plain(at))
+		return APIC_PARK;
+	set(apic, at, value);
+	return APIC_DONE;
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pure parts of what runs resident vCPUs, in userspace: whom they admit, on
+ * what VMCB, and their local APIC. Prints KTAP; ends with 1 if a test failed:
+ *
+ *   gcc -I../../../arch/x86/caretaker/resident -fsanitize=address,undefined \
+ *       resident.c ../../../arch/x86/caretaker/resident/{admit,vapic}.c
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../../arch/x86/include/asm/caretaker_abi.h"
+#undef NULL
+#include "resident.h"
+
+static int bad;
+
+#define CHECK(x) do {							\
+	if (!(x)) {							\
+		printf("# %s:%d: not so: %s\n", __func__, __LINE__, #x); \
+		bad = 1;						\
+	}								\
+} while (0)
+
+static const struct limits limits = {
+	.hole = { .start = MIB(300), .size = MIB(4) },
+	.end = GIB(1024), .host_asid = 1, .asids = 16,
+};
+
+static _Alignas(4096) struct caretaker_vcpu vcpu;
+
+static struct caretaker_vcpu *good(void)
+{
+	memset(&vcpu, 0, sizeof(vcpu));
+	vcpu.magic = CARETAKER_MAGIC;
+	vcpu.abi = CARETAKER_ABI;
+	vcpu.lists = 2;
+	vcpu.list[0] = MIB(1);
+	vcpu.list[1] = MIB(2);
+	vcpu.tsc_khz = vcpu.timer_khz = 1000000;
+	vcpu.xcr0 = 7;
+	vcpu.xsave[512] = 7;
+	return &vcpu;
+}
+
+static void xcr0s(void)
+{
+	CHECK(xcr0_ok(1, 1) && xcr0_ok(3, 7) && xcr0_ok(7, 0x2ff) && xcr0_ok(0xe7, 0x2ff));
+	CHECK(!xcr0_ok(0, 7));			/* without x87 */
+	CHECK(!xcr0_ok(6, 7));
+	CHECK(!xcr0_ok(7, 3));			/* more than the CPU has on */
+	CHECK(!xcr0_ok(5, 7));			/* AVX without SSE */
+	CHECK(!xcr0_ok(0x27, 0xff) && !xcr0_ok(0xe3, 0xff));	/* a part of AVX-512 */
+	CHECK(!xcr0_ok(0xb, 0x1f) && xcr0_ok(0x1b, 0x1f));	/* a half of MPX */
+}
+
+static void xsaves(void)
+{
+	u8 *x = good()->xsave;
+
+	CHECK(xsave_ok(x, 7));
+	CHECK(!xsave_ok(x, 3));			/* state that XCR0 has not */
+	x[520] = 1;
+	CHECK(!xsave_ok(x, 7));			/* compacted */
+	x[520] = 0;
+	x[575] = 1;
+	CHECK(!xsave_ok(x, 7));			/* reserved */
+	x[575] = 0;
+	x[26] = 1;
+	CHECK(!xsave_ok(x, 7));			/* MXCSR, bit 16 */
+}
+
+static void vcpus(void)
+{
+	struct caretaker_vcpu *v = good();
+
+	CHECK(vcpu_ok(&limits, v, 7));
+	v->list[1] = MIB(301);
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v->list[1] = 0x1001;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	v->lists = 0;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v->lists = CARETAKER_LISTS + 1;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	v->cpuids = CARETAKER_CPUIDS + 1;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	v->msrs = CARETAKER_MSRS + 1;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	v->timer_khz = 0;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	v->tsc_khz = 0;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	v->tsc_aux = BIT(32);
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	v->abi++;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	CHECK(!vcpu_ok(&limits, v, 3));
+	v = good();
+	v->xcr0 = 3;
+	CHECK(vcpu_ok(&limits, v, 7));		/* KVM keeps more than the vCPU has on */
+}
+
+static bool run_is_ok(u64 gpa, u64 pa, u64 pages)
+{
+	struct caretaker_memory run = { .gpa = gpa, .pa = pa | pages };
+
+	return run_ok(&limits, &run);
+}
+
+static void runs(void)
+{
+	CHECK(run_is_ok(0, MIB(1), 1) && run_is_ok(GIB(3), MIB(304), 4095));
+	CHECK(!run_is_ok(0, MIB(1), 0));
+	CHECK(!run_is_ok(0x800, MIB(1), 1));
+	CHECK(!run_is_ok(0, MIB(300), 1));			/* ours */
+	CHECK(!run_is_ok(0, MIB(300) - PAGE, 2));
+	CHECK(run_is_ok(0, MIB(300) - PAGE, 1));
+	CHECK(!run_is_ok(0, GIB(1024) - PAGE, 2));		/* no memory */
+	CHECK(!run_is_ok(GIB(1024) - PAGE, MIB(1), 2));
+	CHECK(!run_is_ok(~0ULL << 12, MIB(1), 2));
+}
+
+static void vmcb(void)
+{
+	static struct vmcb v;
+	struct caretaker_vcpu *from = good();
+	struct vmcb *said = (struct vmcb *)from->save;
+
+	memset(from->save, 0xff, sizeof(from->save));
+	from->save[0x4cb] = 3;
+	said->efer = 0;
+	from->gpr[0] = 11;
+	from->gpr[4] = 44;
+	from->event = 0x40;			/* not valid: none */
+	make_vmcb(&v, from);
+	CHECK(v.intercept[3] & I3_INTR && v.intercept[3] & I3_NMI && v.intercept[3] & I3_MSR);
+	CHECK(v.intercept[3] & I3_IOIO && v.intercept[3] & I3_SHUTDOWN && v.intercept[3] & I3_HLT);
+	CHECK((v.intercept[4] & 0x7f) == 0x7f && v.intercept[4] & I4_XSETBV);
+	CHECK(v.intercept[0] == I0_CR8_WRITE && !v.intercept[1] && !v.intercept[2]);
+	CHECK(v.int_ctl == INT_V_MASKING && v.misc_ctl == MISC_NP && !v.misc_ctl2);
+	CHECK(!v.event_inj && !v.nested_cr3 && !v.msrpm_pa && !v.iopm_pa && !v.asid && !v.avic_bar);
+	CHECK(v.efer == EFER_SVME && v.rax == 11 && v.rsp == 44 && v.cpl == 3);
+	from->event = EVENT_INTR(0x40);
+	make_vmcb(&v, from);
+	CHECK(v.event_inj == EVENT_INTR(0x40));
+}
+
+static void msrs(void)
+{
+	static u8 map[2 * PAGE];
+	u32 i, open = 0;
+
+	lend_msrs(map);
+	for (i = 0; i < sizeof(map); i++)
+		open += 8 - (u32)__builtin_popcount(map[i]);
+	CHECK(open == 2 * (3 + 4 + 4));			/* SYSENTER, STAR ..., bases and TSC_AUX */
+	CHECK(map[0x800 / 4] == 0xff && map[0x830 / 4] == 0xff);	/* x2APIC */
+	CHECK(map[0x800 + 0x80 / 4] == 0x03);		/* EFER is not lent, STAR is */
+	CHECK(map[0x1000 + 0x117 / 4] == 0xff);		/* VM_HSAVE_PA */
+}
+
+static _Alignas(16) u8 apic[4096];
+
+static void fresh(void)
+{
+	memset(apic, 0, sizeof(apic));
+	CHECK(apic_write(apic, 0x80f, 0x1ff) == APIC_DONE);
+}
+
+static void priorities(void)
+{
+	fresh();
+	CHECK(!apic_pending(apic));
+	apic_raise(apic, 0x31);
+	apic_raise(apic, 0xec);
+	apic_raise(apic, 0xe0);
+	CHECK(apic_pending(apic) == 0xec);
+	apic_accept(apic, 0xec);
+	CHECK(!apic_pending(apic));			/* 0xe0 is of the same class */
+	CHECK(apic_write(apic, 0x80b, 0) == APIC_DONE);
+	CHECK(apic_pending(apic) == 0xe0);
+	CHECK(apic_write(apic, 0x808, 0xe0) == APIC_DONE);
+	CHECK(!apic_pending(apic));
+	CHECK(apic_write(apic, 0x808, 0xd0) == APIC_DONE);
+	CHECK(apic_pending(apic) == 0xe0);
+	apic_accept(apic, 0xe0);
+	apic_raise(apic, 0xef);
+	CHECK(!apic_pending(apic));			/* higher, but of the class in service */
+	CHECK(apic_write(apic, 0x80b, 0) == APIC_DONE);
+	CHECK(apic_pending(apic) == 0xef);
+	apic_accept(apic, 0xef);
+	CHECK(apic_write(apic, 0x80b, 0) == APIC_DONE);
+	CHECK(!apic_pending(apic));			/* 0x31 is below the TPR */
+	CHECK(apic_write(apic, 0x808, 0) == APIC_DONE);
+	CHECK(apic_pending(apic) == 0x31);
+	CHECK(apic_write(apic, 0x80f, 0xff) == APIC_DONE);	/* off */
+	CHECK(!apic_pending(apic));
+	CHECK(apic_write(apic, 0x80b, 1) == APIC_FAULT);
+}
+
+static void level_triggered(void)
+{
+	fresh();
+	apic_raise(apic, 0x51);
+	apic_accept(apic, 0x51);
+	*(u32 *)(apic + 0x180 + 16 * (0x51 / 32)) |= 1u << (0x51 % 32);
+	CHECK(apic_write(apic, 0x80b, 0) == APIC_PARK);	/* the IOAPIC has to be told */
+	CHECK(*(u32 *)(apic + 0x100 + 16 * (0x51 / 32)));
+}
+
+static void timer(void)
+{
+	fresh();
+	CHECK(!apic_by_deadline(apic));
+	CHECK(apic_write(apic, 0x832, 0x000200ec) == APIC_PARK);	/* periodic */
+	CHECK(apic_write(apic, 0x832, 0x000000ec) == APIC_PARK);	/* counts once */
+	CHECK(apic_write(apic, 0x832, 0x000100ec) == APIC_DONE);	/* masked */
+	CHECK(apic_write(apic, 0x832, 0x000400ec) == APIC_DONE);
+	CHECK(apic_by_deadline(apic));
+	CHECK(apic_timer(apic) && apic_pending(apic) == 0xec);
+	fresh();
+	CHECK(apic_write(apic, 0x832, 0x000500ec) == APIC_DONE);
+	CHECK(!apic_timer(apic) && !apic_pending(apic));
+	CHECK(apic_write(apic, 0x838, 0) == APIC_DONE);
+	CHECK(apic_write(apic, 0x838, 1000) != APIC_DONE);
+}
+
+static void ipis(void)
+{
+	fresh();
+	*(u32 *)(apic + 0x20) = 3;
+	CHECK(apic_write(apic, 0x830, 0x00000003000000f2ULL) == APIC_DONE);
+	CHECK(apic_pending(apic) == 0xf2);
+	fresh();
+	CHECK(apic_write(apic, 0x830, 0x000400f3) == APIC_DONE);	/* self, by shorthand */
+	CHECK(apic_pending(apic) == 0xf3);
+	fresh();
+	CHECK(apic_write(apic, 0x83f, 0xf4) == APIC_DONE);
+	CHECK(apic_pending(apic) == 0xf4);
+	fresh();
+	CHECK(apic_write(apic, 0x830, 0x00000001000000f2ULL) == APIC_PARK);	/* to another */
+	CHECK(apic_write(apic, 0x830, 0x000c00f2) == APIC_PARK);	/* all but self */
+	CHECK(apic_write(apic, 0x830, 0x000800f2) == APIC_PARK);	/* all */
+	CHECK(apic_write(apic, 0x830, 0x000404f2) == APIC_PARK);	/* an NMI, to itself */
+	CHECK(!apic_pending(apic));
+}
+
+static void registers(void)
+{
+	u64 value = 0;
+
+	fresh();
+	*(u32 *)(apic + 0x20) = 5;
+	CHECK(apic_read(apic, 0x802, &value) == APIC_DONE && value == 5);
+	CHECK(apic_write(apic, 0x802, 1) == APIC_PARK);
+	CHECK(apic_read(apic, 0x839, &value) == APIC_PARK);		/* a count nobody has */
+	CHECK(apic_write(apic, 0x837, 0x1ffffffffULL) == APIC_FAULT);
+	CHECK(apic_write(apic, 0x836, 0x400) == APIC_DONE);
+	CHECK(apic_read(apic, 0x836, &value) == APIC_DONE && value == 0x400);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	{ "xcr0s", xcr0s },
+	{ "xsaves", xsaves },
+	{ "vcpus", vcpus },
+	{ "runs", runs },
+	{ "vmcb", vmcb },
+	{ "msrs", msrs },
+	{ "priorities", priorities },
+	{ "level_triggered", level_triggered },
+	{ "timer", timer },
+	{ "ipis", ipis },
+	{ "registers", registers },
+};
+
+int main(void)
+{
+	u32 n = sizeof(tests) / sizeof(tests[0]);
+	int failed = 0;
+	u32 i;
+
+	setvbuf(stdout, (char *)0, _IOLBF, 0);
+	printf("KTAP version 1\n1..%u\n", n);
+	for (i = 0; i < n; i++) {
+		bad = 0;
+		tests[i].run();
+		printf("%s %u %s\n", bad ? "not ok" : "ok", i + 1, tests[i].name);
+		failed |= bad;
+	}
+	return failed;
+}

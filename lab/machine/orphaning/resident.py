@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The caretaker's way: vCPUs that live on CPUs without a kernel, over a kexec of their host."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import secrets
+
+from lab.deadline import Deadline, until
+from lab.errors import UnavailableError
+from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.host import RunningHost
+from lab.machine.inside import LABVMM
+from lab.machine.orphaning.launch import ready, run_argv
+from lab.machine.orphaning.protocol import OrphanStatus, VcpuSeen
+from lab.machine.start import started
+
+_DEVICE = "/dev/caretaker"
+_VCPUS = "/sys/kernel/caretaker/vcpus"
+_VCPU = re.compile(r"(\d+) (held|parked) apic \d+ entries (\d+) exit (\S+) info \S+ \S+ rip (\S+)")
+_STATES = {"held": "RUNNING", "parked": "PAUSED"}
+
+
+class ResidentOrphaning:
+    """An ordinary VM of labvmm's, whose vCPUs move to the caretaker when their host is to go.
+
+    Where LUO is not told to preserve them, they end with the host's kernel.
+    """
+
+    def __init__(self, name: str, *, preserve: bool) -> None:
+        self.name = name
+        self.preserve = preserve
+
+    def can(self, host: RunningHost, by: Deadline) -> str | None:
+        """Say why no guest of this host can outlive its kernel; None if one can."""
+        there = host.session.run(["test", "-c", _DEVICE], by=by).status == 0
+        return None if there else f"the kernel of {host.role} has no {_DEVICE}"
+
+    def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
+        """Start the guest and return as soon as its VMM process exists."""
+        return started(host, plan, [*run_argv(host, plan), "--ram", "memfd"], by)
+
+    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Move its vCPUs to the caretaker, where there is one, and kill its VMM."""
+        host, plan = guest.host, guest.plan
+        if self.can(host, by):
+            return guest
+        cpus = [str(cpu) for cpu in range(1, plan.vcpus + 1)]
+        argv = [
+            *LABVMM, "resident", "hold", "--session", _session(plan), "--vmm", plan.socket,
+            "--socket", plan.keeper_socket, "--cpus", *cpus,
+            *([] if self.preserve else ["--unpreserved"]),
+        ]  # fmt: skip
+        keeper = ready(host, argv, f"{plan.folder}/resident.log", "who holds it", by)
+        host.session.check(["kill", "-KILL", str(guest.vmm.pid)], by=by)
+        until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
+        return dataclasses.replace(guest, keepers=(keeper,))
+
+    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+        """Refuse: it leaves its VMM by `leave`, when its host is to go."""
+        raise UnavailableError("a guest of the caretaker's is given up when its host's kernel ends")
+
+    def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
+        """Ask the caretaker; if it has nothing, the new VMM; if there is none, it is nowhere."""
+        listed = guest.host.session.run(["cat", _VCPUS], by=by).stdout
+        vcpus = tuple(
+            VcpuSeen(n, _STATES[found[2]], found[4], found[5], 0, 0)
+            for n, found in enumerate(_VCPU.finditer(listed))
+        )
+        if vcpus:
+            return OrphanStatus("GONE", "run", 0, vcpus)
+        words = ("ctl", "--socket", guest.plan.socket, "status")
+        said = guest.host.session.run([*LABVMM, *words], by=by)
+        if said.status:
+            return OrphanStatus("GONE", "run", 0, ())
+        answer = json.loads(said.stdout.splitlines()[-1])
+        runs = answer["state"] == "running"
+        seen = tuple(
+            VcpuSeen(v["index"], str(v["state"]).upper(), "none", None, 0, 0)
+            for v in answer["vcpus"]
+        )
+        return OrphanStatus("PRESENT" if runs else "GONE", "run", int(runs), seen)
+
+    def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Start a VMM in the new kernel that retrieves the guest, and runs it under KVM."""
+        plan, host = guest.plan, guest.host
+        host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
+        argv = [
+            *LABVMM, "resident", "adopt", "--session", _session(plan),
+            "--socket", plan.socket, "--console", plan.console,
+        ]  # fmt: skip
+        log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"
+        vmm = ready(host, argv, log, f"the adopter of {plan.name}", by)
+        return dataclasses.replace(guest, vmm=vmm, keepers=())
+
+
+def _session(plan: GuestPlan) -> str:
+    return f"lab-{plan.name}"
