@@ -968,6 +968,40 @@ static bool test_fd_by_fd(void)
 	return true;
 }
 
+/* All that holds an orphan goes at once, while its vCPUs run. */
+static bool abandoned_life(int nr, const char *code, size_t size)
+{
+	int status;
+	pid_t keeper = fork();
+
+	if (!keeper) {
+		struct vm v;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!start_vmm(&v, KVM_ORPHAN_RUN, nr, code, size) || !kill_vmm(&v) ||
+		    !goes_on(&v, 0)) {
+			say("keeper: %s", why);
+			_exit(1);
+		}
+		kill(getpid(), SIGKILL);
+	}
+	CHECK(waitpid(keeper, &status, 0) == keeper && WIFSIGNALED(status));
+	CHECK(threads_gone());
+	return true;
+}
+
+static bool test_abandoned(void)
+{
+	int lives = soak ?: 20;
+
+	for (int i = 0; i < lives; i++) {
+		CHECK(abandoned_life(2, pay(loop)));
+		CHECK(abandoned_life(1, pay(hlt)));
+		CHECK(abandoned_life(1, pay(kernel)));
+	}
+	return true;
+}
+
 static bool test_signals(void)
 {
 	struct vm v;
@@ -1316,6 +1350,41 @@ static struct pages count_pages(void)
 	return pages;
 }
 
+/* Which caches have grown, where the kernel tells: objects in use, of each. */
+struct slab { char name[40]; long used; };
+
+static int read_slabs(struct slab *slabs, int most)
+{
+	FILE *f = fopen("/proc/slabinfo", "r");
+	char line[400];
+	int n = 0;
+
+	while (f && n < most && fgets(line, sizeof(line), f)) {
+		if (line[0] != '#' &&
+		    sscanf(line, "%39s %ld", slabs[n].name, &slabs[n].used) == 2)
+			n++;
+	}
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static void say_growth(const struct slab *before, int nr, int lives)
+{
+	static struct slab after[400];
+	int now = read_slabs(after, ARRAY_SIZE(after));
+
+	for (int i = 0; i < now; i++) {
+		for (int b = 0; b < nr; b++) {
+			if (strcmp(after[i].name, before[b].name) ||
+			    after[i].used - before[b].used < lives / 8)
+				continue;
+			say("%s: %ld objects more", after[i].name,
+			    after[i].used - before[b].used);
+		}
+	}
+}
+
 /* A life of a VM that dies with its VMM, to compare with. */
 static bool plain_life(void)
 {
@@ -1348,13 +1417,15 @@ static bool adopted_life(void)
 
 static bool leaks(bool (*life)(void), const char *what)
 {
+	static struct slab slabs[400];
 	struct pages before = { 0 }, after;
-	int lives = soak ?: 50;
+	int lives = soak ?: 50, nr = 0;
 
 	for (int i = 0; i < 50 + lives; i++) {
 		if (i == 50) {
 			sleep_ms(200);
 			before = count_pages();
+			nr = read_slabs(slabs, ARRAY_SIZE(slabs));
 		}
 		CHECK(life());
 	}
@@ -1362,6 +1433,7 @@ static bool leaks(bool (*life)(void), const char *what)
 	after = count_pages();
 	say("%d lives of %s VMs: %ld pages fewer; slabs %ld pages larger (a life has 512 of its own)",
 	    lives, what, before.all - after.all, after.slab - before.slab);
+	say_growth(slabs, nr, lives);
 	CHECK(before.all - after.all < 1024);
 	CHECK(after.slab - before.slab < 1024);
 	return true;
@@ -1481,6 +1553,7 @@ static const struct {
 	{ "release", test_release },
 	{ "policies", test_policies },
 	{ "fd_by_fd", test_fd_by_fd },
+	{ "abandoned", test_abandoned },
 	{ "signals", test_signals },
 	{ "cgroup", test_cgroup },
 	{ "punch_hole", test_punch_hole },
