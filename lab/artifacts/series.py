@@ -54,7 +54,8 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
     wishes = kconfig.read_fragments(recipe.fragments)
     home = cache.folder("series")
     cache.require_space(BUILD_MIB, f"building {recipe.name} patch by patch")
-    with tempfile.TemporaryDirectory(prefix=".series-", dir=home) as folder:
+    # Not hidden: what a killed one left behind is for `lab clean`.
+    with tempfile.TemporaryDirectory(prefix="patches-", dir=home) as folder:
         base = Path(folder)
         tree, objects = base / "work/src", base / "work/o"  # as in kernel.py, for ccache
         objects.mkdir(parents=True)
