@@ -195,9 +195,12 @@ def test_a_long_day(ready: Kept, life: Life) -> None:
     found = ready.caretaker.counters()
     print(f"{days} days in {SOAK_S:.0f} s: {found}")  # noqa: T201 - the figures of a soak
     explained = ("hypercall", "msr", "private", "npf_other", "svm_refused", "hypercall_user")
-    assert found["exits"] == sum(found[name] for name in explained)
+    # KVM executes one STGI on each CPU that goes: it is let through, and has no counter.
+    assert found["exits"] - days == sum(found[name] for name in explained)
     assert found["nmi"] + found["intr"] <= found["run"] <= found["hypercall"]
     assert found["icr"] <= found["msr"]
+    # Linux sends two SIPIs to a CPU that comes: at the second it often is below by then.
+    assert found.pop("icr_refused") <= days
     refused = [name for name, count in found.items() if name.endswith("_refused") and count]
     assert refused == []
     assert found["private"] == found["npf_other"] == 0
