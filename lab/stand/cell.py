@@ -99,9 +99,8 @@ def _judge_running(
             pause(watch.after_s)
         fate = Fate(delivered.guest, time.monotonic())
         insist_running(host)
-        left = fate.guest
-        if result.cell.options.orphaning and left.held and not left.vmm_lives:
-            fate = see_through(left, result.cell.options.policy, watch, seen, result)
+        if result.cell.options.orphaning and not fate.guest.vmm_lives:
+            fate = see_through(fate.guest, result.cell.options.policy, watch, seen, result)
     result.found = seen.eye.found()
     result.evidence = Evidence(
         trails=result.found.trails,

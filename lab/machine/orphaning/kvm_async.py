@@ -56,7 +56,9 @@ class AsyncOrphaning:
         until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
 
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
-        """Ask KVM, by the keeper's descriptors."""
+        """Ask KVM, by the keeper's descriptors; a guest that nobody holds any more is nowhere."""
+        if not guest.held:
+            return OrphanStatus("GONE", guest.plan.orphan_policy, 0, ())
         session, socket = guest.host.session, guest.plan.keeper_socket
         return status_of(labvmm(session, "orphan-status", "--keeper", socket, by=by))
 
