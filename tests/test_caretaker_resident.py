@@ -13,7 +13,7 @@ _KERNEL = Path(__file__).parents[1] / "guest-images/kernels/reference/tree"
 _CARETAKER = _KERNEL / "arch/x86/caretaker"
 _UNIT = "tools/testing/caretaker/resident.c"
 _FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
-_BUDGET, _LONGEST = 1100, 350  # lines that run below Linux, beside core's 2000
+_BUDGET, _LONGEST = 1250, 350  # lines that run below Linux, beside core's 2000
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
 
@@ -50,8 +50,17 @@ _MUTANTS = {
     "level-eoi-kept": ("vapic.c", "return APIC_PARK;	/* the IOAPIC", "/* the IOAPIC", "level"),
     "counts-as-deadline": ("vapic.c", "return APIC_PARK;	/* a timer", "/* a timer", "timer"),
     "masked-timer-fires": ("vapic.c", "(lvt & LVT_MASKED) || ", "", "timer"),
-    "ipi-to-nobody": ("vapic.c", "if (!self || ", "if ((!self && 0) || ", "ipis"),
-    "nmi-as-interrupt": ("vapic.c", "(value & 0x700) || ", "", "ipis"),
+    "ipi-to-nobody": ("vapic.c", "return to == get(apic, AT_ID);", "return to | 1;", "ipis"),
+    "ipi-to-another-cluster": ("vapic.c", "to >> 16 == ldr >> 16 && ", "", "ipis"),
+    "ipi-to-self-too": ("vapic.c", "return !sender;", "return true;", "ipis"),
+    "ipi-not-taken-out": (
+        "vapic.c",
+        "__atomic_exchange_n(&posted[i], 0, __ATOMIC_ACQ_REL)",
+        "posted[i]",
+        "ipis",
+    ),
+    "no-members": ("admit.c", "!v->members || ", "", "vcpus"),
+    "nmi-as-interrupt": ("vapic.c", "!(icr & ICR_MODE) && ", "", "ipis"),
 }
 
 

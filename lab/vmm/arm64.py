@@ -38,6 +38,7 @@ KINDS = {SystemEvent.SHUTDOWN: "shutdown", SystemEvent.RESET: "reset", SystemEve
 class Arm64:
     """One guest's arm64 parts."""
 
+    plain = False
     max_memory = 3 << 30  # as much as the payloads map
     devices = DEVICES
 

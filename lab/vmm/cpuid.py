@@ -8,6 +8,8 @@ from typing import NamedTuple
 BY_INDEX = 1  # KVM_CPUID_FLAG_SIGNIFCANT_INDEX
 HTT, HYPERVISOR, TSC_DEADLINE = 1 << 28, 1 << 31, 1 << 24
 MASK = 0xFFFFFFFF
+PARAVIRTUAL = 0x40000001
+CLOCKS = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 24  # kvmclock, old and new; no delays; it is stable
 _TOPOLOGIES = frozenset({0xB, 0x1F, 0x80000026})  # remade, or left out
 
 
@@ -34,6 +36,17 @@ def for_vcpu(supported: list[Leaf], index: int, count: int, *, deadline: bool) -
         Leaf(0xB, 0, BY_INDEX, 0, 1, 0x100, index),
         Leaf(0xB, 1, BY_INDEX, width, count, 0x201, index),
         Leaf(0xB, 2, BY_INDEX, 0, 0, 2, index),
+    ]
+
+
+def plain(leaves: list[Leaf]) -> list[Leaf]:
+    """Leave out all of KVM's help but its clock: IPIs by hypercall, page faults told, and the like.
+
+    Who runs the guest without KVM can give no more.
+    """
+    return [
+        leaf._replace(eax=leaf.eax & CLOCKS) if leaf.function == PARAVIRTUAL else leaf
+        for leaf in leaves
     ]
 
 

@@ -35,6 +35,7 @@ class Wanted(NamedTuple):
     protected: bool = False
     orphan: Policy | None = None
     keeper: Path | None = None
+    plain: bool = False
 
 
 def create(wanted: Wanted) -> Machine:
@@ -84,6 +85,7 @@ def _orphanable(device: int, vm: int, run_size: int, wanted: Wanted, policy: Pol
 
 def _furnished(vm: int, driver: Driver, wanted: Wanted) -> tuple[Ram, list[int]]:
     """Give a VM its RAM, with what is to be booted in it, and make its vCPUs."""
+    driver.plain = wanted.plain
     ram = _ram(vm, driver, wanted)
     memory.attach(vm, ram)
     driver.prepare_vm()

@@ -32,6 +32,7 @@ class Driver(Protocol):
 
     exits: Mapping[int, Handler]
     max_memory: int
+    plain: bool  # whether vCPUs are told of nothing that only KVM can do, where there is such
     devices: tuple[str, ...]  # what a new owner must know, beside vCPUs and memory
 
     def prepare_vm(self) -> None:

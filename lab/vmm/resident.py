@@ -38,7 +38,7 @@ class Reside(ctypes.Structure):
         ("memory", ctypes.c_int32),
         ("cpu", ctypes.c_uint32),
         ("nregions", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
+        ("members", ctypes.c_uint32),
         ("regions", Region * REGIONS),
     )
 
@@ -75,8 +75,10 @@ class Seen(NamedTuple):
     pc: str
 
 
-def move_in(record: Record, memory: int, size: int, cpu: int) -> int:
+def move_in(record: Record, memory: int, size: int, cpu: int, members: int) -> int:
     """Have a vCPU live on a CPU that Linux gives away; give the descriptor that it hangs on.
+
+    It runs as soon as all `members` of its guest are there.
 
     Raises:
         VmmError: This host has no caretaker.
@@ -90,6 +92,7 @@ def move_in(record: Record, memory: int, size: int, cpu: int) -> int:
             hint="the kernel needs CONFIG_CARETAKER and 'caretaker=ready' or '=on'",
         ) from e
     asked = Reside(record=ctypes.addressof(record), memory=memory, cpu=cpu, nregions=1)
+    asked.members = members
     asked.regions[0].size = size
     try:
         call(fd, Request.CARETAKER_RESIDE, asked)

@@ -88,7 +88,7 @@ def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
     size = os.fstat(fds["ram"]).st_size
     vcpus = []
     for n, (one, cpu) in enumerate(zip(records, chosen.cpus, strict=True)):
-        vcpus.append(resident.move_in(one, fds["ram"], size, cpu))
+        vcpus.append(resident.move_in(one, fds["ram"], size, cpu, len(records)))
         if not chosen.unpreserved:
             luo.preserve_fd(session, vcpus[n], FIRST_VCPU + n)
     held = Held(chosen.vmm, fds["ram"], vcpus)

@@ -32,6 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--orphan-policy", choices=POLICIES, default=POLICIES[0], help="what it does meanwhile"
     )
+    parser.add_argument(
+        "--plain", action="store_true", help="tell it of nothing that only KVM can do"
+    )
     parser.add_argument("--keeper", type=Path, metavar="SOCKET", help="who holds it meanwhile")
 
 
@@ -48,6 +51,7 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
             protected=chosen.protected,
             orphan=Policy[chosen.orphan_policy.upper()] if chosen.orphanable else None,
             keeper=chosen.keeper,
+            plain=chosen.plain,
         )
     )
     if chosen.keeper:

@@ -31,6 +31,7 @@ class X86:
     """One guest's x86 parts."""
 
     max_memory = 3 << 30  # one memory slot, below the hole
+    plain = False
     devices = DEVICES
 
     def __init__(
@@ -92,6 +93,7 @@ class X86:
         """Give it its CPUID; the first one starts as PVH wants it, the others wait for a SIPI."""
         deadline = bool(kvm.has(self._vm, kvm.Capability.TSC_DEADLINE_TIMER))
         leaves = cpuid.for_vcpu(self._supported, index, count, deadline=deadline)
+        leaves = cpuid.plain(leaves) if self.plain else leaves
         table = kvm_x86.Cpuid(nent=len(leaves))
         for slot, leaf in zip(table.entries, leaves, strict=False):
             slot.function, slot.index, slot.flags = leaf.function, leaf.subleaf, leaf.flags

@@ -40,7 +40,7 @@ class ResidentOrphaning:
 
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
         """Start the guest and return as soon as its VMM process exists."""
-        return started(host, plan, [*run_argv(host, plan), "--ram", "memfd"], by)
+        return started(host, plan, [*run_argv(host, plan), "--ram", "memfd", "--plain"], by)
 
     def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Move its vCPUs to the caretaker, where there is one, and kill its VMM."""

@@ -209,10 +209,19 @@ early_initcall(caretaker_load);
 /* kexec comes here too: without KHO the next kernel would not know whose memory that is. */
 static int caretaker_reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
-	if (!caretaker.swallowed || caretaker.stays)
+	int cpu;
+
+	if (!caretaker.swallowed)
 		return NOTIFY_DONE;
-	caretaker_discard_vcpus();
-	caretaker_release();
+	if (!caretaker.stays) {
+		caretaker_discard_vcpus();
+		caretaker_release();
+		return NOTIFY_DONE;
+	}
+	/* Off-line they are native, and the next kernel can start them. */
+	for_each_online_cpu(cpu)
+		if (cpu && remove_cpu(cpu))
+			pr_err("CPU %d does not go off-line; the next kernel cannot have it\n", cpu);
 	return NOTIFY_DONE;
 }
 

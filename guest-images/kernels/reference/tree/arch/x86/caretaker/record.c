@@ -204,7 +204,7 @@ int caretaker_from_record(struct caretaker_vcpu *v, const struct caretaker_recor
 		return -EINVAL;
 	/* What would be lost, or what nobody would emulate. */
 	if ((r->sregs.apic_base & (XAPIC_ENABLE | X2APIC_ENABLE)) != (XAPIC_ENABLE | X2APIC_ENABLE) ||
-	    (r->sregs.efer & EFER_SVME) || (r->debugregs.dr7 & 0xff) ||
+	    (r->debugregs.dr7 & 0xff) ||
 	    r->events.exception.pending || r->events.nmi.pending || r->events.nmi.masked ||
 	    r->events.smi.smm || r->events.smi.pending || r->events.triple_fault.pending ||
 	    r->mp_state > KVM_MP_STATE_HALTED || r->mp_state == KVM_MP_STATE_UNINITIALIZED)

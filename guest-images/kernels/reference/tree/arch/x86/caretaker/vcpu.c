@@ -265,6 +265,8 @@ static int reside(struct vcpu *vcpu, const struct caretaker_reside *args)
 	if (err)
 		goto out;
 	lists.v->tsc_khz = vcpu->record->tsc_khz ?: tsc_khz;
+	lists.v->group = (unsigned long)file_inode(vcpu->memory);
+	lists.v->members = args->members;
 	lists.v->timer_khz = lapic_timer_period * HZ / 1000;
 	err = pin_memory(vcpu);
 	for (i = 0; !err && i < args->nregions; i++)
@@ -288,7 +290,7 @@ static int do_reside(struct vcpu *vcpu, const void __user *from)
 
 	if (copy_from_user(&args, from, sizeof(args)))
 		return -EFAULT;
-	if (args.flags || !args.nregions || args.nregions > CARETAKER_REGIONS)
+	if (!args.members || !args.nregions || args.nregions > CARETAKER_REGIONS)
 		return -EINVAL;
 	if (!caretaker.swallowed)
 		return -ENODEV;

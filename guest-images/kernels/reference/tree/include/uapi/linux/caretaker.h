@@ -57,7 +57,7 @@ struct caretaker_reside {
 	__s32 memory;			/* a memfd that a LUO session has */
 	__u32 cpu;			/* which it is to live on; not the boot CPU */
 	__u32 nregions;
-	__u32 flags;			/* 0 */
+	__u32 members;			/* vCPUs of the guest: none runs before all are there */
 	struct caretaker_region regions[CARETAKER_REGIONS];
 };
 

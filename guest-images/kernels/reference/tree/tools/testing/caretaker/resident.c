@@ -39,6 +39,7 @@ static struct caretaker_vcpu *good(void)
 	vcpu.list[0] = MIB(1);
 	vcpu.list[1] = MIB(2);
 	vcpu.tsc_khz = vcpu.timer_khz = 1000000;
+	vcpu.members = 1;
 	vcpu.xcr0 = 7;
 	vcpu.xsave[512] = 7;
 	return &vcpu;
@@ -96,6 +97,9 @@ static void vcpus(void)
 	CHECK(!vcpu_ok(&limits, v, 7));
 	v = good();
 	v->tsc_khz = 0;
+	CHECK(!vcpu_ok(&limits, v, 7));
+	v = good();
+	v->members = 0;
 	CHECK(!vcpu_ok(&limits, v, 7));
 	v = good();
 	v->tsc_aux = BIT(32);
@@ -235,24 +239,37 @@ static void timer(void)
 	CHECK(apic_write(apic, 0x838, 1000) != APIC_DONE);
 }
 
-static void ipis(void)
+static bool is_for(u64 icr, u32 id, bool sender)
 {
 	fresh();
-	*(u32 *)(apic + 0x20) = 3;
-	CHECK(apic_write(apic, 0x830, 0x00000003000000f2ULL) == APIC_DONE);
-	CHECK(apic_pending(apic) == 0xf2);
+	*(u32 *)(apic + 0x20) = id;
+	*(u32 *)(apic + 0xd0) = (id >> 4) << 16 | 1u << (id & 15);
+	return ipi_is_for(apic, icr, sender);
+}
+
+static void ipis(void)
+{
+	u32 posted[8] = { 0, 1u << 15 };
+
+	CHECK(ipi_ok(0xf2) && ipi_ok(0x000c00f2) && ipi_ok(0x8f2));
+	CHECK(!ipi_ok(0x4f2) && !ipi_ok(0x5f2) && !ipi_ok(0x6f2) && !ipi_ok(15));
+	CHECK(is_for(0x3000000f2ULL, 3, false) && !is_for(0x3000000f2ULL, 2, true));
+	CHECK(is_for(0x000400f3, 3, true) && !is_for(0x000400f3, 3, false));	/* self */
+	CHECK(is_for(0x000800f3, 3, true) && is_for(0x000800f3, 3, false));	/* all */
+	CHECK(!is_for(0x000c00f3, 3, true) && is_for(0x000c00f3, 3, false));	/* all but self */
+	CHECK(is_for(0xffffffff000000f2ULL, 3, false));
+	CHECK(is_for(0x00000009000008f2ULL, 3, false));		/* logical: 0 and 3 of cluster 0 */
+	CHECK(!is_for(0x00000009000008f2ULL, 1, false));
+	CHECK(!is_for(0x00010009000008f2ULL, 3, false));	/* of cluster 1 */
+	CHECK(is_for(0x00010009000008f2ULL, 0x13, false));
 	fresh();
-	CHECK(apic_write(apic, 0x830, 0x000400f3) == APIC_DONE);	/* self, by shorthand */
-	CHECK(apic_pending(apic) == 0xf3);
+	*(u32 *)(apic + 0x180 + 16) = ~0u;
+	apic_merge(apic, posted);
+	CHECK(apic_pending(apic) == 47 && !posted[1] && *(u32 *)(apic + 0x190) == ~(1u << 15));
+	apic_merge(apic, posted);
+	CHECK(apic_pending(apic) == 47);
 	fresh();
-	CHECK(apic_write(apic, 0x83f, 0xf4) == APIC_DONE);
-	CHECK(apic_pending(apic) == 0xf4);
-	fresh();
-	CHECK(apic_write(apic, 0x830, 0x00000001000000f2ULL) == APIC_PARK);	/* to another */
-	CHECK(apic_write(apic, 0x830, 0x000c00f2) == APIC_PARK);	/* all but self */
-	CHECK(apic_write(apic, 0x830, 0x000800f2) == APIC_PARK);	/* all */
-	CHECK(apic_write(apic, 0x830, 0x000404f2) == APIC_PARK);	/* an NMI, to itself */
-	CHECK(!apic_pending(apic));
+	CHECK(apic_write(apic, 0x83f, 0xf4) == APIC_DONE && apic_pending(apic) == 0xf4);
 }
 
 static void registers(void)

@@ -73,6 +73,8 @@ bool vcpu_ok(const struct limits *l, const struct caretaker_vcpu *v, u64 wide)
 	for (i = 0; i < v->lists; i++)
 		if (!page_ok(l, v->list[i], PAGE))
 			return false;
+	if (!v->members || v->members > CARETAKER_MAX_CPUS)
+		return false;
 	if (!v->tsc_khz || !v->timer_khz || v->tsc_aux >> 32)
 		return false;
 	/* KVM keeps more of the FPU's state than the vCPU has switched on. */

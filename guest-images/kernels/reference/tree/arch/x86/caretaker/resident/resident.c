@@ -89,6 +89,7 @@ static void load(struct cpu_memory *m)
 	r->halted = r->own->halted;
 	r->armed = false;
 	r->entries = 0;
+	memset(r->posted, 0, sizeof(r->posted));
 	wrmsr(MSR_TSC_AUX, r->own->tsc_aux);
 	/* XRSTOR first, and XSAVE last: they see to what the narrower XCR0 does not have. */
 	asm volatile("xrstor64 %0" : : "m"(r->own->xsave), "a"(-1), "d"(-1));
@@ -136,13 +137,57 @@ static void apic_on(void)
 	wrmsr(0x808, 0);
 }
 
+u32 posts;
+
+/* The CPU of that index, if it has a vCPU of the same guest. */
+struct cpu_memory *sibling(const struct cpu_memory *m, u32 index)
+{
+	struct cpu_memory *to = &g.cpus[index];
+	u32 state = __atomic_load_n(&to->data.state, __ATOMIC_ACQUIRE);
+
+	if (state != CARETAKER_CPU_HELD && state != CARETAKER_CPU_PARKED)
+		return NULL;
+	return to->vcpu.own->group == m->vcpu.own->group ? to : NULL;
+}
+
+bool all_here(const struct cpu_memory *m)
+{
+	u64 n = 0;
+	u32 i;
+
+	for (i = 0; i < g.p.cpus; i++)
+		n += sibling(m, i) != NULL;
+	return n == m->vcpu.own->members;
+}
+
+void lock(u32 *l)
+{
+	while (__atomic_exchange_n(l, 1, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+}
+
+void unlock(u32 *l)
+{
+	__atomic_store_n(l, 0, __ATOMIC_RELEASE);
+}
+
+/* Out of the guest, or out of HLT. */
+void kick(struct cpu_memory *m)
+{
+	asm volatile("mfence" : : : "memory");	/* WRMSR of the ICR waits for no store */
+	wrmsr(MSR_ICR, (u64)m->data.apic_id << 32 | KICK_VECTOR);
+}
+
 /* Until somebody asks for it, or it does what we do not serve. */
 static void live(struct cpu_memory *m)
 {
 	struct resident *r = &m->vcpu;
 	struct vmcb *v = &m->guest;
 
+	while (!all_here(m) && __atomic_load_n(&m->data.ask, __ATOMIC_ACQUIRE) == ASK_NOTHING)
+		__builtin_ia32_pause();
 	while (__atomic_load_n(&m->data.ask, __ATOMIC_ACQUIRE) == ASK_NOTHING) {
+		apic_merge(r->own->apic, r->posted);
 		timer_look(r);
 		if (r->halted && !may_wake(m)) {
 			timer_arm(r);
@@ -240,11 +285,10 @@ static struct cpu_memory *held(u64 index, u32 state)
 	return m;
 }
 
-static void kick(struct cpu_memory *m, u32 ask)
+static void ask(struct cpu_memory *m, u32 what)
 {
-	__atomic_store_n(&m->data.ask, ask, __ATOMIC_RELEASE);
-	asm volatile("mfence" : : : "memory");	/* WRMSR of the ICR waits for no store */
-	wrmsr(MSR_ICR, (u64)m->data.apic_id << 32 | KICK_VECTOR);
+	__atomic_store_n(&m->data.ask, what, __ATOMIC_RELEASE);
+	kick(m);
 }
 
 /* CARETAKER_HC_STOP: does not wait; the window says when it is parked. */
@@ -254,7 +298,7 @@ long resident_stop(u64 index)
 
 	if (!m)
 		return held(index, CARETAKER_CPU_PARKED) ? 0 : CARETAKER_EINVAL;
-	kick(m, ASK_STOP);
+	ask(m, ASK_STOP);
 	return 0;
 }
 
@@ -268,11 +312,16 @@ long resident_fetch(u64 index, u64 pa)
 		return held(index, CARETAKER_CPU_HELD) ? CARETAKER_EBUSY : CARETAKER_EINVAL;
 	if (!page_ok(&g.limits, pa, CARETAKER_VCPU_BYTES))
 		return CARETAKER_EINVAL;
+	lock(&posts);
 	if (!__atomic_compare_exchange_n(&m->data.state, &parked, CARETAKER_CPU_LEAVING, false,
-					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+		unlock(&posts);
 		return CARETAKER_EINVAL;
+	}
+	apic_merge(m->vcpu.own->apic, m->vcpu.posted);
+	unlock(&posts);		/* from here on it gets none */
 	memcpy((void *)pa, m->vcpu.own, CARETAKER_VCPU_BYTES);
 	set_state(&m->data, CARETAKER_CPU_LEAVING);
-	kick(m, ASK_LEAVE);
+	ask(m, ASK_LEAVE);
 	return 0;
 }

@@ -39,6 +39,7 @@ struct resident {
 	u64 entries;
 	bool halted;
 	bool armed;		/* the CPU's own timer is */
+	u32 posted[8];		/* interrupts from its siblings; other CPUs write it */
 	struct caretaker_vcpu *own;	/* our copy, in which its APIC lives on */
 	struct pt pt;
 };
@@ -57,7 +58,10 @@ enum apic_done { APIC_DONE, APIC_PARK, APIC_FAULT };
 u32 apic_pending(const u8 *apic);
 void apic_accept(u8 *apic, u32 vector);
 void apic_raise(u8 *apic, u32 vector);
+void apic_merge(u8 *apic, u32 posted[8]);
 bool apic_timer(u8 *apic);
+bool ipi_ok(u64 icr);
+bool ipi_is_for(const u8 *apic, u64 icr, bool sender);
 bool apic_by_deadline(const u8 *apic);
 enum apic_done apic_read(const u8 *apic, u32 msr, u64 *value);
 enum apic_done apic_write(u8 *apic, u32 msr, u64 value);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a resident vCPU may do without anybody: be interrupted, idle, look at
- * CPUID, and use its local APIC with the deadline timer. All else parks it,
+ * CPUID, use its local APIC with the deadline timer, and interrupt its siblings. All else parks it,
  * before the instruction, so that KVM can do it once the vCPU is fetched.
  */
 #include "serve.h"
@@ -123,11 +123,41 @@ static enum apic_done read_its(struct cpu_memory *m, u32 no, u64 *value)
 	return APIC_PARK;
 }
 
+/*
+ * An interrupt for siblings. Who is parked gets it too, and has it when it is
+ * fetched. If one is not here, KVM sees to it: nothing has been sent then.
+ */
+static enum apic_done send(struct cpu_memory *m, u64 icr)
+{
+	struct cpu_memory *to;
+	u32 i, n = icr & 0xff;
+
+	if (!ipi_ok(icr))
+		return APIC_PARK;
+	lock(&posts);
+	if (!all_here(m)) {
+		unlock(&posts);
+		return APIC_PARK;
+	}
+	for (i = 0; i < g.p.cpus; i++) {
+		to = sibling(m, i);
+		if (!to || !ipi_is_for(to->vcpu.own->apic, icr, to == m))
+			continue;
+		__atomic_fetch_or(&to->vcpu.posted[n / 32], 1u << (n % 32), __ATOMIC_ACQ_REL);
+		if (to != m)
+			kick(to);
+	}
+	unlock(&posts);
+	return apic_write(m->vcpu.own->apic, MSR_ICR, icr);
+}
+
 static enum apic_done write_its(struct cpu_memory *m, u32 no, u64 value)
 {
 	struct resident *r = &m->vcpu;
 	u64 now;
 
+	if (no == MSR_ICR)
+		return send(m, value);
 	if (no >= MSR_X2APIC && no <= MSR_X2APIC_END)
 		return apic_write(r->own->apic, no, value);
 	if (no == MSR_TSC_DEADLINE && apic_by_deadline(r->own->apic)) {

@@ -18,6 +18,13 @@ void hold(struct cpu_memory *m);
 long resident_stop(u64 index);
 long resident_fetch(u64 index, u64 pa);
 
+struct cpu_memory *sibling(const struct cpu_memory *m, u32 index);
+bool all_here(const struct cpu_memory *m);
+void kick(struct cpu_memory *m);
+extern u32 posts;	/* held while one is sent, and while one who may get it goes */
+void lock(u32 *l);
+void unlock(u32 *l);
+
 void timer_look(struct resident *r);
 void timer_arm(struct resident *r);
 bool may_wake(const struct cpu_memory *m);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The local APIC of a resident vCPU, in x2APIC mode: its registers are a page as
- * KVM_GET_LAPIC has them. What a lone vCPU with a deadline timer needs; the rest
- * parks it. Pure: runs in tests.
+ * KVM_GET_LAPIC has them. What a vCPU with a deadline timer and siblings needs; the
+ * rest parks it. Pure: runs in tests.
  */
 #include "../../include/asm/caretaker_abi.h"
 #include "resident.h"
@@ -29,7 +29,8 @@
 #define LVT_MASKED	BIT(16)
 #define LVT_MODE	(3u << 17)
 #define LVT_DEADLINE	(2u << 17)
-#define ICR_KNOWN	0xcfffULL	/* vector, mode, destination mode, level; shorthand apart */
+#define ICR_MODE	0x700
+#define ICR_LOGICAL	BIT(11)
 #define SHORTHAND(v)	(((v) >> 18) & 3)
 
 static u32 get(const u8 *apic, u32 at)
@@ -84,6 +85,18 @@ void apic_raise(u8 *apic, u32 vector)
 	put_bit(apic, AT_TMR, vector, false);
 }
 
+/* What siblings have sent. */
+void apic_merge(u8 *apic, u32 posted[8])
+{
+	u32 i, bits;
+
+	for (i = 0; i < 8; i++) {
+		bits = __atomic_exchange_n(&posted[i], 0, __ATOMIC_ACQ_REL);
+		set(apic, AT_IRR + 16 * i, get(apic, AT_IRR + 16 * i) | bits);
+		set(apic, AT_TMR + 16 * i, get(apic, AT_TMR + 16 * i) & ~bits);
+	}
+}
+
 bool apic_by_deadline(const u8 *apic)
 {
 	return (get(apic, AT_LVTT) & LVT_MODE) == LVT_DEADLINE;
@@ -112,17 +125,30 @@ static enum apic_done eoi(u8 *apic)
 	return APIC_DONE;
 }
 
-/* To itself only: of others it knows nothing. */
-static enum apic_done icr(u8 *apic, u64 value)
+/* An interrupt like any other? NMIs, INITs and SIPIs are KVM's. */
+bool ipi_ok(u64 icr)
 {
-	bool self = SHORTHAND(value) == 1 ||
-		    (!SHORTHAND(value) && !(value & BIT(11)) && value >> 32 == get(apic, AT_ID));
+	return !(icr & ICR_MODE) && (icr & 0xff) >= 16;
+}
 
-	if (!self || (value & 0x700) || (value & 0xff) < 16)
-		return APIC_PARK;
-	apic_raise(apic, value & 0xff);
-	set(apic, AT_ICR, value);
-	return APIC_DONE;
+/* Is this APIC one that it goes to? In x2APIC mode a logical id is a cluster and a bit of it. */
+bool ipi_is_for(const u8 *apic, u64 icr, bool sender)
+{
+	u32 to = icr >> 32, ldr = get(apic, AT_LDR);
+
+	switch (SHORTHAND(icr)) {
+	case 1:
+		return sender;
+	case 2:
+		return true;
+	case 3:
+		return !sender;
+	}
+	if (to == ~0u)
+		return true;
+	if (icr & ICR_LOGICAL)
+		return to >> 16 == ldr >> 16 && (to & ldr & 0xffff);
+	return to == get(apic, AT_ID);
 }
 
 static bool plain(u32 at)
@@ -151,8 +177,11 @@ enum apic_done apic_write(u8 *apic, u32 msr, u64 value)
 		return APIC_FAULT;
 	if (at == AT_EOI)
 		return value ? APIC_FAULT : eoi(apic);
-	if (at == AT_ICR)
-		return icr(apic, value);
+	if (at == AT_ICR) {		/* has been sent by who calls */
+		set(apic, at, value);
+		set(apic, at + 16, value >> 32);
+		return APIC_DONE;
+	}
 	if (at == AT_SELF) {
 		if (value < 16 || value > 255)
 			return APIC_PARK;

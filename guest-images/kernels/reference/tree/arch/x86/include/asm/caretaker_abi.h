@@ -143,6 +143,8 @@ struct caretaker_vcpu {
 	unsigned int cpuids;
 	unsigned int msrs;		/* that it may read, and write as they are */
 	unsigned int timer_khz;		/* of the CPU's APIC, undivided */
+	unsigned long long group;	/* of the guest's vCPUs, */
+	unsigned long long members;	/* which are so many: none runs before all are there */
 	unsigned long long tsc_khz;
 	unsigned long long tsc_offset;
 	unsigned long long xcr0;

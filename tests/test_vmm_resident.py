@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest that is given to the caretaker: its words are the kernel's, and what is said is read."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from lab.deadline import Deadline
+from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.orphaning.table import orphaning_for
+from lab.spec.model import GuestKind, VmmKind
+from lab.ssh.session import Result
+from lab.vmm import cpuid, given, record, resident
+from lab.vmm.errors import VmmError
+from lab.vmm.kvm_state import Request
+from lab.vmm.record import Record
+
+_UAPI = Path(__file__).parents[1] / "guest-images/kernels/reference/tree/include/uapi"
+_FIELDS = ("regs", "sregs", "debugregs", "events", "msrs", "cpuids", "lapic", "xsave")
+_LISTED = "1 held apic 1 entries 12 exit 0x60 info 0 0 rip 0x101c\n"
+_PARKED = "2 parked apic 2 entries 3 exit 0x7b info 0x3f80208 0x1000 rip 0x2000\n"
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+def test_structures_and_requests_are_those_of_the_uapi_headers(tmp_path: Path) -> None:
+    wanted = {
+        "sizeof(struct caretaker_record)": ctypes.sizeof(Record),
+        "sizeof(struct caretaker_reside)": ctypes.sizeof(resident.Reside),
+        "sizeof(struct caretaker_state)": ctypes.sizeof(resident.State),
+        "offsetof(struct caretaker_reside, members)": resident.Reside.members.offset,
+        **{f"offsetof(struct caretaker_record, {f})": getattr(Record, f).offset for f in _FIELDS},
+        **{name: request.value for name, request in resident.Request.__members__.items()},
+        **{name: request.value for name, request in Request.__members__.items()},
+    }
+    checks = "\n".join(f'_Static_assert({what} == {n}, "{n}");' for what, n in wanted.items())
+    source = tmp_path / "check.c"
+    source.write_text(f"#include <stddef.h>\n#include <linux/caretaker.h>\n{checks}\n")
+    subprocess.run(["gcc", f"-I{_UAPI}", "-fsyntax-only", source], check=True)
+
+
+def test_a_record_of_another_version_is_refused() -> None:
+    one = Record(magic=record.MAGIC, version=record.VERSION, ncpuids=3)
+    assert record.read(bytes(one)).ncpuids == 3
+    one.version += 1
+    with pytest.raises(VmmError, match="version 2; this labvmm has 1"):
+        record.read(bytes(one))
+    with pytest.raises(VmmError, match="has 4 bytes"):
+        record.read(b"abcd")
+
+
+def _described(**other: object) -> int:
+    said = {
+        "magic": given.MAGIC,
+        "version": given.VERSION,
+        "vcpus": 2,
+        "serial": "AAE=",
+        "irqchips": ["AA==", "AQ==", "Ag=="],
+        "pit": "AA==",
+        "clock_ns": 5,
+        "clock_tsc": 7,
+        "tsc_khz": 1000,
+    }
+    return given.keep({**said, **other})
+
+
+def test_a_guest_is_read_as_it_was_given() -> None:
+    found = given.read(_described())
+    assert (found.vcpus, bytes(found.serial)) == (2, b"\0\1")
+    assert found.irqchips == (b"\0", b"\1", b"\2")
+    assert (found.clock_ns, found.clock_tsc, found.tsc_khz) == (5, 7, 1000)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"version": 9}, "given by version 9, not 1"),
+        ({"vcpus": "many"}, "no guest: ValueError"),
+        ({"pit": "?"}, "no guest: Error"),
+    ],
+)
+def test_a_guest_that_is_not_understood_is_refused(other: dict[str, object], why: str) -> None:
+    with pytest.raises(VmmError, match=why):
+        given.read(_described(**other))
+
+
+def test_what_is_no_description_is_refused() -> None:
+    fd = os.memfd_create("none")
+    os.write(fd, json.dumps({"magic": "x"}).encode())
+    with pytest.raises(VmmError, match="no guest: KeyError"):
+        given.read(fd)
+
+
+def test_a_clock_is_not_put_if_the_tsc_fell_back() -> None:
+    with pytest.raises(VmmError, match="fell back by 1 over"):
+        given.put_clock(-1, given.read(_described()), 6)
+
+
+def test_a_plain_guest_is_told_of_kvms_clock_and_nothing_else() -> None:
+    leaves = [
+        cpuid.Leaf(1, 0, 0, 5, 6, 7, 8),
+        cpuid.Leaf(0x40000001, 0, 0, 0x01007EFB, 0, 0, 0),
+    ]
+    assert cpuid.plain(leaves) == [leaves[0], leaves[1]._replace(eax=0x0100000B)]
+
+
+class _Session:
+    def __init__(self, listed: str, vmm: str = "") -> None:
+        self.listed, self.vmm = listed, vmm
+
+    def run(self, argv: list[str], *, by: Deadline) -> Result:
+        if argv[0] == "cat":
+            return Result("cat", 0 if self.listed else 1, self.listed, "")
+        return Result("ctl", 0 if self.vmm else 1, self.vmm, "")
+
+
+def _guest(session: _Session) -> RunningGuest:
+    host = type("Host", (), {"session": session})
+    plan = GuestPlan(name="g", kind=GuestKind.SPINNER, vmm=VmmKind.LABVMM)
+    return cast("RunningGuest", type("Guest", (), {"host": host, "plan": plan}))
+
+
+def test_vcpus_that_the_caretaker_has_are_an_orphans() -> None:
+    status = orphaning_for("resident").status(
+        _guest(_Session(_LISTED + _PARKED)), Deadline.after(1)
+    )
+    assert (status.owner, status.generation) == ("GONE", 0)
+    assert [(v.state, v.exit, v.pc) for v in status.vcpus] == [
+        ("RUNNING", "0x60", "0x101c"),
+        ("PAUSED", "0x7b", "0x2000"),
+    ]
+
+
+def test_once_it_has_a_vmm_again_it_is_adopted() -> None:
+    vmm = json.dumps({"state": "running", "vcpus": [{"index": 0, "state": "running"}]})
+    status = orphaning_for("resident").status(_guest(_Session("", vmm)), Deadline.after(1))
+    assert (status.owner, status.generation, status.vcpus[0].state) == ("PRESENT", 1, "RUNNING")
+
+
+def test_nobody_has_it() -> None:
+    status = orphaning_for("resident").status(_guest(_Session("")), Deadline.after(1))
+    assert (status.owner, status.vcpus) == ("GONE", ())
