@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest is not lost because the machine under its host was stopped."""
+"""A guest is not lost because its host was stopped, and one that may live on is seen to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from lab.errors import InfraError
-from lab.stand.cell import insist_running
+from lab.spec.model import Accel, Cell, DisruptionKind, LabConfig, Options, Orphaning, VmmKind
+from lab.stand.cell import beats_of, insist_running
+from lab.stand.single import single_cell
+
+LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
 
 
 def host(state: str) -> Any:
@@ -24,3 +28,22 @@ def test_a_host_that_runs_is_judged() -> None:
 def test_a_host_that_was_stopped_from_outside_tells_nothing_of_its_guest(state: str) -> None:
     with pytest.raises(InfraError, match=f"a is {state}"):
         insist_running(host(state))
+
+
+def cell(disruption: DisruptionKind, options: Options) -> Cell:
+    made = single_cell(LAB, accel=Accel.TCG, vmm=VmmKind.LABVMM, disruption=disruption)
+    return made.model_copy(update={"options": options})
+
+
+@pytest.mark.parametrize(
+    ("disruption", "options", "slower"),
+    [
+        (DisruptionKind.KEXEC, Options(orphaning=Orphaning.RESIDENT), True),
+        (DisruptionKind.KEXEC, Options(), False),
+        (DisruptionKind.VMM_KILL, Options(orphaning=Orphaning.ASYNC), False),
+    ],
+)
+def test_only_what_may_run_through_a_kexec_beats_more_slowly(
+    disruption: DisruptionKind, options: Options, slower: bool
+) -> None:
+    assert bool(beats_of(cell(disruption, options))) is slower
