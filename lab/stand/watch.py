@@ -47,11 +47,12 @@ def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
     """Open the eye on a guest that begins to run, and see each vCPU beat before the block.
 
     Raises:
-        FalseStartError: its beacons did not come.
+        FalseStartError: its beacons did not come, or no beats after them.
         InfraError: they were not where L1 says.
     """
     by = Deadline.after(guest.host.patience.guest)
-    beacons = _beacons(guest, by)
+    with _insisting(guest):
+        beacons = guest.beacons(by)
     eye = Eye(
         guest.host.domain.peek,
         guest.locate(beacons, by),
@@ -61,7 +62,8 @@ def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
         boot_id=beacons.boot_id,
     )
     with JitterProbe(watch.jitter_limit_ms / 1000) as jitter, eye:
-        eye.beating(by)
+        with _insisting(guest):
+            eye.beating(by)
         yield Watched(eye, jitter, beacons)
 
 
@@ -114,14 +116,15 @@ def is_nowhere(guest: RunningGuest) -> bool:
     return not _pages(guest)
 
 
-def _beacons(guest: RunningGuest, by: Deadline) -> Beacons:
-    """Wait for a guest's beacons.
+@contextmanager
+def _insisting(guest: RunningGuest) -> Iterator[None]:
+    """Have a guest that does not begin to beat in the block be told with where its vCPUs are.
 
     Raises:
-        FalseStartError: they did not come; the message says where its vCPUs are.
+        FalseStartError: it did not.
     """
     try:
-        return guest.beacons(by)
+        yield
     except DeadlineError as e:
         try:
             where = driver_for(guest.plan.vmm).registers(guest, guest.host.by_guest())
