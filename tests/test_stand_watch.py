@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Only a page that can be read to the end, and holds no beacon, is looked for elsewhere."""
+"""A page without a beacon is looked for elsewhere; a guest that never beat is a false start."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, Self, cast
 
 import pytest
 
+from lab.errors import DeadlineError, FalseStartError, InfraError
+from lab.spec.model import Watch
+from lab.stand import watch
 from lab.stand.watch import wiped
 from lab.witness.beacon import NO_BEACON
 from lab.witness.evidence import Evidence
@@ -30,3 +33,66 @@ WIPED = Blind(1.0, None, NO_BEACON)
 def test_each_page_must_be_wiped_in_the_end(blinds: list[list[Blind]], expected: bool) -> None:
     trails = {n: SimpleNamespace(blinds=those) for n, those in enumerate(blinds)}
     assert wiped(cast("Evidence", SimpleNamespace(trails=trails))) is expected
+
+
+class Silent:
+    """A guest, and the eye on it, of which one never comes to what it is waited for."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.plan = SimpleNamespace(vmm="any", key=b"", canary=b"")
+        self.host = SimpleNamespace(
+            patience=SimpleNamespace(guest=1.0),
+            domain=SimpleNamespace(peek=None),
+            by_guest=lambda: None,
+        )
+
+    def beacons(self, _by: object) -> Any:
+        """Say where the beacons are."""
+        if self.where == "beacons":
+            raise DeadlineError("no beacons")
+        return SimpleNamespace(boot_id=b"")
+
+    def locate(self, *_: object) -> Any:
+        """Find their pages."""
+        if self.where == "locate":
+            raise InfraError("not there")
+        return {}
+
+    def eye(self, *_: object, **__: object) -> Any:
+        """Be an eye that waits for beats."""
+        return self
+
+    def beating(self, _by: object) -> None:
+        """See no beat."""
+        raise DeadlineError("no beats")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def broken(where: str, monkeypatch: pytest.MonkeyPatch) -> InfraError:
+    guest = Silent(where)
+    driver = SimpleNamespace(registers=lambda *_: "rip=0x12")
+    monkeypatch.setattr(watch, "driver_for", lambda _: driver)
+    monkeypatch.setattr(watch, "Eye", guest.eye)
+    with pytest.raises(InfraError) as e, watch.watched(cast("Any", guest), Watch()):
+        pass
+    return e.value
+
+
+@pytest.mark.parametrize("where", ["beacons", "beats"])
+def test_a_guest_that_never_beat_is_a_false_start_and_tells_where_it_is(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = broken(where, monkeypatch)
+    assert isinstance(error, FalseStartError)
+    assert f"no {where}" in str(error)
+    assert "rip=0x12" in str(error)
+
+
+def test_a_page_that_is_not_found_is_no_false_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not isinstance(broken("locate", monkeypatch), FalseStartError)
