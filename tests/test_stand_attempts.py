@@ -51,10 +51,16 @@ def attempted(
     """Attempt a cell of which `run_cell` says what comes of it."""
     monkeypatch.setattr(attempts, "run_cell", run_cell)
     monkeypatch.setattr(attempts, "turn", lambda *_: nullcontext())
-    host = SimpleNamespace(mode_proof="")
+    host = SimpleNamespace(mode_proof="", domain=SimpleNamespace(erratum="taken out"))
     stand = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
     pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext(host))
     return attempts.attempted(pool, cell, evidence)
+
+
+def test_what_became_of_qemus_error_is_on_record(
+    some: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert after(SURVIVED, some, monkeypatch).facts["emulator"] == "taken out"
 
 
 @pytest.mark.parametrize("check", [c for c in Check if c is not Check.JITTER])

@@ -13,8 +13,9 @@ from typing import Any
 import libvirt
 
 from lab.errors import InfraError
-from lab.events import HostEvent, Sink, nowhere
+from lab.events import HostEvent, Sink, Step, nowhere
 from lab.spec.words import Arch
+from lab.virt import erratum
 from lab.virt.confidential import launch_security_in
 from lab.virt.domain import Domain, doing
 from lab.virt.lifecycle import described
@@ -86,10 +87,20 @@ class Connection:
         try:
             with doing(f"start {spec.name}"):
                 domain.raw.create()
+            if erratum.has_it(spec):  # its kernel has not begun: there is no guest to be lost yet
+                domain.erratum = self._cured(spec)
         except BaseException:
             domain.destroy()
             raise
         return domain
+
+    def _cured(self, spec: DomainSpec) -> str:
+        try:
+            erratum.cure(spec.name)
+        except erratum.NotCuredError as e:
+            self._sink(Step(what=f"{spec.role}: {erratum.LEFT_IN}: {e}"))
+            return f"{erratum.LEFT_IN}: {e}"
+        return erratum.TAKEN_OUT
 
     def _define(self, name: str, xml: str, role: str) -> Domain:
         with doing(f"define {name}"):
