@@ -74,6 +74,16 @@ def test_what_fits_is_admitted_and_what_does_not_waits(tmp_path: Path) -> None:
     assert door.holders() == []
 
 
+def test_a_machine_of_more_cpus_than_there_are_cores_has_to_be_willing(tmp_path: Path) -> None:
+    door = Admission(tmp_path, SMALL)
+    assert door.cores_for(3, overcommit=False) == 3
+    assert door.cores_for(3, overcommit=True) == 2
+    assert door.cores_for(1, overcommit=True) == 1
+    with pytest.raises(ConfigError, match="3 cores, but the lab has 2") as refused:
+        door.must_fit(100, 3, "three")
+    assert "overcommit = true" in str(refused.value.hint)
+
+
 def test_what_a_killed_lab_held_is_free(tmp_path: Path) -> None:
     child, port = other_lab(tmp_path)
     door = Admission(tmp_path, SMALL)

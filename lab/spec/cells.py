@@ -77,6 +77,7 @@ def _of_host(
             kernel=lab.kernel_for(kernel),
             mode=host.mode,
             host_vcpus=host.vcpus or lab.host.vcpus,
+            host_overcommit=host.overcommit,
             host_memory_mib=host.memory_mib or lab.host.memory_mib,
             guest=guest,
             vmm=vmm,

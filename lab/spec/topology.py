@@ -131,13 +131,19 @@ class Options(Model):
 
 
 class HostSpec(Model):
-    """One [host.<name>]; sizes that are not given are lab.toml's."""
+    """One [host.<name>]; sizes that are not given are lab.toml's.
+
+    Attributes:
+        overcommit: It may have more vCPUs than L0 has cores: they then wait for each other, and the
+            lengths of its guests' silences say nothing.
+    """
 
     arch: Arch
     kernel: Text = "stock"
     mode: HostMode = HostMode.NATIVE
     vcpus: Count | None = None
     memory_mib: Mebibytes | None = None
+    overcommit: bool = False
 
     @model_validator(mode="after")
     def _has_the_mode(self) -> Self:
@@ -231,6 +237,7 @@ class Cell(Model):
     kernel: str
     mode: HostMode = HostMode.NATIVE
     host_vcpus: Count
+    host_overcommit: bool = False
     host_memory_mib: Mebibytes
     guest: GuestKind
     vmm: VmmKind

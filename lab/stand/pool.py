@@ -32,6 +32,7 @@ class Wish:
     mode: HostMode
     vcpus: int
     memory_mib: int
+    overcommit: bool = False
 
     @classmethod
     def of(cls, cell: Cell) -> Wish:
@@ -44,6 +45,7 @@ class Wish:
             mode=cell.mode,
             vcpus=cell.host_vcpus,
             memory_mib=cell.host_memory_mib,
+            overcommit=cell.host_overcommit,
         )
 
 
@@ -122,10 +124,10 @@ class Pool:
         self.console = None
         blueprint = self.stand.blueprint(wish, f"{wish.role}{self._booted}")
         self.console = blueprint.folder / "console.log"
-        admission = self.stand.admission.admit(
-            wish.memory_mib, wish.vcpus, Deadline.after(_TURN_S), what=blueprint.name
-        )
-        self._stack.enter_context(admission)
+        door = self.stand.admission
+        cores = door.cores_for(wish.vcpus, overcommit=wish.overcommit)
+        room = door.admit(wish.memory_mib, cores, Deadline.after(_TURN_S), what=blueprint.name)
+        self._stack.enter_context(room)
         connection = self.stand.connection
         return self._stack.enter_context(booted(connection, blueprint, self.stand.sink))
 

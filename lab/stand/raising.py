@@ -114,13 +114,14 @@ def _raise(lab: LabConfig, topology: Topology, sink: Sink) -> tuple[StandingHost
     with ExitStack() as undo:
         stand = Stand(lab, undo, sink, secrets.token_hex(3))
         wishes = [_wish(lab, topology, role, spec) for role, spec in topology.hosts.items()]
-        memory, cores = sum(w.memory_mib for w in wishes), max(w.vcpus for w in wishes)
-        what = f"topology {topology.name}"
-        stand.admission.must_fit(memory, cores, what)  # said before anything is built
+        door, what = stand.admission, f"topology {topology.name}"
+        memory = sum(w.memory_mib for w in wishes)
+        cores = max(door.cores_for(w.vcpus, overcommit=w.overcommit) for w in wishes)
+        door.must_fit(memory, cores, what)  # said before anything is built
         for wish in wishes:
             stand.workshop.outfit(wish.kernel, wish.arch)
-        room = stand.admission.admit(memory, cores, Deadline.after(_ROOM_S), what=what)
-        if others := stand.admission.holders():
+        room = door.admit(memory, cores, Deadline.after(_ROOM_S), what=what)
+        if others := door.holders():
             sink(Step(what=f"in use: {', '.join(others)}; if there is no room beside, this waits"))
         with room:
             hosts = [boot(undo, stand.connection, stand.blueprint(w, w.role), sink) for w in wishes]
@@ -141,6 +142,7 @@ def _wish(lab: LabConfig, topology: Topology, role: str, spec: HostSpec) -> Wish
         mode=spec.mode,
         vcpus=spec.vcpus or lab.host.vcpus,
         memory_mib=spec.memory_mib or lab.host.memory_mib,
+        overcommit=spec.overcommit,
     )
 
 

@@ -72,6 +72,10 @@ class Admission:
             with self._ledger.opened() as entries:
                 entries[:] = [e for e in entries if e["ticket"] != me["ticket"]]
 
+    def cores_for(self, vcpus: int, *, overcommit: bool) -> int:
+        """Say how many cores a machine of `vcpus` asks for; all, if it makes do with fewer."""
+        return min(vcpus, self._machine.cores) if overcommit else vcpus
+
     def holders(self) -> list[str]:
         """Say who is in, for a message or `lab status`."""
         with self._ledger.opened() as entries:
@@ -92,14 +96,14 @@ class Admission:
         Raises:
             ConfigError: there is not.
         """
-        for asked, has, unit, key in (
-            (memory_mib, self._machine.memory_mib, "MiB", "memory_mib"),
-            (cores, self._machine.cores, "cores", "cores"),
+        for asked, has, unit, key, also in (
+            (memory_mib, self._machine.memory_mib, "MiB", "memory_mib", ""),
+            (cores, self._machine.cores, "cores", "cores", " or say overcommit = true there"),
         ):
             if asked > has:
                 raise ConfigError(
                     f"{what} asks for {asked} {unit}, but the lab has {has} {unit} here",
-                    hint=f"ask for less in the topology, or raise budget.{key} in lab.toml",
+                    hint=f"ask for less in the topology{also}, or raise budget.{key} in lab.toml",
                 )
 
     def _try(self, ticket: str) -> bool | None:
