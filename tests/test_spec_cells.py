@@ -198,7 +198,8 @@ def test_nightly_has_every_pair_that_occurs(committed: tuple[Cell, ...]) -> None
     def of(cells: tuple[Cell, ...]) -> set[object]:
         return {pair for cell in cells for pair in pairs(dimensions(cell))}
 
-    assert of(select(committed, Tier.NIGHTLY)) == of(committed)
+    meant = tuple(cell for cell in committed if cell.tier is not Tier.SOAK)
+    assert of(select(committed, Tier.NIGHTLY)) == of(meant)
 
 
 def test_a_soak_cell_is_not_run_nightly(committed: tuple[Cell, ...]) -> None:

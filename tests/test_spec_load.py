@@ -328,6 +328,12 @@ tier = "ci"
         ),
         (
             'tier = "ci"',
+            'tier = "ci"\noptions = {kexecs = 3}',
+            "cells[1]: 'kexecs' is for guests that may outlive each kernel of 'kexec'",
+            'add: disruption = "kexec", options = {orphaning = "resident", kexecs = 3}',
+        ),
+        (
+            'tier = "ci"',
             'tier = "ci"\noptions = {memory = "memfd"}',
             "cells[1]: 'memory' has no effect on 'none'",
             "it is for what ends the host's kernel: 'kexec', 'crash-kexec', 'host-reset'",

@@ -17,10 +17,24 @@ from lab.witness.identity import DidNot, Happened, HostIdentity, kexec_happened
 
 
 def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
-    """Load the host's own kernel under a new nonce, and jump into it.
+    """Load the host's own kernel under a new nonce, and jump into it; as often as is wanted.
 
-    A guest that may outlive the kernel is made ready for it first.
+    A guest that may outlive the kernel is made ready for it first. In each kernel but the last it
+    is adopted; where nobody is there to be adopted, no other kexec follows.
     """
+    guest, first = _jump(guest, options)
+    done, last = 1, first
+    while done < options.kexecs and isinstance(last, Happened) and _is_there(guest):
+        abi = orphaning_for(guest.plan.orphaning)
+        guest = abi.adopt(guest, Deadline.after(guest.host.patience.command))
+        guest, last = _jump(guest, options)
+        done += 1
+    if isinstance(first, Happened) and isinstance(last, Happened) and done > 1:
+        last = Happened(f"{done} kexecs, the last: {last.what}", first.at, last.done)
+    return Delivered(last, guest, {"load": options.load.value, "kexecs": done})
+
+
+def _jump(guest: RunningGuest, options: Options) -> tuple[RunningGuest, Happened | DidNot]:
     host = guest.host
     by = Deadline.after(host.patience.kexec)
     before = host.identity
@@ -28,7 +42,12 @@ def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     loaded = kexecs.load(host, how=options.load, by=by)
     at = time.monotonic()
     kexecs.jump(host, loaded, by)
-    return Delivered(_witness(guest, before, loaded.nonce, at), guest, {"load": options.load.value})
+    return guest, _witness(guest, before, loaded.nonce, at)
+
+
+def _is_there(guest: RunningGuest) -> bool:
+    by = Deadline.after(guest.host.patience.command)
+    return bool(orphaning_for(guest.plan.orphaning).status(guest, by).vcpus)
 
 
 def crash_kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:

@@ -110,6 +110,7 @@ class Options(Model):
     stop_ms: Milliseconds | None = None
     memory: MemoryKind | None = None
     load: KexecLoad = KexecLoad.FILE_LOAD
+    kexecs: Count = 1  # one after the other; in each kernel but the last the guest is adopted
     confidential: Confidential | None = None
     orphaning: Orphaning | None = None
     policy: OrphanPolicy = OrphanPolicy.RUN
@@ -122,6 +123,7 @@ class Options(Model):
             f"{self.stop_ms}ms" if self.stop_ms else None,
             self.memory,
             self.load if self.load is not KexecLoad.FILE_LOAD else None,
+            f"{self.kexecs}kexecs" if self.kexecs > 1 else None,
             self.confidential,
             self.orphaning,
             self.policy if self.policy is not OrphanPolicy.RUN else None,
@@ -208,6 +210,11 @@ def _check(disruption: DisruptionKind, options: Options) -> None:
         raise wrong("'chaos' is for guests that run", "leave out 'memory'")
     if options.load is KexecLoad.LOAD and not disruption.loads_kernel:
         raise wrong(f"'load' has no effect on {disruption.value!r}", "it is for 'kexec' only")
+    if options.kexecs > 1 and not (disruption is DisruptionKind.KEXEC and options.orphaning):
+        raise wrong(
+            "'kexecs' is for guests that may outlive each kernel of 'kexec'",
+            'add: disruption = "kexec", options = {orphaning = "resident", kexecs = 3}',
+        )
     if options.policy is not OrphanPolicy.RUN and not options.orphaning:
         raise wrong("'policy' is for guests that can be orphaned", 'add: orphaning = "async"')
     if options.memory and not disruption.ends_host:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One kexec after the other: what is between two of them, and when no other follows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab.disruption import host
+from lab.spec.model import Options, Orphaning
+from lab.witness.identity import DidNot, Happened, HostIdentity
+
+
+class World:
+    """A host whose kernels come and go, and a guest in it that lives as long as is wanted."""
+
+    def __init__(self, *, lives: int, refuses: int = 0) -> None:
+        self.lives, self.refuses = lives, refuses
+        self.story: list[str] = []
+        self.boots = 0
+        self.host = SimpleNamespace(
+            patience=SimpleNamespace(kexec=1, command=1),
+            identity=self.identity(),
+            blueprint=SimpleNamespace(kernel=SimpleNamespace(build_id="b")),
+        )
+        self.guest: Any = SimpleNamespace(
+            host=self.host, plan=SimpleNamespace(orphaning="resident")
+        )
+
+    def identity(self) -> HostIdentity:
+        """Say which boot this is."""
+        nonce = f"lab.nonce=n{self.boots}"
+        return HostIdentity(f"boot{self.boots}", nonce, "b", "7.3", 100.0 - self.boots)
+
+    def leave(self, guest: Any, _by: Any) -> Any:
+        """Note it."""
+        self.story.append("leave")
+        return guest
+
+    def adopt(self, guest: Any, _by: Any) -> Any:
+        """Note it."""
+        self.story.append("adopt")
+        return guest
+
+    def status(self, _guest: Any, _by: Any) -> Any:
+        """Have vCPUs, as long as it lives."""
+        return SimpleNamespace(vcpus=(1,) if self.boots <= self.lives else ())
+
+    def load(self, _host: Any, **_: Any) -> Any:
+        """Give the nonce of the next boot."""
+        return SimpleNamespace(nonce=f"n{self.boots + 1}")
+
+    def jump(self, *_: Any) -> None:
+        """Boot, but where it is to fail."""
+        self.story.append("jump")
+        if self.boots + 1 != self.refuses:
+            self.boots += 1
+        self.host.identity = self.identity()
+
+
+def struck(world: World, times: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(host, "orphaning_for", lambda _: world)
+    monkeypatch.setattr(host, "kexecs", world)
+    options = Options(orphaning=Orphaning.RESIDENT, kexecs=times)
+    driver: Any = None
+    return host.kexec(world.guest, driver, options)
+
+
+def test_in_each_kernel_but_the_last_it_is_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(lives=99)
+    delivered = struck(world, 3, monkeypatch)
+    assert world.story == ["leave", "jump", "adopt", "leave", "jump", "adopt", "leave", "jump"]
+    assert isinstance(delivered.witness, Happened)
+    assert delivered.witness.what.startswith("3 kexecs, the last: ")
+    assert delivered.facts["kexecs"] == 3
+    assert delivered.witness.at < delivered.witness.done
+
+
+def test_one_kexec_is_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(lives=99)
+    assert struck(world, 1, monkeypatch).witness.what.startswith("kexec into")
+    assert world.story == ["leave", "jump"]
+
+
+def test_where_nobody_is_left_no_other_kexec_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered = struck(World(lives=1), 20, monkeypatch)
+    assert isinstance(delivered.witness, Happened)
+    assert delivered.facts["kexecs"] == 2
+
+
+def test_a_kexec_that_did_not_happen_is_the_witness(monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered = struck(World(lives=99, refuses=2), 3, monkeypatch)
+    assert isinstance(delivered.witness, DidNot)
+    assert delivered.facts["kexecs"] == 2
