@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,17 +14,24 @@ from lab.spec.model import Options, Orphaning
 from lab.witness.identity import DidNot, Happened, HostIdentity
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """All that is asked of an image."""
+
+    build_id: str
+
+
 class World:
     """A host whose kernels come and go, and a guest in it that lives as long as is wanted."""
 
     def __init__(self, *, lives: int, refuses: int = 0) -> None:
         self.lives, self.refuses = lives, refuses
         self.story: list[str] = []
-        self.boots = 0
+        self.boots, self.built = 0, "b"
         self.host = SimpleNamespace(
             patience=SimpleNamespace(kexec=1, command=1),
             identity=self.identity(),
-            blueprint=SimpleNamespace(kernel=SimpleNamespace(build_id="b")),
+            blueprint=SimpleNamespace(kernel=Kernel("b"), through=None),
         )
         self.guest: Any = SimpleNamespace(
             host=self.host, plan=SimpleNamespace(orphaning="resident")
@@ -32,7 +40,7 @@ class World:
     def identity(self) -> HostIdentity:
         """Say which boot this is."""
         nonce = f"lab.nonce=n{self.boots}"
-        return HostIdentity(f"boot{self.boots}", nonce, "b", "7.3", 100.0 - self.boots)
+        return HostIdentity(f"boot{self.boots}", nonce, self.built, "7.3", 100.0 - self.boots)
 
     def leave(self, guest: Any, _by: Any) -> Any:
         """Note it."""
@@ -48,8 +56,9 @@ class World:
         """Have vCPUs, as long as it lives."""
         return SimpleNamespace(vcpus=(1,) if self.boots <= self.lives else ())
 
-    def load(self, _host: Any, **_: Any) -> Any:
+    def load(self, _host: Any, *, other: Kernel | None, **_: Any) -> Any:
         """Give the nonce of the next boot."""
+        self.built = other.build_id if other else "b"
         return SimpleNamespace(nonce=f"n{self.boots + 1}")
 
     def jump(self, *_: Any) -> None:
@@ -94,3 +103,21 @@ def test_a_kexec_that_did_not_happen_is_the_witness(monkeypatch: pytest.MonkeyPa
     delivered = struck(World(lives=99, refuses=2), 3, monkeypatch)
     assert isinstance(delivered.witness, DidNot)
     assert delivered.facts["kexecs"] == 2
+
+
+def test_each_other_kexec_is_into_the_other_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(lives=99)
+    world.host.blueprint.through = Kernel("c")
+    assert isinstance(struck(world, 2, monkeypatch).witness, Happened)
+    assert world.built == "b"
+    assert isinstance(struck(world, 1, monkeypatch).witness, Happened)
+    assert world.built == "c"
+
+
+def test_a_kernel_that_is_not_the_one_that_was_loaded_is_no_kexec(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(lives=99)
+    world.host.blueprint.through = Kernel("c")
+    monkeypatch.setattr(world, "load", lambda *_, **__: SimpleNamespace(nonce="n1"))
+    assert isinstance(struck(world, 1, monkeypatch).witness, DidNot)

@@ -328,6 +328,12 @@ tier = "ci"
         ),
         (
             'tier = "ci"',
+            'tier = "ci"\noptions = {through = "mutant"}',
+            "cells[1]: 'through' has no effect on 'none'",
+            "it is for 'kexec' only",
+        ),
+        (
+            'tier = "ci"',
             'tier = "ci"\noptions = {kexecs = 3}',
             "cells[1]: 'kexecs' is for guests that may outlive each kernel of 'kexec'",
             'add: disruption = "kexec", options = {orphaning = "resident", kexecs = 3}',

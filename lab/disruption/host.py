@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 
+from lab.artifacts.kernel import KernelImage
 from lab.deadline import Deadline
 from lab.disruption.delivered import Delivered
 from lab.machine import kexec as kexecs
@@ -17,32 +18,36 @@ from lab.witness.identity import DidNot, Happened, HostIdentity, kexec_happened
 
 
 def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
-    """Load the host's own kernel under a new nonce, and jump into it; as often as is wanted.
+    """Load a kernel under a new nonce, and jump into it; as often as is wanted.
 
-    A guest that may outlive the kernel is made ready for it first. In each kernel but the last it
-    is adopted; where nobody is there to be adopted, no other kexec follows.
+    It is the host's own, or by turns that of `options.through` and its own. A guest that may
+    outlive the kernel is made ready for it first. In each kernel but the last it is adopted; where
+    nobody is there to be adopted, no other kexec follows.
     """
-    guest, first = _jump(guest, options)
+    guest, first = _jump(guest, options, 1)
     done, last = 1, first
     while done < options.kexecs and isinstance(last, Happened) and _is_there(guest):
         abi = orphaning_for(guest.plan.orphaning)
         guest = abi.adopt(guest, Deadline.after(guest.host.patience.command))
-        guest, last = _jump(guest, options)
         done += 1
+        guest, last = _jump(guest, options, done)
     if isinstance(first, Happened) and isinstance(last, Happened) and done > 1:
         last = Happened(f"{done} kexecs, the last: {last.what}", first.at, last.done)
     return Delivered(last, guest, {"load": options.load.value, "kexecs": done})
 
 
-def _jump(guest: RunningGuest, options: Options) -> tuple[RunningGuest, Happened | DidNot]:
+def _jump(
+    guest: RunningGuest, options: Options, turn: int
+) -> tuple[RunningGuest, Happened | DidNot]:
     host = guest.host
+    other = host.blueprint.through if turn % 2 else None
     by = Deadline.after(host.patience.kexec)
     before = host.identity
     guest = orphaning_for(guest.plan.orphaning).leave(guest, by)
-    loaded = kexecs.load(host, how=options.load, by=by)
+    loaded = kexecs.load(host, how=options.load, by=by, other=other)
     at = time.monotonic()
     kexecs.jump(host, loaded, by)
-    return guest, _witness(guest, before, loaded.nonce, at)
+    return guest, _witness(guest, before, loaded.nonce, at, other or host.blueprint.kernel)
 
 
 def _is_there(guest: RunningGuest) -> bool:
@@ -51,20 +56,26 @@ def _is_there(guest: RunningGuest) -> bool:
 
 
 def crash_kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
-    """Load a crash kernel, and make the host panic into it."""
+    """Load a crash kernel, and make the host panic into it.
+
+    A guest that may outlive the kernel is made ready for its end first.
+    """
     host = guest.host
     by = Deadline.after(host.patience.kexec)
     before = host.identity
+    guest = orphaning_for(guest.plan.orphaning).leave(guest, by)
     loaded = kexecs.load_crash(host, by=by)
     at = time.monotonic()
     kexecs.panic(host, loaded, by)
-    return Delivered(_witness(guest, before, loaded.nonce, at), guest)
+    witness = _witness(guest, before, loaded.nonce, at, host.blueprint.kernel)
+    return Delivered(witness, guest)
 
 
 def reset(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
-    """Press the reset button of the host, from L0."""
+    """Press the reset button of the host, from L0: no CPU is anybody's after it."""
     host = guest.host
     by = Deadline.after(host.patience.boot)
+    guest = orphaning_for(guest.plan.orphaning).leave(guest, by)
     before, mark = host.identity, host.console.mark()
     host.spoilt = "it was reset"
     at = time.monotonic()
@@ -77,13 +88,14 @@ def reset(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     return Delivered(Happened(what, at, time.monotonic()), guest)
 
 
-def _witness(guest: RunningGuest, before: HostIdentity, nonce: str, at: float) -> Happened | DidNot:
-    host = guest.host
+def _witness(
+    guest: RunningGuest, before: HostIdentity, nonce: str, at: float, kernel: KernelImage
+) -> Happened | DidNot:
     return kexec_happened(
         before,
-        host.identity,
+        guest.host.identity,
         nonce=nonce,
-        wanted_build_id=host.blueprint.kernel.build_id,
+        wanted_build_id=kernel.build_id,
         at=at,
         done=time.monotonic(),
     )

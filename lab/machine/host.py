@@ -56,6 +56,7 @@ class Blueprint:
     state: Path
     patience: Patience
     words: tuple[str, ...] = ()  # more words for its kernel's command line
+    through: KernelImage | None = None  # another kernel, which it goes to by kexec
 
     @property
     def name(self) -> str:

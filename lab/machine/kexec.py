@@ -6,11 +6,13 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
+from lab.artifacts.kernel import KernelImage
 from lab.deadline import Deadline
 from lab.machine.host import INITRD_IN_L1, RunningHost, ready_line
 from lab.spec.model import Arch, KexecLoad
 
 _KERNEL = {Arch.X86_64: "/lab/bzImage", Arch.ARM64: "/lab/Image"}
+_OTHER = "/run/lab/other-kernel"
 _LOG = "/run/lab/kexec.log"
 _LEAVE = 0.2  # seconds, so that the reply to the command still gets out
 
@@ -25,22 +27,33 @@ class Loaded:
     nonce: str
 
 
-def load(host: RunningHost, *, how: KexecLoad, by: Deadline, extra: tuple[str, ...] = ()) -> Loaded:
-    """Load the host's own kernel and initrd under a new nonce.
+def load(
+    host: RunningHost,
+    *,
+    how: KexecLoad,
+    by: Deadline,
+    extra: tuple[str, ...] = (),
+    other: KernelImage | None = None,
+) -> Loaded:
+    """Load the host's own kernel, or an `other`, and its initrd under a new nonce.
 
     Raises:
         InfraError: the kernel refused; the message has its reason.
     """
     nonce = secrets.token_hex(8)
-    by_file = how is KexecLoad.FILE_LOAD
-    _load(host, ["-s" if by_file else "-c", "-l"], host.cmdline(nonce=nonce, extra=extra), by)
+    kernel = _own(host)
+    if other:
+        kernel = _OTHER
+        host.session.put(other.image, kernel, by=by)
+    how_said = ["-s" if how is KexecLoad.FILE_LOAD else "-c", "-l"]
+    _load(host, kernel, how_said, host.cmdline(nonce=nonce, extra=extra), by)
     return Loaded(nonce)
 
 
 def load_crash(host: RunningHost, *, by: Deadline) -> Loaded:
     """Load the host's own kernel as the one to enter after a panic."""
     nonce = secrets.token_hex(8)
-    _load(host, ["-s", "-p"], host.cmdline(nonce=nonce, extra=_CRASH_WORDS), by)
+    _load(host, _own(host), ["-s", "-p"], host.cmdline(nonce=nonce, extra=_CRASH_WORDS), by)
     return Loaded(nonce)
 
 
@@ -66,8 +79,11 @@ def panic(host: RunningHost, loaded: Loaded, by: Deadline) -> None:
     host.reconnect(by)
 
 
-def _load(host: RunningHost, how: list[str], cmdline: str, by: Deadline) -> None:
-    kernel = _KERNEL[host.blueprint.spec.arch]
+def _own(host: RunningHost) -> str:
+    return _KERNEL[host.blueprint.spec.arch]
+
+
+def _load(host: RunningHost, kernel: str, how: list[str], cmdline: str, by: Deadline) -> None:
     host.session.check(
         ["kexec", *how, kernel, f"--initrd={INITRD_IN_L1}", f"--command-line={cmdline}"], by=by
     )

@@ -18,7 +18,7 @@ _TAKES_A_HOST = frozenset({"pool", "stand"})
 
 def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell]]:
     """Give the cells whose hosts `items` boot: their own, or any of the tier where they choose."""
-    found: dict[tuple[str, Arch], tuple[LabConfig, Cell]] = {}
+    found: dict[tuple[str, str, Arch], tuple[LabConfig, Cell]] = {}
     for item in items:
         folder = item.path.parent
         takes = _TAKES_A_HOST & set(getattr(item, "fixturenames", ()))
@@ -28,7 +28,8 @@ def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell
         cells = (turn[0],) if turn else run.cells(folder)
         for cell in cells:
             if not isinstance(cell.expectation, Unavailable):
-                found.setdefault((cell.kernel, cell.arch), (run.lab(folder), cell))
+                key = (cell.kernel, cell.options.through or "", cell.arch)
+                found.setdefault(key, (run.lab(folder), cell))
     return list(found.values())
 
 
@@ -39,7 +40,8 @@ def build(session: pytest.Session, run: Run) -> None:
         LabError: something could not be built.
     """
     for lab, cell in needed(session.items, run):
-        built(session, lab, {(STOCK, cell.arch), (cell.kernel, cell.arch)})
+        kernels = {STOCK, cell.kernel, cell.options.through or STOCK}
+        built(session, lab, {(kernel, cell.arch) for kernel in kernels})
 
 
 def built(session: pytest.Session, lab: LabConfig, wanted: Iterable[tuple[str, Arch]]) -> None:

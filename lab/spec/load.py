@@ -161,6 +161,8 @@ def _check_kernels(path: Path, topology: Topology, lab: LabConfig) -> None:
     named = [(f"host.{name}.kernel", spec.kernel) for name, spec in topology.hosts.items()]
     for i, grid in enumerate(topology.grids, 1):
         named += [(f"cells[{i}].kernel", kernel) for kernel in grid.kernel or ()]
+        through = [options.through for options in grid.options if options.through]
+        named += [(f"cells[{i}].options.through", kernel) for kernel in through]
     for key, kernel in named:
         if kernel not in known:
             hint = did_you_mean(kernel, known)

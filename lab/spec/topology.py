@@ -111,6 +111,7 @@ class Options(Model):
     memory: MemoryKind | None = None
     load: KexecLoad = KexecLoad.FILE_LOAD
     kexecs: Count = 1  # one after the other; in each kernel but the last the guest is adopted
+    through: Text | None = None  # a kernel that each other kexec is into
     confidential: Confidential | None = None
     orphaning: Orphaning | None = None
     policy: OrphanPolicy = OrphanPolicy.RUN
@@ -124,6 +125,7 @@ class Options(Model):
             self.memory,
             self.load if self.load is not KexecLoad.FILE_LOAD else None,
             f"{self.kexecs}kexecs" if self.kexecs > 1 else None,
+            f"through_{self.through}" if self.through else None,
             self.confidential,
             self.orphaning,
             self.policy if self.policy is not OrphanPolicy.RUN else None,
@@ -210,6 +212,8 @@ def _check(disruption: DisruptionKind, options: Options) -> None:
         raise wrong("'chaos' is for guests that run", "leave out 'memory'")
     if options.load is KexecLoad.LOAD and not disruption.loads_kernel:
         raise wrong(f"'load' has no effect on {disruption.value!r}", "it is for 'kexec' only")
+    if options.through and disruption is not DisruptionKind.KEXEC:
+        raise wrong(f"'through' has no effect on {disruption.value!r}", "it is for 'kexec' only")
     if options.kexecs > 1 and not (disruption is DisruptionKind.KEXEC and options.orphaning):
         raise wrong(
             "'kexecs' is for guests that may outlive each kernel of 'kexec'",

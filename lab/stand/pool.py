@@ -33,6 +33,7 @@ class Wish:
     vcpus: int
     memory_mib: int
     overcommit: bool = False
+    through: str | None = None  # another kernel, which it is to go to by kexec
 
     @classmethod
     def of(cls, cell: Cell) -> Wish:
@@ -46,6 +47,7 @@ class Wish:
             vcpus=cell.host_vcpus,
             memory_mib=cell.host_memory_mib,
             overcommit=cell.host_overcommit,
+            through=cell.options.through,
         )
 
 

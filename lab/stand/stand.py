@@ -83,6 +83,7 @@ class Stand:
     def blueprint(self, wish: Wish, role: str) -> Blueprint:
         """Give what the host that `wish` describes is made from, under the name `role`."""
         outfit = self.workshop.outfit(wish.kernel, wish.arch)
+        through = self.lab.kernel_for(wish.through) if wish.through else ""
         accel = self.accelerator(wish.arch).accel
         models = self.lab.host.cpu_model
         model = models.kvm if accel is Accel.KVM else models.tcg
@@ -94,6 +95,7 @@ class Stand:
             vcpus=wish.vcpus,
             memory_mib=wish.memory_mib,
             kernel=outfit.kernel,
+            through=self.workshop.kernel(through, wish.arch) if through else None,
             initrd=outfit.initrd,
             disks=outfit.disks,
             accel=accel,
