@@ -8,9 +8,12 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from lab.pytest_plugin import _give_time
 from lab.pytest_plugin.run import NAME, Run, configuration_of
 from lab.report import fragments
 from lab.report.plan import planned
@@ -61,6 +64,22 @@ def test_cells_are_collected_without_a_hypervisor(tmp_path: Path) -> None:
 
     assert said.returncode == 0, said.stdout + said.stderr
     assert "test_guest[x86_64-tcg-stock-linux-qemu-vmm_kill]" in said.stdout
+
+
+@pytest.mark.parametrize(("kexecs", "given"), [(1, []), (3, [720.0])])
+def test_a_cell_of_many_kexecs_may_take_longer(
+    kexecs: int, given: list[float], cells: tuple[Cell, ...]
+) -> None:
+    cell = cells[0]
+    options = cell.options.model_copy(update={"kexecs": kexecs})
+    marked: list[pytest.MarkDecorator] = []
+    item: Any = SimpleNamespace(
+        callspec=SimpleNamespace(params={"cell": cell.model_copy(update={"options": options})}),
+        config=SimpleNamespace(getini=lambda _: "600"),
+        add_marker=marked.append,
+    )
+    _give_time(item)
+    assert [mark.args[0] for mark in marked] == given
 
 
 def test_a_wrong_word_is_a_usage_error_that_names_the_option() -> None:

@@ -12,7 +12,7 @@ import pytest
 from lab.errors import ConfigError, InfraError, LabError
 from lab.events import Step, nowhere
 from lab.pytest_plugin.building import build
-from lab.pytest_plugin.run import NAME, Run, key_of
+from lab.pytest_plugin.run import NAME, Run, key_of, turn_of
 from lab.report import fragments
 from lab.report.ended import record_of, unavailable
 from lab.report.environment import environment_of
@@ -35,6 +35,7 @@ OPTIONS = (
     ("run-id", "", "what to call this run; made up if not given"),
     ("reports", "reports", "where the folder of this run is made"),
 )
+_EACH_KEXEC_S = 60.0
 _WANTS_A_LOOK = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED})
 
 
@@ -86,9 +87,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         marker = item.get_closest_marker("tier")
         (kept if marker is None or Tier(marker.args[0]) in within else left_out).append(item)
+        _give_time(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def _give_time(item: pytest.Item) -> None:
+    """Let a cell of many kexecs take longer than any other test may."""
+    turn = turn_of(item)
+    more = turn[0].options.kexecs - 1 if turn else 0
+    if more:
+        usual = float(item.config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(usual + more * _EACH_KEXEC_S))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
