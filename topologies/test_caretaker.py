@@ -18,7 +18,7 @@ from topologies.conftest import Boot, Kept
 
 PAGE = 4096
 EPERM, EIO, EFAULT, EINVAL, ENOSYS = "-1", "-5", "-14", "-22", "-38"
-RUN, RELEASE, UNKNOWN = 1, 2, 4  # hypercalls
+RUN, RELEASE, UNKNOWN = 1, 2, 0xFFF  # hypercalls
 NO_CODE = 0xFFFF_FFFF_FFFF_FFFF  # SVM's exit for a VMCB that cannot be run
 
 nightly = pytest.mark.tier("nightly")
@@ -31,16 +31,18 @@ page.write(bytes.fromhex("0f01d9c3"))
 ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
 """
 
-# kexec_load(2) with one page of zeroes over private memory, then with nothing.
+# kexec_load(2) with one page of zeroes for so many bytes at each address, and then with nothing.
 KEXEC = """
-import ctypes, sys
+import ctypes, errno, sys
 libc = ctypes.CDLL(None, use_errno=True)
 page = ctypes.create_string_buffer(4096)
-segment = (ctypes.c_uint64 * 4)(ctypes.addressof(page), 4096, int(sys.argv[1], 0), 4096)
-def load(count):
-    done = libc.syscall(246, ctypes.c_ulong(segment[2]), ctypes.c_ulong(count), segment, 62 << 16)
-    return 0 if done == 0 else ctypes.get_errno()
-print(load(1), load(0))
+def load(at, size, count=1):
+    segment = (ctypes.c_uint64 * 4)(ctypes.addressof(page), 4096, at, size)
+    done = libc.syscall(246, ctypes.c_ulong(at), ctypes.c_ulong(count), segment, 62 << 16)
+    return "taken" if done == 0 else errno.errorcode[ctypes.get_errno()]
+for words in zip(sys.argv[1::2], sys.argv[2::2]):
+    print(load(*(int(word, 0) for word in words)))
+print(load(0, 0, 0))
 """
 
 
@@ -55,6 +57,44 @@ def test_a_process_cannot_touch_private_memory(kept: Kept, store: bool) -> None:
         assert kept.host.domain.peek(kept.region.start + offset, 8) == before
     assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
     assert grown() == [2]
+
+
+def test_no_kernel_is_loaded_over_private_memory(kept: Kept) -> None:
+    """Of tier ci. Linux refuses it; what is beside that memory, it takes."""
+    first, end = kept.region.start, kept.region.start + kept.region.size
+    around = (first - PAGE, kept.region.size + 2 * PAGE)
+    over = ((first, PAGE), (end - PAGE, PAGE), (first - PAGE, 2 * PAGE), around)
+    beside = ((first - PAGE, PAGE), (end, PAGE))
+    places = [hex(word) for place in (*over, *beside) for word in place]
+    grown = kept.counted("kexec_refused", "private")
+    said = kept.host.session.check(["python3", "-I", "-c", KEXEC, *places])
+    assert said.split() == ["EADDRNOTAVAIL"] * len(over) + ["taken"] * len(beside) + ["taken"]
+    told = kept.host.session.check(["dmesg"])
+    for at, size in over:
+        assert f"refused a kexec segment at {at:#x}, {size:#x} bytes" in told
+    assert kept.host.domain.peek(first, 4) == MAGIC
+    assert grown() == [len(over), 0]
+
+
+@nightly
+def test_whoever_looks_for_system_ram_does_not_find_private_memory(kept: Kept) -> None:
+    """By which loaders of kernels find room: kexec(8), and Linux for `kexec -s`."""
+    ram = kept.host.session.check(["grep", "System RAM", "/proc/iomem"]).splitlines()
+    spans = [[int(word, 16) for word in line.split()[0].split("-")] for line in ram]
+    assert spans
+    assert not [span for span in spans if kept.region.touches(span[0], span[1] + 1 - span[0])]
+
+
+@nightly
+@pytest.mark.parametrize("store", [False, True], ids=["load", "store"])
+def test_a_process_cannot_touch_it_by_its_physical_address(kept: Kept, store: bool) -> None:
+    """Linux lets root map what is not System RAM."""
+    grown = kept.counted("private")
+    before = kept.host.domain.peek(kept.region.start + kept.spare, 8)
+    touch = kept.caretaker.touch(kept.spare, store=store, physical=True)
+    assert touch.refused, touch
+    assert kept.host.domain.peek(kept.region.start + kept.spare, 8) == before
+    assert grown() == [1]
 
 
 @nightly
@@ -174,16 +214,6 @@ def test_a_process_has_no_hypercalls(kept: Kept) -> None:
 
 
 @nightly
-def test_a_kernel_that_is_loaded_over_private_memory_touches_none_of_it(kept: Kept) -> None:
-    """Linux takes the segment: it is copied at the jump, and the host is released before."""
-    grown = kept.counted("private")
-    said = kept.host.session.check(["python3", "-I", "-c", KEXEC, hex(kept.region.start)])
-    assert said.split() == ["0", "0"]
-    assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
-    assert grown() == [0]
-
-
-@nightly
 def test_a_host_that_is_only_ready_is_not_taken_for_swallowed(boot: Boot) -> None:
     """The control: the same ways lead to private memory, and none of the proofs holds."""
     kept = Kept.of(boot("caretaker=ready"))
@@ -195,6 +225,7 @@ def test_a_host_that_is_only_ready_is_not_taken_for_swallowed(boot: Boot) -> Non
     assert kept.caretaker.touch().read[:4] == MAGIC
     assert kept.caretaker.touch(kept.spare, store=True).read == b"STORED!!"
     assert kept.host.domain.peek(kept.region.start + kept.spare, 8) == b"STORED!!"
+    assert kept.caretaker.touch(kept.spare, physical=True).read == b"STORED!!"
     assert kept.caretaker.do("read", kept.region.start)[0] == "0"
     ended = run_small(host.session, LOADS, host.by_guest(), private=True)
     assert (ended.exit, ended.said) == (IO, MAGIC[:2])
@@ -211,5 +242,7 @@ def test_a_caretaker_that_hides_nothing_is_seen_through(boot: Boot) -> None:
         require_swallowed(host.session, host.domain, host.blueprint.kernel, by)
     with pytest.raises(AssertionError, match=r"read=b.STORED"):
         test_a_process_cannot_touch_private_memory(kept, store=True)
+    with pytest.raises(AssertionError, match="taken"):
+        test_no_kernel_is_loaded_over_private_memory(kept)
     with pytest.raises(AssertionError):
         test_the_kernel_cannot_touch_private_memory(kept)

@@ -18,6 +18,7 @@ from lab.ssh.session import Session
 FILES = "/sys/kernel/caretaker"
 DEEDS = "/sys/kernel/debug/caretaker/do"
 MEMORY = "/sys/kernel/debug/caretaker/memory"
+PHYSICAL = "/dev/mem"
 MAGIC = b"CTAK"
 _BELOW = re.compile(r"\d+ swallowed abi \d+ index \d+$")
 
@@ -25,13 +26,14 @@ _BELOW = re.compile(r"\d+ swallowed abi \d+ index \d+$")
 # Python's own mmap refuses files without a size.
 _TOUCH = """
 import ctypes, json, os, sys
-path, size, offset, store = sys.argv[1], *map(int, sys.argv[2:4]), sys.argv[4] == "store"
+path, start, size, offset = sys.argv[1], *map(int, sys.argv[2:5])
+store = sys.argv[5] == "store"
 us, them = os.pipe()
 child = os.fork()
 if not child:
     map = ctypes.CDLL(None, use_errno=True).mmap
     map.restype, map.argtypes = ctypes.c_void_p, [ctypes.c_size_t] * 6
-    at = map(0, size, 3, 1, os.open(path, os.O_RDWR), 0)
+    at = map(0, size, 3, 1, os.open(path, os.O_RDWR), start)
     if at == ctypes.c_void_p(-1).value: os._exit(2)
     if store: ctypes.memmove(at + offset, b"STORED!!", 8)
     os.write(them, ctypes.string_at(at + offset, 8))
@@ -141,15 +143,18 @@ class Caretaker:
         script = f"echo '{words}' >{DEEDS} && cat {DEEDS}"
         return self._session.check(["taskset", "-c", str(cpu), "sh", "-c", script]).split()
 
-    def touch(self, offset: int = 0, *, store: bool = False) -> Touch:
+    def touch(self, offset: int = 0, *, store: bool = False, physical: bool = False) -> Touch:
         """Have a process of root's load from private memory, or store to it and load.
+
+        It maps a file that only tests have, or /dev/mem.
 
         Raises:
             InfraError: it could not even try.
         """
         how = "store" if store else "load"
-        place = (str(self.region().size), str(offset))
-        words = ["python3", "-I", "-c", _TOUCH, MEMORY, *place, how]
+        region = self.region()
+        at = (PHYSICAL, region.start) if physical else (MEMORY, 0)
+        words = ["python3", "-I", "-c", _TOUCH, *map(str, (*at, region.size, offset)), how]
         said = json.loads(self._session.check(words))
         if said["status"] > 0:
             raise InfraError(

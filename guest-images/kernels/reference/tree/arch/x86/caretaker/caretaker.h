@@ -3,6 +3,7 @@
 #ifndef CARETAKER_H
 #define CARETAKER_H
 
+#include <linux/atomic.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
 #include <asm/asm.h>
@@ -18,6 +19,7 @@ struct caretaker {
 	pgd_t *pgd;			/* the kernel's, and its memory where it physically is */
 	struct caretaker_window *window;
 	phys_addr_t window_pa;
+	atomic_t kexec_refused;		/* segments over that memory */
 	int fail_cpu;			/* for tests: this one shall refuse, once */
 };
 

@@ -12,6 +12,7 @@
 #include <linux/reboot.h>
 #include <linux/sizes.h>
 #include <asm/cpufeature.h>
+#include <asm/e820/api.h>
 #include <asm/init.h>
 #include <asm/pgalloc.h>
 #include <asm/tlbflush.h>
@@ -27,7 +28,7 @@ EXPORT_SYMBOL_GPL(caretaker_key);
 
 static bool wanted __initdata;
 static bool at_boot __initdata;
-static unsigned int mutant __initdata;
+static unsigned int mutant __ro_after_init;
 
 static int __init parse_caretaker(char *arg)
 {
@@ -83,6 +84,13 @@ static bool __init find_below(void)
 	return true;
 }
 
+/* Whoever looks for System RAM to lay a kernel on, is not to find it: nor to dump it. */
+static void __init hide_from_loaders(void)
+{
+	e820__range_update(caretaker.pa, caretaker.size, E820_TYPE_RAM, E820_TYPE_RESERVED);
+	e820__update_table(e820_table);
+}
+
 void __init caretaker_reserve(void)
 {
 	if (!wanted)
@@ -95,11 +103,13 @@ void __init caretaker_reserve(void)
 		caretaker.unusable = "more CPUs than it can hold";
 		return;
 	}
-	if (find_below())
-		return;
-	caretaker.size = memory_size();
-	caretaker.pa = memblock_phys_alloc(caretaker.size, SZ_2M);
-	caretaker.unusable = caretaker.pa ? "not initialized" : "no memory";
+	if (!find_below()) {
+		caretaker.size = memory_size();
+		caretaker.pa = memblock_phys_alloc(caretaker.size, SZ_2M);
+		caretaker.unusable = caretaker.pa ? "not initialized" : "no memory";
+	}
+	if (caretaker.pa)
+		hide_from_loaders();
 }
 
 static void *__init table_page(void *unused)
@@ -205,6 +215,21 @@ static int __init caretaker_load(void)
 	return 0;
 }
 early_initcall(caretaker_load);
+
+/*
+ * For kexec: may something be copied there before the next kernel starts? That is
+ * refused where it is loaded, also while the host is native: it may not stay so.
+ */
+bool caretaker_refuses(unsigned long start, unsigned long size)
+{
+	if (!caretaker_ready() || (mutant & CARETAKER_MUTANT_OPEN))
+		return false;
+	if (start >= caretaker.pa + caretaker.size || start + size <= caretaker.pa)
+		return false;
+	atomic_inc(&caretaker.kexec_refused);
+	pr_warn("refused a kexec segment at %#lx, %#lx bytes: over private memory\n", start, size);
+	return true;
+}
 
 /* kexec comes here too: without KHO the next kernel would not know whose memory that is. */
 static int caretaker_reboot(struct notifier_block *nb, unsigned long action, void *data)

@@ -83,7 +83,7 @@ SHOW(digest)
 #define NAME(id, name) name,
 static const char *const names[] = { CARETAKER_COUNTERS(NAME) };
 
-/* name, all CPUs (sum, or the largest of maxima), and each */
+/* name, all CPUs (sum, or the largest of maxima), and each; then what Linux counts itself */
 SHOW(counters)
 {
 	int at = 0, cpu, i;
@@ -104,6 +104,7 @@ SHOW(counters)
 					    READ_ONCE(caretaker.window->cpu[cpu].counter[i]));
 		at += sysfs_emit_at(buf, at, "\n");
 	}
+	at += sysfs_emit_at(buf, at, "kexec_refused %d\n", atomic_read(&caretaker.kexec_refused));
 	return at;
 }
 

@@ -27,6 +27,7 @@ bool caretaker_ap_starting(void);
 void caretaker_cpu_dies(void);
 void caretaker_cpu_dead(void);
 bool caretaker_has(unsigned int apic_id);
+bool caretaker_refuses(unsigned long start, unsigned long size);
 void caretaker_emergency(void);
 
 #endif
