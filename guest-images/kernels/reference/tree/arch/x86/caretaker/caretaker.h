@@ -16,6 +16,7 @@ struct caretaker {
 	unsigned long size;
 	bool found;			/* it was below already when this kernel started */
 	bool stays;			/* and is to be, when the next one does */
+	unsigned int mutant;		/* CARETAKER_MUTANT_* */
 	pgd_t *pgd;			/* the kernel's, and its memory where it physically is */
 	struct caretaker_window *window;
 	phys_addr_t window_pa;

@@ -28,7 +28,6 @@ EXPORT_SYMBOL_GPL(caretaker_key);
 
 static bool wanted __initdata;
 static bool at_boot __initdata;
-static unsigned int mutant __ro_after_init;
 
 static int __init parse_caretaker(char *arg)
 {
@@ -43,10 +42,13 @@ early_param("caretaker", parse_caretaker);
 #ifdef CONFIG_CARETAKER_MUTANT
 static int __init parse_mutant(char *arg)
 {
-	if (!arg || strcmp(arg, "open"))
+	if (!arg)
 		return -EINVAL;
-	mutant = CARETAKER_MUTANT_OPEN;
-	return 0;
+	if (!strcmp(arg, "open"))
+		caretaker.mutant = CARETAKER_MUTANT_OPEN;
+	else if (!strcmp(arg, "trusting"))
+		caretaker.mutant = CARETAKER_MUTANT_TRUSTING;
+	return caretaker.mutant ? 0 : -EINVAL;
 }
 early_param("caretaker_mutant", parse_mutant);
 #endif
@@ -159,7 +161,7 @@ static const char *__init load(void)
 	struct caretaker_params p = {
 		.abi = CARETAKER_ABI,
 		.cpus = nr_cpu_ids,
-		.mutant = mutant,
+		.mutant = caretaker.mutant,
 		.phys_bits = boot_cpu_data.x86_phys_bits,
 		.pa = caretaker.pa,
 		.va = caretaker.pa,
@@ -211,7 +213,7 @@ static int __init caretaker_load(void)
 	static_branch_enable(&caretaker_key);
 	pr_info("version %d, %lu MiB at %pa%s%s\n", CARETAKER_ABI, caretaker.size / SZ_1M,
 		&caretaker.pa, caretaker.found ? ", was here before this kernel" : "",
-		mutant ? ", MUTANT: hides nothing" : "");
+		caretaker.mutant ? ", MUTANT" : "");
 	return 0;
 }
 early_initcall(caretaker_load);
@@ -222,7 +224,7 @@ early_initcall(caretaker_load);
  */
 bool caretaker_refuses(unsigned long start, unsigned long size)
 {
-	if (!caretaker_ready() || (mutant & CARETAKER_MUTANT_OPEN))
+	if (!caretaker_ready() || (caretaker.mutant & CARETAKER_MUTANT_OPEN))
 		return false;
 	if (start >= caretaker.pa + caretaker.size || start + size <= caretaker.pa)
 		return false;
@@ -238,8 +240,8 @@ static int caretaker_reboot(struct notifier_block *nb, unsigned long action, voi
 
 	if (!caretaker.swallowed)
 		return NOTIFY_DONE;
+	caretaker_discard_vcpus();
 	if (!caretaker.stays) {
-		caretaker_discard_vcpus();
 		caretaker_release();
 		return NOTIFY_DONE;
 	}

@@ -14,6 +14,12 @@
 #define CARETAKER_MAGIC		0x4b415443	/* "CTAK" */
 #define CARETAKER_MAX_CPUS	64
 
+/*
+ * What one kernel hands to the next: the ABI above, and the version of the record
+ * of a vCPU (linux/caretaker.h). It is in a kernel's image, in its kernel_info.
+ */
+#define CARETAKER_HANDOVER	(CARETAKER_ABI << 8 | 1)
+
 /* Hypercalls: VMMCALL at CPL 0, number in RAX[11:0], page address in RAX[63:12]. */
 #define CARETAKER_HC_INFO	0	/* -> RBX magic, RCX ABI, RDX this CPU's index */
 #define CARETAKER_HC_RUN	1	/* page: VMCB; all GPRs but RAX and RSP are the guest's */
@@ -99,7 +105,9 @@ struct caretaker_image {
 	unsigned int cpu_size;		/* memory a CPU needs */
 };
 
-#define CARETAKER_MUTANT_OPEN	1u	/* does not hide its memory: for tests of the tests */
+/* For tests of the tests: */
+#define CARETAKER_MUTANT_OPEN		1u	/* does not hide its memory */
+#define CARETAKER_MUTANT_TRUSTING	2u	/* Linux asks nothing of the kernel that is next */
 
 /* All addresses are those of whole pages; sizes are in bytes. */
 struct caretaker_params {

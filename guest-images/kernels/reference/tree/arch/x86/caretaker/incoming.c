@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a kernel that is loaded for kexec has to be, if a vCPU is to go on under it:
+ * one whose image says that it understands what is handed over, on a command line
+ * by which it will look. Nothing is taken for granted that is not written there.
+ */
+#include <linux/kstrtox.h>
+#include <linux/percpu.h>
+#include <linux/string.h>
+#include <asm/bootparam.h>
+#include <asm/caretaker.h>
+#include <asm/cmdline.h>
+
+#define KERNEL_INFO_MAGIC	0x506f544c	/* "LToP" */
+#define SINCE			0x020f		/* of the boot protocol */
+
+struct kernel_info {
+	u32 magic, size, size_total;
+};
+
+struct chunk {
+	u32 magic, size, handover;
+};
+
+static bool within(u64 at, u64 size, u64 len)
+{
+	return size <= len && at <= len - size;
+}
+
+/* The number in its kernel_info; 0 if there is none. */
+static u32 handover_of(const char *image, unsigned long len)
+{
+	const struct setup_header *header;
+	struct kernel_info info;
+	struct chunk chunk;
+	u64 at, end;
+
+	if (!within(offsetof(struct boot_params, hdr), sizeof(*header), len))
+		return 0;
+	header = (const void *)image + offsetof(struct boot_params, hdr);
+	at = ((header->setup_sects ?: 4) + 1) * 512 + (u64)header->kernel_info_offset;
+	if (header->version < SINCE || !header->kernel_info_offset ||
+	    !within(at, sizeof(info), len))
+		return 0;
+	memcpy(&info, image + at, sizeof(info));
+	if (info.magic != KERNEL_INFO_MAGIC || !within(at, info.size_total, len))
+		return 0;
+	end = at + info.size_total;
+	for (at += info.size; within(at, sizeof(chunk), end); at += chunk.size) {
+		memcpy(&chunk, image + at, sizeof(chunk));
+		if (chunk.magic == CARETAKER_MAGIC)
+			return chunk.size >= sizeof(chunk) ? chunk.handover : 0;
+		if (!chunk.size)
+			break;
+	}
+	return 0;
+}
+
+static bool is_on(const char *cmdline, const char *option)
+{
+	char value[8];
+	bool on;
+
+	return cmdline_find_option(cmdline, option, value, sizeof(value)) > 0 &&
+	       !kstrtobool(value, &on) && on;
+}
+
+/* Why no vCPU can go on under it; "" if one can. */
+const char *caretaker_unfit(const char *image, unsigned long len, const char *cmdline)
+{
+	u32 handover = handover_of(image, len);
+	char value[8];
+
+	if (!handover)
+		return "the next kernel has no caretaker";
+	if (handover != CARETAKER_HANDOVER)
+		return "the next kernel has a caretaker of another version";
+	if (cmdline_find_option(cmdline, "caretaker", value, sizeof(value)) < 0 ||
+	    (strcmp(value, "on") && strcmp(value, "ready")))
+		return "the next kernel's command line has no caretaker=on or =ready";
+	if (!is_on(cmdline, "kho"))
+		return "the next kernel's command line has no kho=on";
+	if (!is_on(cmdline, "liveupdate"))
+		return "the next kernel's command line has no liveupdate=on";
+	return "";
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A guest's memory for as long as it has no kernel: pinned, and told to the caretaker in runs. */
+#include <linux/file.h>
+#include <linux/gfp.h>
+#include <linux/memfd.h>
+#include <linux/mm.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+
+#include "vcpu.h"
+
+void caretaker_drop_memory(struct vcpu *vcpu)
+{
+	if (vcpu->folios)
+		unpin_folios(vcpu->folios, vcpu->nfolios);
+	kvfree(vcpu->folios);
+	if (vcpu->memory)
+		fput(vcpu->memory);
+	vcpu->folios = NULL;
+	vcpu->memory = NULL;
+}
+
+/* The session has the memory: all its pages are there, and none will go. */
+bool caretaker_memory_is_kept(struct file *file)
+{
+	return shmem_file(file) && (SHMEM_I(file_inode(file))->flags & SHMEM_F_MAPPING_FROZEN);
+}
+
+struct lists {
+	struct caretaker_vcpu *v;
+	struct caretaker_memory *page;
+	unsigned int runs;
+};
+
+static int add_run(struct lists *l, u64 gpa, u64 pa)
+{
+	struct caretaker_memory *last = l->runs ? &l->page[l->runs - 1] : NULL;
+
+	if (last) {
+		u64 pages = last->pa & ~PAGE_MASK;
+
+		if (pages < PAGE_SIZE - 1 && last->gpa + pages * PAGE_SIZE == gpa &&
+		    (last->pa & PAGE_MASK) + pages * PAGE_SIZE == pa) {
+			last->pa++;
+			return 0;
+		}
+	}
+	if (!l->page || l->runs == CARETAKER_RUNS) {
+		if (l->v->lists == CARETAKER_LISTS)
+			return -E2BIG;
+		l->page = (void *)get_zeroed_page(GFP_KERNEL);
+		if (!l->page)
+			return -ENOMEM;
+		l->v->list[l->v->lists++] = __pa(l->page);
+		l->runs = 0;
+	}
+	l->page[l->runs++] = (struct caretaker_memory){ .gpa = gpa, .pa = pa | 1 };
+	return 0;
+}
+
+static int add_region(struct vcpu *vcpu, struct lists *l, const struct caretaker_region *region)
+{
+	u64 size = i_size_read(file_inode(vcpu->memory)), at;
+	long i;
+
+	if ((region->gpa | region->offset | region->size) & ~PAGE_MASK || !region->size ||
+	    region->offset > size || region->size > size - region->offset)
+		return -EINVAL;
+	/* Folios are in order, and there are no holes. */
+	for (i = 0, at = 0; i < vcpu->nfolios; i++) {
+		struct folio *folio = vcpu->folios[i];
+		u64 n, from = (u64)folio->index << PAGE_SHIFT;
+
+		for (n = 0; n < folio_size(folio); n += PAGE_SIZE) {
+			at = from + n;
+			if (at < region->offset || at - region->offset >= region->size)
+				continue;
+			if (add_run(l, region->gpa + at - region->offset,
+				    PFN_PHYS(folio_pfn(folio)) + n))
+				return -E2BIG;
+		}
+	}
+	return 0;
+}
+
+static int pin_memory(struct vcpu *vcpu)
+{
+	u64 size = i_size_read(file_inode(vcpu->memory));
+	unsigned long most = size >> PAGE_SHIFT;
+	pgoff_t unused;
+
+	vcpu->folios = kvmalloc_array(most, sizeof(*vcpu->folios), GFP_KERNEL);
+	if (!vcpu->folios)
+		return -ENOMEM;
+	vcpu->nfolios = memfd_pin_folios(vcpu->memory, 0, size - 1, vcpu->folios, most, &unused);
+	if (vcpu->nfolios < 0) {
+		kvfree(vcpu->folios);
+		vcpu->folios = NULL;
+		return vcpu->nfolios;
+	}
+	return 0;
+}
+
+/* Pin all of it, and put down where these regions are. What was put down is to be freed. */
+int caretaker_list_memory(struct vcpu *vcpu, struct caretaker_vcpu *v,
+			  const struct caretaker_region *regions, u32 n)
+{
+	struct lists lists = { .v = v };
+	int err = pin_memory(vcpu);
+	u32 i;
+
+	for (i = 0; !err && i < n; i++)
+		err = add_region(vcpu, &lists, &regions[i]);
+	return err;
+}
+
+void caretaker_free_lists(struct caretaker_vcpu *v)
+{
+	while (v->lists)
+		free_page((unsigned long)__va(v->list[--v->lists]));
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a kernel has to be to be the next one, in userspace: says of an image and a
+ * command line why no vCPU could go on under it, or nothing. Headers of the kernel's
+ * that are included there are to be found as empty files:
+ *
+ *   gcc -I<empty> -I../../../arch/x86/include -fsanitize=address,undefined incoming.c
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+/* As in Documentation/arch/x86/boot.rst; what is not used is left out. */
+struct setup_header {
+	u8 setup_sects;			/* 0x1f1 */
+	u8 to_version[0x206 - 0x1f2];
+	u16 version;
+	u8 to_info[0x268 - 0x208];
+	u32 kernel_info_offset;
+} __attribute__((packed));
+
+struct boot_params {
+	u8 before[0x1f1];
+	struct setup_header hdr;
+} __attribute__((packed));
+
+/* The last of its kind counts; a word that only ends alike is another. */
+static int cmdline_find_option(const char *cmdline, const char *option, char *to, int size)
+{
+	size_t n = strlen(option);
+	const char *at, *found = NULL;
+
+	for (at = cmdline; *at; at += strcspn(at, " "), at += strspn(at, " "))
+		if (!strncmp(at, option, n) && at[n] == '=')
+			found = at + n + 1;
+	if (!found)
+		return -1;
+	snprintf(to, size, "%.*s", (int)strcspn(found, " "), found);
+	return strcspn(found, " ");
+}
+
+static int kstrtobool(const char *s, bool *to)
+{
+	*to = !strcmp(s, "on") || *s == '1' || *s == 'y' || *s == 'Y';
+	return *to || !strcmp(s, "off") || *s == '0' || *s == 'n' || *s == 'N' ? 0 : -22;
+}
+
+#include <asm/caretaker_abi.h>
+const char *caretaker_unfit(const char *image, unsigned long len, const char *cmdline);
+#include "../../../arch/x86/caretaker/incoming.c"
+
+int main(int argc, char **argv)
+{
+	FILE *file = argc == 3 ? fopen(argv[1], "rb") : NULL;
+	char *image;
+	long len;
+
+	if (!file)
+		return 2;
+	fseek(file, 0, SEEK_END);
+	len = ftell(file);
+	rewind(file);
+	image = malloc(len ?: 1);	/* to the byte: what is read behind it is seen */
+	if (fread(image, 1, len, file) != (size_t)len)
+		return 2;
+	puts(caretaker_unfit(image, len, argv[2]));
+	free(image);
+	fclose(file);
+	return 0;
+}
