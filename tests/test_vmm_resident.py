@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +20,7 @@ from lab.machine.guest import GuestPlan, RunningGuest
 from lab.machine.orphaning.table import orphaning_for
 from lab.spec.model import GuestKind, VmmKind
 from lab.ssh.session import Result
-from lab.vmm import cpuid, given, record, resident
+from lab.vmm import control, cpuid, given, luo, record, resident, resident_command
 from lab.vmm.errors import VmmError
 from lab.vmm.kvm_state import Request
 from lab.vmm.record import Record
@@ -109,6 +111,82 @@ def test_a_plain_guest_is_told_of_kvms_clock_and_nothing_else() -> None:
         cpuid.Leaf(0x40000001, 0, 0, 0x01007EFB, 0, 0, 0),
     ]
     assert cpuid.plain(leaves) == [leaves[0], leaves[1]._replace(eax=0x0100000B)]
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (errno.ENOENT, "left no session 'mine'"),
+        (errno.EINVAL, "'mine' was retrieved before: it is given once"),
+        (errno.EIO, "as it came"),
+    ],
+)
+def test_a_session_that_is_not_given_says_why(
+    monkeypatch: pytest.MonkeyPatch, code: int, why: str
+) -> None:
+    monkeypatch.setattr(luo, "call", _refusing(code))
+    with pytest.raises(OSError, match=why) as caught:
+        luo.retrieve(3, "mine")
+    assert caught.value.errno == code
+
+
+def test_a_vcpu_that_was_given_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(luo, "call", _refusing(errno.EALREADY))
+    with pytest.raises(OSError, match="under token 16 was retrieved before: it is given once"):
+        luo.retrieve_fd(3, 16)
+
+
+def _refusing(code: int) -> Callable[..., int]:
+    def refuse(*_: object) -> int:
+        raise OSError(code, "as it came")
+
+    return refuse
+
+
+class _Caretaker:
+    """Two vCPUs, of which the second is refused."""
+
+    def __init__(self) -> None:
+        self.stopped: list[int] = []
+
+    def move_in(self, one: Record, *_: object) -> int:
+        if one.nmsrs:
+            raise OSError(errno.ENXIO, "no such CPU")
+        return 70
+
+    def seen(self, fd: int) -> resident.Seen:
+        return resident.Seen("STOPPED" if fd in self.stopped else "RUNNING", 1, 2, "none", "0x0")
+
+    def record(self, fd: int) -> Record:
+        assert fd in self.stopped
+        return Record(magic=record.MAGIC, version=record.VERSION, entries=9)
+
+
+def test_what_was_refused_in_part_is_given_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    caretaker, told = _Caretaker(), []
+    for name in ("move_in", "seen", "record"):
+        monkeypatch.setattr(resident, name, getattr(caretaker, name))
+    monkeypatch.setattr(resident, "stop", caretaker.stopped.append)
+    monkeypatch.setattr(control, "ask", lambda _, verb, said: told.append((verb, said["records"])))
+    before = [
+        Record(magic=record.MAGIC, version=record.VERSION, entries=n, nmsrs=n) for n in (0, 1)
+    ]
+    with Path(os.devnull).open() as ram:
+        held = resident_command.Held(Path("vmm.sock"), ram.fileno(), [])
+        with pytest.raises(OSError, match="no such CPU"):
+            held.move_in(before, [1, 2])
+        assert held.give_back(before) == (2, 9)
+        held.stop()
+    assert caretaker.stopped == [70]
+    (verb, texts) = told[0]
+    assert verb == "take_back"
+    assert [one.entries for one in given.records_of(texts)] == [9, 1]
+
+
+def test_as_many_cpus_as_vcpus() -> None:
+    held = resident_command.Held(Path("vmm.sock"), -1, [])
+    with pytest.raises(VmmError, match="1 vCPUs need as many --cpus, not 2"):
+        held.move_in([Record()], [1, 2])
 
 
 class _Session:

@@ -10,7 +10,19 @@ from pathlib import Path
 
 from . import control
 
-VERBS = ("status", "pause", "resume", "quit", "release", "regs", "fds", "memslot", "drop")
+VERBS = (
+    "status",
+    "pause",
+    "resume",
+    "quit",
+    "release",
+    "regs",
+    "fds",
+    "memslot",
+    "drop",
+    "stop",
+    "cancel",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

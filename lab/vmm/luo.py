@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import enum
+import errno
 import os
+from collections.abc import Iterator, Mapping
 
 from .errors import VmmError
 from .ioctl import call, io
@@ -68,8 +71,18 @@ def create(device: int, name: str) -> int:
 
 
 def retrieve(device: int, name: str) -> int:
-    """Get a session of the kernel before; once only."""
-    return _session(device, Request.LIVEUPDATE_IOCTL_RETRIEVE_SESSION, name)
+    """Get a session of the kernel before; once only.
+
+    Raises:
+        OSError: There is none of that name, or somebody had it already.
+    """
+    with _said(
+        {
+            errno.ENOENT: f"the kernel before this one left no session '{name}'",
+            errno.EINVAL: f"session '{name}' was retrieved before: it is given once",
+        }
+    ):
+        return _session(device, Request.LIVEUPDATE_IOCTL_RETRIEVE_SESSION, name)
 
 
 def preserve_fd(session: int, fd: int, token: int) -> None:
@@ -79,15 +92,36 @@ def preserve_fd(session: int, fd: int, token: int) -> None:
 
 
 def retrieve_fd(session: int, token: int) -> int:
-    """Get the descriptor that was put there by the kernel before."""
+    """Get the descriptor that was put there by the kernel before.
+
+    Raises:
+        OSError: There is none; or it is a vCPU, and somebody had it already.
+    """
     asked = Token(size=ctypes.sizeof(Token), fd=-1, token=token)
-    call(session, Request.LIVEUPDATE_SESSION_RETRIEVE_FD, asked)
+    with _said(
+        {
+            errno.ENOENT: f"the session has nothing under token {token}",
+            errno.EALREADY: f"what is under token {token} was retrieved before: it is given once",
+        }
+    ):
+        call(session, Request.LIVEUPDATE_SESSION_RETRIEVE_FD, asked)
     return int(asked.fd)
 
 
 def finish(session: int) -> None:
     """Say that all of the session has been taken over."""
     call(session, Request.LIVEUPDATE_SESSION_FINISH, Finish(size=ctypes.sizeof(Finish)))
+
+
+@contextlib.contextmanager
+def _said(reasons: Mapping[int, str]) -> Iterator[None]:
+    """Have a refusal say in this uapi's words what its number means here."""
+    try:
+        yield
+    except OSError as e:
+        if reason := reasons.get(e.errno or 0):
+            raise OSError(e.errno, reason) from e
+        raise
 
 
 def _session(device: int, request: Request, name: str) -> int:
