@@ -49,7 +49,7 @@ def test_the_committed_lab_toml_says_what_is_assumed_without_it(tmp_path: Path) 
     assert committed.model_dump(exclude=tuned) == empty.model_dump(exclude=tuned)
     assert committed.libvirt.uris == ("auto",)
     assert committed.patience.boot == 120
-    assert list(committed.kernel) == ["stock", "reference", "mutant"]
+    assert list(committed.kernel) == ["stock", "reference", "mutant", "debug"]
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ tier = "ci"
             'arch = "x86_64"',
             'arch = "x86_64"\nkernel = "mine"',
             "host.a.kernel: no kernel 'mine' is defined",
-            "define [kernel.mine] in lab.toml; there are: stock, reference, mutant",
+            "define [kernel.mine] in lab.toml; there are: stock, reference, mutant, debug",
         ),
         (
             'tier = "ci"',

@@ -54,6 +54,7 @@
 #define WORDS		0x8000	/* what it says: see the payloads */
 #define MAX_VCPUS	4
 #define PROTECTED	0x100	/* with a policy: a VM whose memory the host cannot read */
+#define AVX		0x200	/* with a policy: in protected mode, with AVX switched on */
 
 /* Words that payloads share with us; 64 bits each, a page for each vCPU. */
 enum { W_COUNT, W_WRONG, W_GAVE };
@@ -87,6 +88,26 @@ asm(".pushsection .rodata\n.code16\n"
 " movd %xmm0,%eax\n cmpl $0x5a5a1234,%eax\n jne 3f\n"
 " movd %xmm7,%eax\n cmpl $0x1badf00d,%eax\n jne 3f\n incl (%di)\n jmp 1b\n"
 "3: incl 8(%di)\n jmp pay_fpu\npay_fpu_end:\n"
+/*
+ * The same for all of ymm0-7, as 32-bit code, for QEMU has no AVX in 16-bit
+ * segments: a pattern at 0x100, what is found at 0x200.
+ */
+".code32\n"
+"pay_avx: leal 0x100(%edi),%esi\n movl $0x5a5a1234,%eax\n movl $64,%ecx\n"
+"1: movl %eax,(%esi)\n addl $0x01030507,%eax\n addl $4,%esi\n loop 1b\n"
+" vmovups 0x100(%edi),%ymm0\n vmovups 0x120(%edi),%ymm1\n"
+" vmovups 0x140(%edi),%ymm2\n vmovups 0x160(%edi),%ymm3\n"
+" vmovups 0x180(%edi),%ymm4\n vmovups 0x1a0(%edi),%ymm5\n"
+" vmovups 0x1c0(%edi),%ymm6\n vmovups 0x1e0(%edi),%ymm7\n"
+"2: movl $20000,%ecx\n3: decl %ecx\n jnz 3b\n"
+" vmovups %ymm0,0x200(%edi)\n vmovups %ymm1,0x220(%edi)\n"
+" vmovups %ymm2,0x240(%edi)\n vmovups %ymm3,0x260(%edi)\n"
+" vmovups %ymm4,0x280(%edi)\n vmovups %ymm5,0x2a0(%edi)\n"
+" vmovups %ymm6,0x2c0(%edi)\n vmovups %ymm7,0x2e0(%edi)\n"
+" movl %edi,%ebx\n leal 0x100(%ebx),%esi\n leal 0x200(%ebx),%edi\n"
+" movl $64,%ecx\n cld\n repe cmpsl\n movl %ebx,%edi\n jne 4f\n"
+" incl (%edi)\n jmp 2b\n"
+"4: incl 8(%edi)\n jmp pay_avx\npay_avx_end:\n"
 ".code64\n.popsection\n");
 #elif defined(__aarch64__)
 #define IO_ADDR 0x9000000ULL
@@ -127,11 +148,15 @@ asm(".pushsection .rodata\n"
 	extern __attribute__((visibility("hidden"))) const char		\
 		pay_##name[], pay_##name##_end[]
 PAYLOAD(loop); PAYLOAD(io); PAYLOAD(kernel); PAYLOAD(hlt); PAYLOAD(fpu);
+#ifdef __x86_64__
+PAYLOAD(avx);
+#endif
 #define pay(name) pay_##name, (size_t)(pay_##name##_end - pay_##name)
 
 struct vm {
 	int vm, mem_fd, nr, gic, vcpu[MAX_VCPUS];
 	bool protected;			/* then mem_fd is -1, and mem is its VMM's only */
+	bool avx;
 	volatile char *mem;
 	struct kvm_run *run[MAX_VCPUS];
 	size_t run_size;
@@ -207,6 +232,24 @@ static uint64_t count(struct vm *v, int vcpu)
 	return *(volatile uint32_t *)word(v, vcpu, W_COUNT);
 }
 
+#ifdef __x86_64__
+/* Show a vCPU what the host has. There is no AVX in real mode. */
+static bool switch_on_avx(int vcpu, struct kvm_sregs *s)
+{
+	static struct kvm_cpuid2 *cpuid;
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs = { { .value = 7 } } };
+
+	if (!cpuid)
+		cpuid = calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
+	cpuid->nent = 256;
+	s->cs.db = 1;
+	s->cr0 = 0x33;				/* PE, MP, ET, NE */
+	s->cr4 = 0x40600;			/* OSFXSR, OSXMMEXCPT, OSXSAVE */
+	return !ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) &&
+	       !ioctl(vcpu, KVM_SET_CPUID2, cpuid) && !ioctl(vcpu, KVM_SET_XCRS, &xcrs);
+}
+#endif
+
 static bool set_up_vcpu(struct vm *v, int i)
 {
 #ifdef __x86_64__
@@ -222,6 +265,8 @@ static bool set_up_vcpu(struct vm *v, int i)
 	s.ds.base = s.es.base = s.ss.base = 0;
 	s.idt.base = 0;
 	s.idt.limit = 0x3ff;
+	if (v->avx && !switch_on_avx(v->vcpu[i], &s))
+		return false;
 	ioctl(v->vcpu[i], KVM_SET_MP_STATE, &running);
 	return !ioctl(v->vcpu[i], KVM_SET_SREGS, &s) &&
 	       !ioctl(v->vcpu[i], KVM_SET_REGS, &r);
@@ -336,10 +381,11 @@ static bool create_vm(struct vm *v, int policy, int nr, const char *code, size_t
 	memset(v, 0, sizeof(*v));
 	v->nr = nr;
 	v->protected = policy >= 0 && policy & PROTECTED;
+	v->avx = policy >= 0 && policy & AVX;
 	v->vm = ioctl(kvm_fd, KVM_CREATE_VM, v->protected ? 1ul << 31 : 0);
 	CHECK(v->vm >= 0);
 	if (policy >= 0)
-		CHECK(!enable(v->vm, policy & ~PROTECTED));
+		CHECK(!enable(v->vm, policy & ~(PROTECTED | AVX)));
 	CHECK(v->protected ? add_private_memory(v) : add_memory(v));
 	CHECK(size);
 	memcpy((char *)v->mem + CODE, code, size);
@@ -1002,6 +1048,121 @@ static bool test_abandoned(void)
 	return true;
 }
 
+/* Its only holder goes, and is its owner: at any moment, and with any policy. */
+static bool alone_life(int policy, const char *code, size_t size)
+{
+	int status, ready[2];
+	pid_t vmm;
+	char c;
+
+	CHECK(!pipe(ready));
+	vmm = fork();
+	if (!vmm) {
+		struct vm v;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!create_vm(&v, policy, 2, code, size) || !run_all(&v)) {
+			say("vmm: %s", why);
+			_exit(1);
+		}
+		if (write(ready[1], "r", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	CHECK(read(ready[0], &c, 1) == 1);
+	close(ready[0]);
+	usleep(rand() % 20000);
+	kill(vmm, SIGKILL);
+	CHECK(waitpid(vmm, &status, 0) == vmm && WIFSIGNALED(status));
+	CHECK(threads_gone());
+	return true;
+}
+
+/* The VMM goes, and its keeper with it: which of the two first, nobody knows. */
+static bool together_life(int policy, const char *code, size_t size)
+{
+	int status, ready[2];
+	pid_t keeper, vmm;
+
+	CHECK(!pipe(ready));
+	keeper = fork();
+	if (!keeper) {
+		struct vm v;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!start_vmm(&v, policy, 2, code, size) ||
+		    write(ready[1], &v.vmm, sizeof(v.vmm)) != sizeof(v.vmm)) {
+			say("keeper: %s", why);
+			_exit(1);
+		}
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	CHECK(read(ready[0], &vmm, sizeof(vmm)) == sizeof(vmm));
+	close(ready[0]);
+	usleep(rand() % 20000);
+	kill(vmm, SIGKILL);
+	kill(keeper, SIGKILL);
+	CHECK(waitpid(keeper, &status, 0) == keeper && WIFSIGNALED(status));
+	CHECK(threads_gone());
+	return true;
+}
+
+static bool lives(bool (*life)(int policy, const char *code, size_t size))
+{
+	for (int i = 0; i < (soak ?: 20); i++) {
+		for (int policy = KVM_ORPHAN_RUN; policy <= KVM_ORPHAN_KILL; policy++) {
+			CHECK(life(policy, pay(loop)));
+			CHECK(life(policy, pay(hlt)));
+			CHECK(life(policy, pay(io)));
+		}
+	}
+	return true;
+}
+
+static bool test_alone(void)	{ return lives(alone_life); }
+static bool test_together(void)	{ return lives(together_life); }
+
+/* A guest with a timer is adopted, and its VMM killed, over and over. */
+static bool test_ticker_cycles(void)
+{
+	int status, cycles = soak ?: 100;
+	struct vm v;
+
+	CHECK(start_vmm(&v, KVM_ORPHAN_RUN, 2, pay(hlt)));
+	CHECK(kill_vmm(&v));
+	for (int i = 0; i < cycles; i++) {
+		pid_t vmm = fork();
+
+		if (!vmm) {
+			if (adopt(&v))
+				_exit(2);
+			if (i & 1 && (ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0) || run_async(&v, 0)))
+				_exit(3);
+			for (;;)
+				pause();
+		}
+		usleep(rand() % 20000);
+		kill(vmm, SIGKILL);
+		CHECK(waitpid(vmm, &status, 0) == vmm && WIFSIGNALED(status));
+		for (int wait = 0; owner_of(&v).state == KVM_OWNER_PRESENT; wait++) {
+			CHECK(wait < 500);
+			sleep_ms(2);
+		}
+	}
+	/* One that was killed between the two has left it parked. */
+	CHECK(!adopt(&v));
+	if (state_of(&v, 0).state == KVM_ASYNC_PAUSED)
+		CHECK(!run_async(&v, 0));
+	CHECK(goes_on(&v, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
 static bool test_signals(void)
 {
 	struct vm v;
@@ -1276,34 +1437,75 @@ static bool test_protected(void)
 	return true;
 }
 
-static bool test_fpu(void)
+#define HOGS 4
+
+/* Compute, and count in *@wrong how often a register was not what it had been. */
+static void hog(int i, bool avx, uint32_t *wrong)
 {
-	pid_t hogs[4];
+	volatile double x = i;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!avx)
+		x = x * 1.0000001 + 0.5;
+#ifdef __x86_64__
+	uint32_t in[8], out[2][8], turns;
+
+	for (int n = 0; n < 8; n++)
+		in[n] = (i + 1) * 0x10101010 + n;
+	for (;;) {
+		asm volatile("vmovups %3,%%ymm0\n vmovups %3,%%ymm7\n mov $20000,%0\n"
+			     "1: dec %0\n jnz 1b\n vmovups %%ymm0,%1\n vmovups %%ymm7,%2\n"
+			     "vzeroupper"
+			     : "=&r"(turns), "=m"(out[0]), "=m"(out[1]) : "m"(in)
+			     : "xmm0", "xmm7", "cc");
+		if (memcmp(in, out[0], sizeof(in)) || memcmp(in, out[1], sizeof(in)))
+			__atomic_fetch_add(wrong, 1, __ATOMIC_RELAXED);
+	}
+#endif
+}
+
+/* Beside hogs, a guest has its own registers, and hogs have theirs. */
+static bool keeps_registers(int policy, const char *code, size_t size)
+{
+	uint32_t *wrong = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t hogs[HOGS];
 	struct vm v;
 
-	CHECK(start_vmm(&v, KVM_ORPHAN_RUN, 1, pay(fpu)));
+	CHECK(wrong != MAP_FAILED);
+	CHECK(start_vmm(&v, policy, 1, code, size));
 	CHECK(kill_vmm(&v));
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < HOGS; i++) {
 		hogs[i] = fork();
-		if (!hogs[i]) {
-			volatile double x = i;
-
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			for (;;)
-				x = x * 1.0000001 + 0.5;
-		}
+		if (!hogs[i])
+			hog(i, policy & AVX, wrong);
 	}
 	sleep_ms(3000);
-	say("%u rounds, %u wrong", (unsigned int)count(&v, 0),
-	    (unsigned int)*word(&v, 0, W_WRONG));
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < HOGS; i++) {
 		kill(hogs[i], SIGKILL);
 		waitpid(hogs[i], NULL, 0);
 	}
+	say("%u rounds, %u wrong; %u wrong of the host's own", (unsigned int)count(&v, 0),
+	    (unsigned int)*word(&v, 0, W_WRONG), *wrong);
 	CHECK(count(&v, 0) > 10);
 	CHECK(!*word(&v, 0, W_WRONG));
+	CHECK(!*wrong);
 	close_vm(&v);
 	CHECK(threads_gone());
+	return true;
+}
+
+static bool test_fpu(void)	{ return keeps_registers(KVM_ORPHAN_RUN, pay(fpu)); }
+
+static bool test_fpu_avx(void)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx"))
+		return keeps_registers(KVM_ORPHAN_RUN | AVX, pay(avx));
+	skip_reason = "this CPU has no AVX";
+#else
+	skip_reason = "for x86";
+#endif
 	return true;
 }
 
@@ -1554,12 +1756,16 @@ static const struct {
 	{ "policies", test_policies },
 	{ "fd_by_fd", test_fd_by_fd },
 	{ "abandoned", test_abandoned },
+	{ "alone", test_alone },
+	{ "together", test_together },
+	{ "ticker_cycles", test_ticker_cycles },
 	{ "signals", test_signals },
 	{ "cgroup", test_cgroup },
 	{ "punch_hole", test_punch_hole },
 	{ "hostile", test_hostile },
 	{ "protected", test_protected },
 	{ "fpu", test_fpu },
+	{ "fpu_avx", test_fpu_avx },
 	{ "leak_plain", test_leak_plain },
 	{ "leak", test_leak },
 	{ "cost", test_cost },
