@@ -170,10 +170,13 @@ def test_moves_that_are_none_are_refused(ready: Kept) -> None:
 def test_nmis_reach_the_host_and_end_no_guest(ready: Kept, life: Life) -> None:
     ready.caretaker.swallow()
     grown = ready.counted("nmi", "icr_refused")
-    nmis(ready, 25)
-    met, refused = grown()
+    for _ in range(20):  # one in some twenty meets a guest
+        nmis(ready, 25)
+        met, refused = grown()
+        assert refused == 0
+        if met:
+            break
     assert met > 0, "no NMI met a guest: the test shows nothing"
-    assert refused == 0
     life.insist_on()
 
 
