@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest that is moved to the caretaker, and what its host may then try with it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from lab.deadline import Deadline, pause, until
+from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.host import INITRD_IN_L1, RunningHost
+from lab.machine.inside import LABVMM, labvmm
+from lab.machine.orphaning.launch import ready
+from lab.machine.orphaning.table import orphaning_for
+from lab.spec.model import GuestKind, VmmKind, Watch
+from lab.ssh.session import Result
+from lab.stand.watch import Watched, watched
+from lab.witness.trail import Kind, Trail
+
+BZIMAGE = "/lab/bzImage"
+ONLINE = "/sys/devices/system/cpu/online"
+_REFUSED = re.compile(r"caretaker: kexec refused: (.*)")
+_SILENT_S = 1.0  # it beats each 4 ms
+_SETTLING, _LOOKS = 2, 3  # of the eye, which may be slow beside other work
+
+
+@dataclass
+class Resident:
+    """A guest of one vCPU, under the outside eye from its start; it ends with the test."""
+
+    host: RunningHost
+    guest: RunningGuest
+    seen: Watched
+    sockets: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, host: RunningHost, watch: Watch, stack: ExitStack) -> Resident:
+        """Start one, under KVM."""
+        plan = GuestPlan(
+            name=f"resident-{secrets.token_hex(4)}",
+            kind=GuestKind.SPINNER,
+            vmm=VmmKind.LABVMM,
+            memory_mib=64,
+            words=("beacon.period_us=4000",),
+            orphaning="resident",
+        )
+        guest = orphaning_for(plan.orphaning).start(host, plan, host.by_guest())
+        stack.callback(guest.kill)
+        seen = stack.enter_context(watched(guest, watch))
+        return cls(host, guest, seen)
+
+    @property
+    def session(self) -> str:
+        """What LUO calls what is preserved of it."""
+        return f"lab-{self.guest.plan.name}"
+
+    def holds(self, verb: str, *words: str) -> list[str]:
+        """Give labvmm's words that move it to the caretaker; its VMM lives on."""
+        vmm = self.guest.plan.socket
+        about = ("--session", self.session, "--vmm", vmm, "--cpus", "1")
+        return ["resident", verb, *about, *words]
+
+    def hold(self, *words: str) -> int:
+        """Move it there, and give the process that holds it; or one that halts on the way."""
+        socket = f"{self.guest.plan.folder}/{secrets.token_hex(3)}.sock"
+        argv = [*LABVMM, *self.holds("hold", "--socket", socket, *words)]
+        holder = ready(self.host, argv, f"{socket}.log", "who holds it", self.host.by_guest())
+        self.sockets.append(socket)
+        return holder.pid
+
+    def cancel(self) -> None:
+        """Have its VMM go on with it, under KVM."""
+        self.labvmm("ctl", "--socket", self.sockets.pop(), "cancel")
+
+    def labvmm(self, *words: str) -> Any:
+        """Run a labvmm command in the host."""
+        return labvmm(self.host.session, *words, by=self.host.by_guest())
+
+    def vmm_says(self) -> str:
+        """Say what its VMM believes that it does."""
+        return str(self.labvmm("ctl", "--socket", self.guest.plan.socket, "status")["state"])
+
+    def held(self) -> list[str]:
+        """Say of each CPU that was given away whether its vCPU runs."""
+        lines = self.host.session.check(["cat", "/sys/kernel/caretaker/vcpus"]).splitlines()
+        return [line.split()[1] for line in lines]
+
+    def cpus(self) -> str:
+        """Say which CPUs are on-line."""
+        return self.host.session.check(["cat", ONLINE]).strip()
+
+    def load(self, *how: str, image: str = BZIMAGE, cmdline: str | None = None) -> None:
+        """Load a kernel for kexec."""
+        words = self.host.cmdline(nonce=secrets.token_hex(8)) if cmdline is None else cmdline
+        argv = [*how, "-l", image, f"--initrd={INITRD_IN_L1}", f"--command-line={words}"]
+        self.host.session.check(["kexec", *argv], by=self.host.by_guest())
+
+    def jump(self) -> tuple[Result, list[str]]:
+        """Try to enter it with the network left up; give what came of it, and the kernel's words.
+
+        Only to be used where it is to be refused: the host is lost if it is not.
+        """
+        mark = self.host.console.mark()
+        self.host.spoilt = "it was told to enter another kernel"
+        said = self.host.session.run(["kexec", "-e", "-x"])
+        self.host.spoilt = None
+
+        def reasons() -> list[str] | None:
+            lines = self.host.console.lines()[mark.line :]
+            return [m[1] for line in lines if (m := _REFUSED.search(line))] or None
+
+        return said, until("the kernel to say why", reasons, self.host.by_guest())
+
+    def insist_lives(self) -> None:
+        """Insist that it beats, and is the guest that it was when it was started.
+
+        How long it was silent is not judged: that is for the cells.
+        """
+        before, by = self._beats(), self.host.by_guest()
+        until("it to beat on", lambda: self._beats() > before or None, by)
+        wrong = [each for each in self._trail().anomalies if each.kind is not Kind.OVERRUN]
+        assert wrong == []
+
+    def insist_lost(self) -> None:
+        """Insist that it beats no more, and that its CPU is the host's again."""
+        by = self.host.by_guest()
+        self._looked(_SETTLING, by)
+        before = self._beats()
+        pause(_SILENT_S)
+        self._looked(_LOOKS, by)
+        assert self._beats() == before
+        assert self.held() == []
+        until("all CPUs to be back", lambda: self.cpus() == "0-1" or None, by)
+
+    def _looked(self, times: int, by: Deadline) -> None:
+        before = self.seen.eye.found().sight.looks
+
+        def looked() -> bool | None:
+            return self.seen.eye.found().sight.looks >= before + times or None
+
+        until("the eye to look", looked, by)
+
+    def _beats(self) -> int:
+        return len(self._trail().by)
+
+    def _trail(self) -> Trail:
+        return self.seen.eye.found().trails[0]
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Where its files are inside its host."""
+        return self.guest.plan.folder

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who holds a guest on its way over a kexec is killed, at each phase of it: is it lost, or not?
+
+The table is in the kernel's Documentation/virt/caretaker.rst. A phase is where labvmm says that
+it is, and stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from lab.deadline import Deadline, until
+from lab.machine import kexec as kexecs
+from lab.machine.inside import LABVMM
+from lab.machine.orphaning.launch import ready
+from lab.spec.model import KexecLoad
+from lab.stand.stand import Stand
+from topologies.conftest import Kept
+from topologies.residents import Resident
+
+pytestmark = [pytest.mark.tier("nightly"), pytest.mark.timeout(1800)]
+
+GONE = re.compile(r"caretaker: the vCPU on CPU 1 (.*), and nobody has it: stopped")
+
+
+@pytest.fixture
+def resident(kept: Kept, stand: Stand) -> Iterator[Resident]:
+    """Give a guest that runs under KVM."""
+    with ExitStack() as stack:
+        yield Resident.start(kept.host, stand.lab.watch, stack)
+
+
+def kill(guest: Resident, pid: int) -> None:
+    """Kill a process, and see it gone."""
+    guest.host.session.check(["kill", "-KILL", str(pid)])
+    gone = ["test", "!", "-e", f"/proc/{pid}"]
+    until("it to be gone", lambda: guest.host.session.run(gone).status == 0 or None,
+          guest.host.by_guest())  # fmt: skip
+
+
+def insist_said(guest: Resident, since: int, what: str) -> None:
+    """Insist that the kernel says so of a vCPU that nobody has."""
+
+    def said() -> list[str] | None:
+        lines = guest.host.console.lines()[since:]
+        return [m[1] for line in lines if (m := GONE.search(line))] or None
+
+    assert until("the kernel to say it", said, guest.host.by_guest()) == [what]
+
+
+def test_its_vmm_before_it_is_given(resident: Resident) -> None:
+    kill(resident, resident.guest.vmm.pid)
+    resident.insist_lost()
+
+
+@pytest.mark.parametrize("phase", ["given", "memory", "moved", None], ids=str)
+def test_its_vmm_once_it_is_given(resident: Resident, phase: str | None) -> None:
+    """All of it is with who holds it, who goes on."""
+    holder = resident.hold(*(["--halt-at", phase] if phase else []))
+    kill(resident, resident.guest.vmm.pid)
+    if phase:
+        resident.host.session.check(["kill", "-USR1", str(holder)])
+    until("it to be held", lambda: resident.held() == ["held"] or None, resident.host.by_guest())
+    resident.insist_lives()
+    kill(resident, holder)
+
+
+@pytest.mark.parametrize("phase", ["given", "memory"])
+def test_its_holder_before_it_has_moved(resident: Resident, phase: str) -> None:
+    """Its VMM cannot know that it has not, and must not run it twice: silent until that ends."""
+    kill(resident, resident.hold("--halt-at", phase))
+    resident.insist_lost()
+    assert resident.vmm_says() == "given"
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["preserved", "loaded"])
+@pytest.mark.parametrize("phase", ["moved", None], ids=str)
+def test_its_holder_once_it_has_moved(resident: Resident, phase: str | None, loaded: bool) -> None:
+    """It hangs on its holder's descriptors, and the session is cancelled."""
+    if loaded:
+        resident.load("-s")
+    holder = resident.hold(*(["--halt-at", phase] if phase else []))
+    resident.insist_lives()
+    since = resident.host.console.mark().line
+    kill(resident, holder)
+    resident.insist_lost()
+    insist_said(resident, since, "was closed")
+
+
+@pytest.mark.parametrize(
+    ("phase", "says"),
+    [("session", "was not retrieved"), ("memory", "was not retrieved"), ("vcpus", "")],
+)
+def test_its_adopter_before_it_has_finished(resident: Resident, phase: str, says: str) -> None:
+    """The session ends with it, and is given once: what it had not retrieved is thrown away."""
+    resident.hold()
+    host, by = resident.host, Deadline.after(resident.host.patience.kexec)
+    kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
+    resident.insist_lives()
+    adopter = adopting(resident, "--halt-at", phase)
+    since = host.console.mark().line
+    kill(resident, adopter)
+    resident.insist_lost()
+    if says:
+        insist_said(resident, since, says)
+    again = host.session.run([*LABVMM, *adopt_words(resident)])
+    assert again.status == 1
+    assert "left no session" in again.stderr
+
+
+def adopt_words(guest: Resident) -> list[str]:
+    """Give labvmm's words that adopt it in the next kernel."""
+    plan = guest.guest.plan
+    about = ["--session", guest.session, "--socket", plan.socket, "--console", plan.console]
+    return ["resident", "adopt", *about]
+
+
+def adopting(guest: Resident, *words: str) -> int:
+    """Start an adopter; give its process when it runs the guest, or halts on the way."""
+    guest.host.session.check(["mkdir", "-p", str(guest.folder)])
+    argv = [*LABVMM, *adopt_words(guest), *words]
+    log = f"{guest.folder}/adopter.log"
+    return ready(guest.host, argv, log, "its adopter", guest.host.by_guest()).pid
