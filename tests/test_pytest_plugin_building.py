@@ -31,9 +31,12 @@ def kinds(cells: tuple[Cell, ...], *items: object) -> set[tuple[str, str]]:
     return {(cell.kernel, cell.arch) for _, cell in found}
 
 
-def item(folder: Path, *fixtures: str, cell: Cell | None = None) -> object:
+def item(folder: Path, *fixtures: str, cell: Cell | None = None, arch: str = "") -> object:
     params = {"callspec": SimpleNamespace(params={"cell": cell})} if cell else {}
-    return SimpleNamespace(path=folder / "test_x.py", fixturenames=fixtures, **params)
+    marks = [pytest.mark.arch(arch).mark] if arch else []
+    return SimpleNamespace(
+        path=folder / "test_x.py", fixturenames=fixtures, iter_markers=lambda _: marks, **params
+    )
 
 
 def test_a_cell_needs_its_own_kernel(cells: tuple[Cell, ...]) -> None:
@@ -45,6 +48,12 @@ def test_a_test_that_chooses_its_host_needs_all_of_its_tier(cells: tuple[Cell, .
     """CI has the time for three kernels from nothing, and not for a fourth."""
     expected = {("stock", "arm64"), ("stock", "x86_64"), ("reference", "x86_64")}
     assert kinds(select(cells, Tier.CI), item(TOPOLOGIES, "pool")) == expected
+
+
+def test_a_test_may_say_that_it_needs_one_architecture_only(cells: tuple[Cell, ...]) -> None:
+    assert ("reference", "arm64") in kinds(cells, item(TOPOLOGIES, "pool"))
+    found = kinds(cells, item(TOPOLOGIES, "pool", arch="x86_64"))
+    assert found == {("stock", "x86_64"), ("reference", "x86_64")}
 
 
 def test_a_test_without_a_host_needs_nothing(cells: tuple[Cell, ...]) -> None:

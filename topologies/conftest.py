@@ -166,6 +166,9 @@ def orphans(place: Cell, pool: Pool) -> Iterator[Orphans]:
         yield Orphans(host, abi, stack)
 
 
+_LOOKS = 30
+
+
 @dataclass
 class Kept:
     """A host with a caretaker, seen from inside and from outside."""
@@ -198,10 +201,16 @@ class Kept:
     def below(self) -> list[bool]:
         """Say of each CPU whether it is below the caretaker, as QEMU holds it.
 
-        One may be in the caretaker at that moment: it is looked for a few times.
+        One may be in the caretaker at that moment, and is so most of the time just after it came
+        on-line, when its guests' tables are filled anew: it is looked for many times.
         """
-        looks = zip(*(self.host.domain.cpus() for _ in range(5)), strict=True)
-        return [any(is_below(cpu, self.region) for cpu in each) for each in looks]
+        found = [False] * self.host.blueprint.vcpus
+        for _ in range(_LOOKS):
+            looks = [is_below(cpu, self.region) for cpu in self.host.domain.cpus()]
+            found = [before or now for before, now in zip(found, looks, strict=True)]
+            if all(found):
+                break
+        return found
 
     def insist_sound(self) -> None:
         """Insist that the host lives, is swallowed on each CPU, and that its caretaker is whole."""

@@ -16,6 +16,8 @@ from lab.machine.small_guest import FAIL_ENTRY, IO, LOADS, STORES, run_small
 from lab.machine.swallowed import require_swallowed
 from topologies.conftest import Boot, Kept
 
+pytestmark = pytest.mark.arch("x86_64")
+
 PAGE = 4096
 EPERM, EIO, EFAULT, EINVAL, ENOSYS = "-1", "-5", "-14", "-22", "-38"
 RUN, RELEASE, UNKNOWN = 1, 2, 0xFFF  # hypercalls

@@ -20,7 +20,11 @@ from lab.stand.stand import Stand
 from topologies.conftest import Kept
 from topologies.residents import Resident
 
-pytestmark = [pytest.mark.tier("nightly"), pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.tier("nightly"),
+    pytest.mark.arch("x86_64"),
+    pytest.mark.timeout(3600),
+]
 
 CANCELS = int(os.environ.get("LAB_CANCELS", "100"))
 FIRST = 10  # caches and slabs fill

@@ -22,7 +22,11 @@ from lab.stand.stand import Stand
 from topologies.conftest import Kept
 from topologies.residents import Resident
 
-pytestmark = [pytest.mark.tier("nightly"), pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.tier("nightly"),
+    pytest.mark.arch("x86_64"),
+    pytest.mark.timeout(1800),
+]
 
 GONE = re.compile(r"caretaker: the vCPU on CPU 1 (.*), and nobody has it: stopped")
 

@@ -25,7 +25,11 @@ from lab.stand.stand import Stand
 from topologies.conftest import Boot, Kept
 from topologies.residents import BZIMAGE, Resident
 
-pytestmark = [pytest.mark.tier("nightly"), pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.tier("nightly"),
+    pytest.mark.arch("x86_64"),
+    pytest.mark.timeout(1800),
+]
 
 NO_EXEC = "Exec format error"
 CHUNK = struct.pack("<II", 0x4B415443, 12)  # in kernel_info: the caretaker's mark, and its size

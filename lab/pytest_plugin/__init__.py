@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register what a run of cells needs; nothing is opened yet."""
     config.addinivalue_line("markers", "cell: one cell of a topology, run on real machines")
     config.addinivalue_line("markers", "tier(word): run in this tier and in those above it")
+    config.addinivalue_line("markers", "arch(word): boots hosts of this architecture only")
     worker = getattr(config, "workerinput", None)
     config.pluginmanager.register(Run(config, worker), NAME)
 

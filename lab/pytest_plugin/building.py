@@ -25,8 +25,11 @@ def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell
         if not takes or not any(folder.glob("*.toml")):
             continue
         turn = turn_of(item)
+        only = {arch for marker in item.iter_markers("arch") for arch in marker.args}
         cells = (turn[0],) if turn else run.cells(folder)
         for cell in cells:
+            if only and cell.arch.value not in only:
+                continue
             if not isinstance(cell.expectation, Unavailable):
                 key = (cell.kernel, cell.options.through or "", cell.arch)
                 found.setdefault(key, (run.lab(folder), cell))
