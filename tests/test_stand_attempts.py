@@ -51,7 +51,7 @@ def attempted(
     """Attempt a cell of which `run_cell` says what comes of it."""
     monkeypatch.setattr(attempts, "run_cell", run_cell)
     monkeypatch.setattr(attempts, "turn", lambda *_: nullcontext())
-    host = SimpleNamespace(mode_proof="", domain=SimpleNamespace(erratum="taken out"))
+    host = SimpleNamespace(mode_proof="", domain=SimpleNamespace(errata="taken out"))
     stand = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
     pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext(host))
     return attempts.attempted(pool, cell, evidence)

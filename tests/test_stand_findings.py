@@ -140,15 +140,15 @@ def test_what_proved_swallowed_hosts_is_said_in_its_own_words() -> None:
 
 
 def test_an_error_of_qemus_that_can_be_taken_out_is_no_limit() -> None:
-    assert findings.erratum("").level is Level.FINE
-    assert findings.erratum("it is static").cause.endswith("cannot be taken out: it is static")
+    assert findings.errata("").level is Level.FINE
+    assert findings.errata("it is static").cause.endswith("cannot be taken out: it is static")
 
 
 def test_every_bad_finding_has_cause_consequence_and_remedy() -> None:
     bad: list[Finding] = [
         *(findings.qemu(arch, said) for arch in Arch for said in (None, banner("7.2.0"))),
         *findings.programs(PROGRAMS),
-        findings.erratum("this build does not export it"),
+        findings.errata("this build does not export it"),
         findings.kvm(KvmSeen(there=False)),
         findings.kvm(KvmSeen(there=True, opens="no")),
         findings.kvm(KvmSeen(there=True, runs=_MSR)),

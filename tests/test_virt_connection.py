@@ -14,8 +14,9 @@ import pytest
 from lab.deadline import Deadline, until
 from lab.errors import ConfigError, InfraError
 from lab.events import Event, HostEvent, Step
+from lab.spec.words import Arch
 from lab.virt.connection import Connection, connect, doing, uri_for
-from lab.virt.erratum import LEFT_IN
+from lab.virt.errata import LEFT_IN
 from lab.virt.leftovers import ours
 from lab.virt.owner import Owner
 from lab.virt.xml import QemuUser
@@ -26,7 +27,7 @@ DOMAIN = """
   <name>{name}</name><memory unit='MiB'>64</memory><vcpu>2</vcpu><os><type>hvm</type></os>{extra}
 </domain>"""
 
-SPEC = replace(L1, user=None, vcpus=1)
+SPEC = replace(L1, user=None, arch=Arch.ARM64)
 
 
 @pytest.fixture
@@ -83,10 +84,10 @@ def test_a_machine_is_started_and_told_of_until_it_is_gone(
 def test_a_machine_that_keeps_qemus_error_says_so(
     connection: Connection, seen: list[Event]
 ) -> None:
-    domain = connection.define_and_start(replace(SPEC, name="ill", vcpus=2))
+    domain = connection.define_and_start(replace(SPEC, name="ill", arch=Arch.X86_64))
     domain.destroy()
-    assert domain.erratum.startswith(LEFT_IN)
-    assert [e.what for e in seen if isinstance(e, Step)] == [f"l1-a: {domain.erratum}"]
+    assert domain.errata.startswith(LEFT_IN)
+    assert [e.what for e in seen if isinstance(e, Step)] == [f"l1-a: {domain.errata}"]
 
 
 def test_destroying_twice_is_destroying_once(connection: Connection) -> None:

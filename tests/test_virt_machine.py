@@ -23,7 +23,7 @@ from lab.virt.connection import Connection, connect, uri_for
 from lab.virt.console import Console
 from lab.virt.daemons import ensure_daemons, stop_what_we_started
 from lab.virt.domain import Domain
-from lab.virt.erratum import TAKEN_OUT
+from lab.virt.errata import TAKEN_OUT
 from lab.virt.leftovers import _passt_of, ours
 from lab.virt.owner import Owner
 from lab.virt.ports import mac_for, reserved_port
@@ -111,7 +111,7 @@ def test_a_machine_boots_and_is_seen_from_outside(machine: tuple[Domain, Console
     domain, console = machine
     console.wait_for(r"Linux version \d", Deadline.after(BOOT), dying=True)
     assert domain.evidence()["accelerator"] == "tcg"
-    assert domain.erratum == TAKEN_OUT
+    assert domain.errata == TAKEN_OUT
     assert "max" in domain.evidence()["cpu"]
     console.wait_for("x2apic mode", Deadline.after(BOOT), dying=True)
     console.wait_for("Kernel panic", Deadline.after(BOOT), dying=True)

@@ -77,8 +77,8 @@ def _host(pool: Pool, cell: Cell, evidence: Path, result: CellResult) -> Iterato
                 raise
         if host.mode_proof:
             result.facts["mode"] = host.mode_proof
-        if host.domain.erratum:
-            result.facts["emulator"] = host.domain.erratum
+        if host.domain.errata:
+            result.facts["emulator"] = host.domain.errata
         yield host
 
 

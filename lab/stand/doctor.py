@@ -17,7 +17,7 @@ from lab.spec.model import Accel, Arch, HostMode, LabConfig
 from lab.stand import findings
 from lab.stand.findings import PROGRAMS, Finding, KvmSeen, Level, Program
 from lab.stand.survey import surveyed
-from lab.virt import erratum
+from lab.virt import errata
 from lab.virt.admission import Machine
 from lab.virt.connection import connect, uri_for
 from lab.virt.daemons import SYSTEM, may_start
@@ -39,7 +39,7 @@ def examine(lab: LabConfig) -> tuple[Finding, ...]:
         *quick(lab),
         findings.libvirt(uri, refusal, _why_not_startable(uri) if refusal else ""),
         findings.kvm(_kvm(state_dir(lab.state))),
-        _erratum(),
+        _errata(),
         findings.swallowed(last(state_dir(lab.state), Arch.X86_64, HostMode.SWALLOWED)),
         _readable(lab, uri, refusal),
         _leftovers(lab),
@@ -192,15 +192,15 @@ def _why_no_guest() -> str:
     return f"QEMU ended with status {done.returncode}: {last_words(done.stderr)}"
 
 
-def _erratum() -> Finding:
+def _errata() -> Finding:
     program = shutil.which(f"qemu-system-{Arch.X86_64.qemu}", path=_PATH)
     if program is None:
-        return findings.erratum("there is no QEMU to look at")
+        return findings.errata("there is no QEMU to look at")
     try:
-        erratum.look_for_it(Path(program))
-    except (erratum.NotCuredError, OSError) as e:
-        return findings.erratum(str(e))
-    return findings.erratum("")
+        errata.changes_for(Path(program))
+    except (errata.NotCuredError, OSError) as e:
+        return findings.errata(str(e))
+    return findings.errata("")
 
 
 def _readable(lab: LabConfig, uri: str, refusal: str) -> Finding:

@@ -136,16 +136,16 @@ def libvirt(uri: str, refusal: str, startable: str) -> Finding:
     )
 
 
-def erratum(why_not: str) -> Finding:
-    """Judge whether QEMU's error that loses guests can be taken out; empty: it can."""
+def errata(why_not: str) -> Finding:
+    """Judge whether QEMU's errors that lose guests can be taken out; empty: they can."""
     if not why_not:
-        return fine("TCG", "QEMU's error that loses guests is taken out of each machine it runs")
+        return fine("TCG", "QEMU's errors that lose guests are taken out of each machine it runs")
     return Finding(
         subject="TCG",
         level=Level.LIMITS,
-        cause=f"QEMU's error that loses guests cannot be taken out: {why_not}",
-        consequence="x86-64 hosts of 2 and more CPUs, and guests in them, are lost at random",
-        remedy="use a QEMU as Debian builds it, with modules (see lab/virt/erratum.py), or KVM",
+        cause=f"QEMU's errors that lose guests cannot be taken out: {why_not}",
+        consequence="x86-64 hosts, and guests in them, are lost at random",
+        remedy="use a QEMU as Debian builds it, with modules (see lab/virt/errata.py), or KVM",
     )
 
 

@@ -15,7 +15,7 @@ import libvirt
 from lab.errors import InfraError
 from lab.events import HostEvent, Sink, Step, nowhere
 from lab.spec.words import Arch
-from lab.virt import erratum
+from lab.virt import errata
 from lab.virt.confidential import launch_security_in
 from lab.virt.domain import Domain, doing
 from lab.virt.lifecycle import described
@@ -87,8 +87,8 @@ class Connection:
         try:
             with doing(f"start {spec.name}"):
                 domain.raw.create()
-            if erratum.has_it(spec):  # its kernel has not begun: there is no guest to be lost yet
-                domain.erratum = self._cured(spec)
+            if errata.has_them(spec):  # its kernel has not begun: there is no guest to be lost yet
+                domain.errata = self._cured(spec)
         except BaseException:
             domain.destroy()
             raise
@@ -96,11 +96,11 @@ class Connection:
 
     def _cured(self, spec: DomainSpec) -> str:
         try:
-            erratum.cure(spec.name)
-        except erratum.NotCuredError as e:
-            self._sink(Step(what=f"{spec.role}: {erratum.LEFT_IN}: {e}"))
-            return f"{erratum.LEFT_IN}: {e}"
-        return erratum.TAKEN_OUT
+            errata.cure(spec.name)
+        except errata.NotCuredError as e:
+            self._sink(Step(what=f"{spec.role}: {errata.LEFT_IN}: {e}"))
+            return f"{errata.LEFT_IN}: {e}"
+        return errata.TAKEN_OUT
 
     def _define(self, name: str, xml: str, role: str) -> Domain:
         with doing(f"define {name}"):

@@ -39,7 +39,7 @@ class Domain:
         self.raw = raw
         self.role = role
         self.name: str = raw.name()
-        self.erratum = ""  # what became of QEMU's, see lab.virt.erratum; empty: it has none
+        self.errata = ""  # what became of QEMU's, see lab.virt.errata; empty: it has none
         self._listeners: list[Callable[[str], None]] = []
         self._ended: str | None = None
         self._lock = Lock()
