@@ -210,7 +210,7 @@ def test_a_cpu_that_was_given_away_is_not_started(resident: Resident) -> None:
 def test_too_little_scratch_memory_shows_when_the_next_kernel_is_loaded(
     boot: Boot, stand: Stand
 ) -> None:
-    host = boot("caretaker=on", "kho_scratch=16M,16M,16M")
+    host = boot("caretaker=on", "kho_scratch=4M,4M,4M")
     with ExitStack() as stack:
         guest = Resident.start(host, stand.lab.watch, stack)
         guest.hold()
