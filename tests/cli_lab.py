@@ -18,6 +18,9 @@ uris = ["test:///default"]
 recipe = "stock"
 [kernel.reference]
 recipe = "reference"
+
+[kernel.mutant]
+recipe = "mutant"
 [host]
 accelerator = "tcg"
 memory_mib = 1536

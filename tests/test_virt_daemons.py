@@ -18,9 +18,12 @@ from lab.virt.owner import Owner
 @pytest.fixture(name="daemon")
 def a_process_with_a_pid_file(tmp_path: Path) -> Iterator[tuple[list[str], Owner]]:
     pid_file = tmp_path / "sleeper.pid"
-    wait = "import sys; sys.stdin.read()"
+    wait = "import sys; print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", wait, "--pid-file", str(pid_file)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it is that program by now, and not the one that forked
         pid_file.write_text(str(process.pid), encoding="ascii")
         yield command, Owner.of(process.pid)
         process.terminate()
