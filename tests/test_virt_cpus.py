@@ -28,12 +28,12 @@ def cpu(index: int, *, hflags: int = 0, nested: tuple[int, int] | None = None) -
 
 
 def test_each_cpu_is_found_with_its_mode_and_its_nested_table() -> None:
-    saved = HEAD + cpu(0, hflags=IN_GUEST, nested=(0x7F000000, 1 << 12)) + cpu(1)
+    saved = HEAD + cpu(0, hflags=IN_GUEST, nested=(0x7F000000, 0x17)) + cpu(1)
     assert cpus_in(saved) == (Cpu(0, True, 0x7F000000, 5), Cpu(1, False))
 
 
 def test_a_nested_table_of_one_cpu_is_not_anothers() -> None:
-    saved = HEAD + cpu(0) + cpu(1, hflags=IN_GUEST, nested=(0x1000, 0))
+    saved = HEAD + cpu(0) + cpu(1, hflags=IN_GUEST, nested=(0x1000, 0x7 | 1 << 12))
     assert cpus_in(saved) == (Cpu(0, False), Cpu(1, True, 0x1000, 4))
 
 

@@ -17,7 +17,7 @@ _FIRST = struct.Struct(">16Q Q Q I")  # registers, RIP, RFLAGS, hflags
 _ROOT = struct.Struct(">Q I")  # nested CR3, paging mode
 
 _IN_GUEST = 1 << 21  # HF_GUEST_MASK: between VMRUN and #VMEXIT
-_FIVE_LEVELS = 1 << 12  # PG_MODE_LA57
+_FIVE_LEVELS = 1 << 4  # PG_MODE_LA57 of QEMU's, which is not the bit of CR4
 _ALWAYS = 1 << 1  # of RFLAGS
 _NEVER = ~0x3F7FD7 & ~_ALWAYS
 
