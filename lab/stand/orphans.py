@@ -52,7 +52,9 @@ def see_through(
     claim = claim_of(status) if policy is OrphanPolicy.PARK else None
     if not status.vcpus or (policy is OrphanPolicy.PARK and claim is None):
         return Fate(guest, end)  # there is nobody to adopt, or not as was wanted
+    apart = _seen_apart(guest, seen, result)
     guest = adopted(guest, status, seen, result)
+    result.fault = apart or result.fault
     if claim:
         pause(_SETTLING_S)
     began = time.monotonic()
@@ -62,6 +64,15 @@ def see_through(
         raise InfraError(f"the adopter of {guest.plan.name} ended:\n{guest.last_words()}")
     now = time.monotonic()
     return Fate(guest, end, claim, Window(began, now)) if claim else Fate(guest, now)
+
+
+def _seen_apart(guest: RunningGuest, seen: Watched, result: CellResult) -> str:
+    """Have L0 look at what holds it, apart from its beats; give what is not as it has to be."""
+    abi = orphaning_for(guest.plan.orphaning)
+    what, right = abi.outside(guest, seen.eye.pages, _by(guest))
+    if what:
+        result.facts["held"] = what
+    return "" if right else what
 
 
 def claim_of(status: OrphanStatus) -> ParkedClaim | None:

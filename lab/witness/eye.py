@@ -133,6 +133,15 @@ class Eye:
             self._marks.append(Mark(label, at))
         return at
 
+    @property
+    def pages(self) -> dict[int, int]:
+        """Where each vCPU's page is looked for, physical."""
+        return {
+            vcpu: start + offset
+            for start, _, offsets in self._spans
+            for vcpu, offset in offsets.items()
+        }
+
     def relocate(self, pages: Mapping[int, int]) -> None:
         """Look at other pages from now on, of the same vCPUs."""
         if set(pages) != set(self._trails):

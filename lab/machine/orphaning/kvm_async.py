@@ -62,6 +62,12 @@ class AsyncOrphaning:
         session, socket = guest.host.session, guest.plan.keeper_socket
         return status_of(labvmm(session, "orphan-status", "--keeper", socket, by=by))
 
+    def outside(
+        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
+    ) -> tuple[str, bool]:
+        """See nothing: its vCPUs are threads of the kernel's."""
+        return "", True
+
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Start a new VMM that takes the guest over from the keeper."""
         plan, host = guest.plan, guest.host

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NoReturn
 
 from lab.deadline import Deadline
@@ -38,6 +39,12 @@ class NoOrphaning:
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
         """Refuse."""
         self._refuse()
+
+    def outside(
+        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
+    ) -> tuple[str, bool]:
+        """See nothing: its vCPUs are threads of the kernel's."""
+        return "", True
 
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Refuse."""

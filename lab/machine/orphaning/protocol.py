@@ -6,6 +6,7 @@ For a kernel with another ABI, write a module with a class of this shape, and na
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,6 +88,21 @@ class Orphaning(Protocol):
 
         Raises:
             UnavailableError: this ABI cannot.
+        """
+        ...
+
+    def outside(
+        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
+    ) -> tuple[str, bool]:
+        """Say what L0 itself sees of what holds it, and whether that is as it has to be.
+
+        Args:
+            guest: One that no VMM runs.
+            pages: Where each vCPU's beacon is in the host's memory.
+            by: When to give up.
+
+        Returns:
+            ("", True) where nothing is to be seen.
         """
         ...
 

@@ -7,15 +7,19 @@ import dataclasses
 import json
 import re
 import secrets
+from collections.abc import Mapping
 
 from lab.deadline import Deadline, until
 from lab.errors import UnavailableError
+from lab.machine.caretaker import Caretaker
 from lab.machine.guest import GuestPlan, RunningGuest
+from lab.machine.held import held
 from lab.machine.host import RunningHost
 from lab.machine.inside import LABVMM
 from lab.machine.orphaning.launch import ready, run_argv
 from lab.machine.orphaning.protocol import OrphanStatus, VcpuSeen
 from lab.machine.start import started
+from lab.spec.model import Accel
 
 _DEVICE = "/dev/caretaker"
 _VCPUS = "/sys/kernel/caretaker/vcpus"
@@ -82,6 +86,16 @@ class ResidentOrphaning:
             for v in answer["vcpus"]
         )
         return OrphanStatus("PRESENT" if runs else "GONE", "run", int(runs), seen)
+
+    def outside(
+        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
+    ) -> tuple[str, bool]:
+        """Look at the CPUs that its vCPUs are on, where they are emulated."""
+        domain = guest.host.domain
+        if guest.host.blueprint.accel is not Accel.TCG:
+            return "", True
+        region = Caretaker(guest.host.session).region()
+        return held(domain.cpus, domain.peek, region, pages, by)
 
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Start a VMM in the new kernel that retrieves the guest, and runs it under KVM."""

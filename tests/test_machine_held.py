@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest that no kernel is below is seen to be on its CPUs; each thing that is not so is told."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from lab.deadline import Deadline
+from lab.machine.caretaker import Region
+from lab.machine.held import held
+from lab.virt.cpus import Cpu
+
+REGION = Region(0x7FA00000, 0x200000)
+HOSTS, GUESTS, EMPTY = 0x7FA10000, 0x7FA20000, 0x7FA30000  # roots of nested tables
+PAGE = 0x1234000
+
+
+def peek(at: int, size: int) -> bytes:
+    """Read tables: the host's and the guest's lead to the first GiB, the empty one to nothing."""
+    entries = [0] * 512
+    if at in {HOSTS, GUESTS}:
+        entries[0] = (at + 0x1000) | 1
+    elif at in {HOSTS + 0x1000, GUESTS + 0x1000}:
+        entries[0] = 1 << 7 | 1
+    return struct.pack("<512Q", *entries)[:size]
+
+
+def seen(*looks: tuple[Cpu, ...], pages: dict[int, int] | None = None) -> tuple[str, bool]:
+    left = list(looks)
+
+    def look() -> tuple[Cpu, ...]:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return held(look, peek, REGION, pages or {0: PAGE}, Deadline.after(0.3))
+
+
+def test_a_cpu_on_a_table_of_its_own_that_leads_to_the_beats_is_as_it_has_to_be() -> None:
+    what, right = seen((Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=True, root=GUESTS)))
+    assert right
+    assert "CPUs [1] in guest mode, on 1 nested table" in what
+
+
+def test_one_that_idles_is_looked_at_again() -> None:
+    idle = (Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=False))
+    host_away = (Cpu(0, in_guest=False), Cpu(1, in_guest=True, root=GUESTS))
+    assert seen(idle, idle, host_away)[1]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "told"),
+    [
+        (Cpu(1, in_guest=False), "does not see CPUs [1] in guest mode"),
+        (Cpu(1, in_guest=True), "does not see CPUs [1] in guest mode"),
+        (Cpu(1, in_guest=True, root=0x1000), "does not see CPUs [1] in guest mode"),
+        (Cpu(1, in_guest=True, root=HOSTS), "CPU 1 is on the nested table of the host"),
+        (Cpu(1, in_guest=True, root=EMPTY), f"of CPU 1 does not lead to {PAGE:#x}"),
+    ],
+    ids=["native", "no-table", "kvms-table", "hosts-table", "elsewhere"],
+)
+def test_what_is_not_so_is_told(cpu: Cpu, told: str) -> None:
+    what, right = seen((Cpu(0, in_guest=True, root=HOSTS), cpu))
+    assert not right
+    assert told in what
+
+
+def test_each_vcpu_has_a_cpu() -> None:
+    cpus = (Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=True, root=GUESTS))
+    what, right = seen((*cpus, Cpu(2, in_guest=False)), pages={0: PAGE, 1: PAGE})
+    assert not right
+    assert "CPUs [2]" in what
+    assert seen((*cpus, Cpu(2, in_guest=True, root=GUESTS)), pages={0: PAGE, 1: PAGE})[1]
