@@ -115,12 +115,13 @@ def finish(session: int) -> None:
 
 @contextlib.contextmanager
 def _said(reasons: Mapping[int, str]) -> Iterator[None]:
-    """Have a refusal say in this uapi's words what its number means here."""
+    """Have a refusal say what its number means here, after the name of the request."""
     try:
         yield
     except OSError as e:
         if reason := reasons.get(e.errno or 0):
-            raise OSError(e.errno, reason) from e
+            request = str(e.strerror).partition(":")[0]
+            raise OSError(e.errno, f"{request}: {reason}") from e
         raise
 
 
