@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from lab.machine.orphaning.protocol import OrphanStatus, VcpuSeen
+from lab.spec.model import OrphanPolicy, Watch
+from lab.stand import orphans
 from lab.stand.orphans import claim_of, goes_on, not_adopted
+from lab.stand.result import CellResult
 from lab.witness.rehearsal import Rehearsal
 from lab.witness.silence import Window
 
@@ -61,3 +67,30 @@ def test_a_guest_that_beats_after_its_adoption_went_on() -> None:
 
 def test_a_guest_that_nobody_let_run_did_not_go_on() -> None:
     assert stretch(goes=False).startswith("after its adoption: ")
+
+
+@pytest.mark.parametrize(("right", "fault"), [(True, ""), (False, "on the host's table")])
+def test_what_l0_does_not_see_as_it_has_to_be_is_the_products_fault(
+    monkeypatch: pytest.MonkeyPatch, *, right: bool, fault: str
+) -> None:
+    said = iter([status("GONE", 3, "RUNNING"), status("PRESENT", 4, "RUNNING")])
+    abi = SimpleNamespace(
+        status=lambda *_: next(said),
+        outside=lambda *_: ("on the host's table", right),
+        adopt=lambda guest, _: guest,
+    )
+    monkeypatch.setattr(orphans, "orphaning_for", lambda _: abi)
+    monkeypatch.setattr(orphans, "pause", lambda _: None)
+    patience = SimpleNamespace(command=1)
+    guest: Any = SimpleNamespace(
+        plan=SimpleNamespace(orphaning="resident"),
+        host=SimpleNamespace(patience=patience),
+        vmm=SimpleNamespace(pid=7),
+        vmm_lives=True,
+    )
+    seen: Any = SimpleNamespace(eye=SimpleNamespace(pages={0: 4096}, mark=lambda _: None))
+    cell: Any = SimpleNamespace()
+    result = CellResult(cell)
+    orphans.see_through(guest, OrphanPolicy.RUN, Watch(), seen, result)
+    assert result.facts["held"] == "on the host's table"
+    assert result.fault == fault
