@@ -66,7 +66,7 @@ def test_what_lab_toml_adds_comes_last(folder: Path) -> None:
     said = spec(folder, recipe="mine", config=["more.config"], patches=["fix.patch"])
     made = recipe_of("mine", said, Arch.X86_64)
     assert made.fragments[-1].name == "more.config"
-    assert made.patches[-1].name == "fix.patch"
+    assert [path.name for path in made.fixes] == ["fix.patch"]
 
 
 def test_a_tree_of_the_user_takes_only_the_fragments_of_a_recipe(folder: Path) -> None:

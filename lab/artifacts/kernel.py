@@ -31,7 +31,20 @@ class Recipe:
     fragments: tuple[Path, ...]
     patches: tuple[Path, ...] = ()
     tree: Path | None = None
+    fixes: tuple[Path, ...] = ()
+    """Patches on top of all that: they may change what `tree` adds."""
     cmdline: tuple[str, ...] = ()
+
+    def change(self, tree: Path) -> None:
+        """Make of a copy of the source what this recipe builds.
+
+        Raises:
+            ConfigError: a patch does not apply.
+        """
+        patch_in_order(tree, self.patches)
+        if self.tree:
+            lay_files_over(tree, self.tree)
+        patch_in_order(tree, self.fixes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +89,8 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         "tree": _digests(recipe.tree),
         "compiler": output([tools["CC"], "--version"], doing="asking for gcc").splitlines()[0],
     }
+    if recipe.fixes:
+        inputs["fixes"] = [file_digest(patch) for patch in recipe.fixes]
     what = f"kernel {recipe.name} for {arch}"
     path = cache.entry(
         "kernel",
@@ -120,14 +135,12 @@ class _Build:
         shutil.rmtree(work)
 
     def _tree(self, into: Path) -> Path:
-        changed = self.recipe.patches or self.recipe.tree
+        changed = self.recipe.patches or self.recipe.tree or self.recipe.fixes
         if not (self.source.ours or changed):
             return self.source.path
         # Always at the same place relative to the objects, so that ccache knows it again.
         copy_tree(self.source, into)
-        patch_in_order(into, self.recipe.patches)
-        if self.recipe.tree:
-            lay_files_over(into, self.recipe.tree)
+        self.recipe.change(into)
         return into
 
     def _make(self, kbuild: Kbuild) -> None:

@@ -58,8 +58,9 @@ def recipe_of(
         name=name,
         source=_source(spec, written, mirror),
         fragments=(*fragments, *spec.config),
-        patches=tuple(_patches((*patches, *spec.patches))),
+        patches=tuple(_patches(patches)),
         tree=written.tree if own else None,
+        fixes=tuple(_patches(spec.patches)),
         cmdline=written.cmdline if own else (),
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.artifacts.cache import Cache, file_digest
 from lab.artifacts.commands import compiler_of, need, output
 from lab.artifacts.kernel import Recipe
-from lab.artifacts.patching import copy_tree, lay_files_over, patch_in_order
+from lab.artifacts.patching import copy_tree
 from lab.artifacts.source import fetch
 from lab.artifacts.targets import target
 from lab.errors import ConfigError
@@ -53,9 +53,7 @@ def build(
     def into(out: Path) -> None:
         tree, objects, made = out / "src", out / "o", out / "tests"
         copy_tree(source, tree)
-        patch_in_order(tree, recipe.patches)
-        if recipe.tree:
-            lay_files_over(tree, recipe.tree)
+        recipe.change(tree)
         made.mkdir()
         doing = f"compiling the selftests {suite} for {arch}"
         words = (f"ARCH={made_for.kernel}", f"CC={compiler}")
@@ -80,6 +78,7 @@ def build(
             "source": source.digest,
             "patches": [file_digest(patch) for patch in recipe.patches],
             "tree": [file_digest(p) for p in overlay],
+            "fixes": [file_digest(patch) for patch in recipe.fixes],
         },
         into,
         what=f"selftests {suite} of {recipe.name} for {arch}",

@@ -73,6 +73,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
             yield _step(kbuild, patch.name, log, cache, sink)
         if recipe.tree:
             lay_files_over(tree, recipe.tree)
+        patch_in_order(tree, recipe.fixes)
         kbuild.reconfigure(wishes)
         kconfig.check_survival(wishes, kbuild.config.read_text(), tree)
         yield _step(kbuild, _WHOLE, log, cache, sink)
