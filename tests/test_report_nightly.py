@@ -58,6 +58,21 @@ def test_guest(cell, judged):
 """
 
 
+_BESIDE = """
+import os
+from pathlib import Path
+def told(name):
+    with Path(os.environ["NIGHT_TOLD"]).open("a") as file:
+        file.write(f"{name}\\n")
+def test_first():
+    told("first")
+def test_second():
+    told("second")
+    assert os.environ.get("NIGHT_BESIDE") != "wrong", "so it was told"
+    assert os.environ.get("NIGHT_BESIDE") != "broken" or int("x")
+"""
+
+
 class Nights:
     """A lab of its own, whose cells are only talk."""
 
@@ -243,6 +258,63 @@ def test_a_mistake_in_a_topology_is_said_and_is_not_the_products_fault(nights: N
     assert not (nights.folder / "state" / night.STATE).exists()
 
 
+def _beside(nights: Nights) -> None:
+    (nights.folder / "topologies" / "test_beside.py").write_text(_BESIDE, encoding="utf-8")
+
+
+def test_tests_beside_the_cells_are_counted_and_told_once(nights: Nights) -> None:
+    _beside(nights)
+    with nights.start(NIGHT_CELL_S="0.8") as first:
+        nights.until_cells(4, first)  # two of them are tests
+        first.kill()
+    nights.until_free()
+
+    status, said = nights.night()
+
+    assert status == 0, said
+    assert sorted(nights.keys[:2]) == ["first", "second"]
+    assert nights.keys.count("first") == 1
+    assert "6 of 6 cells, 2 of 2 tests beside them, about 0.0 s left" in said
+    assert "AS EXPECTED: 6 of 6 cells as expected, 2 of 2 tests beside them passed" in said
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "word", "why"),
+    [
+        ("wrong", 1, "(1 failed)", "so it was told"),
+        ("broken", 125, "(1 broke)", "ValueError: invalid literal"),
+    ],
+)
+def test_a_test_beside_the_cells_that_fails_is_in_the_report(
+    nights: Nights, how: str, status: int, word: str, why: str
+) -> None:
+    _beside(nights)
+    came, said = nights.night(NIGHT_BESIDE=how)
+    assert came == status, said
+    assert f"1 of 2 tests beside them passed {word}" in said
+    latest = nights.folder / "reports" / "latest"
+    for name in ("index.html", "summary.md", "junit.xml", "results.ktap"):
+        text = (latest / name).read_text(encoding="utf-8")
+        assert "test_beside.py" in text, name
+        assert "test_second" in text.replace("\\", ""), name
+    assert why in (latest / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_night_that_has_only_tests_left_goes_on_with_them(nights: Nights) -> None:
+    (nights.folder / "topologies" / "test_last.py").write_text(
+        _BESIDE.replace('told("second")', 'told("second"); import time; time.sleep(3)'),
+        encoding="utf-8",
+    )
+    with nights.start() as first:
+        nights.until_cells(8, first)
+        first.kill()
+    nights.until_free()
+    status, said = nights.night()
+    assert status == 0, said
+    assert nights.keys[-2:] == ["second", "second"]
+    assert "2 of 2 tests beside them passed" in said
+
+
 def test_other_options_begin_another_night(nights: Nights) -> None:
     with nights.start(NIGHT_CELL_S="0.8") as first:
         nights.until_cells(1, first)
@@ -258,10 +330,10 @@ def test_the_time_left_comes_from_the_history_and_guesses_are_called_so(tmp_path
     folder = fragments.begin(tmp_path, RunHeader(run_id="x", started=STARTED, planned=plan))
     now = datetime.now(UTC)
     known = night.progress(folder, {"a": 30.0, "b": 90.0}, since=now)
-    assert (known.done, known.planned, known.left_s, known.known) == (0, 4, 240.0, 4)
+    assert (known.done, known.planned, known.left_s, known.guesses) == (0, 4, 240.0, 0)
     assert str(known) == "0 of 4 cells, about 4 min 00 s left"
     fragments.write_cell(folder, cell("b"))
     assert night.progress(folder, {"a": 30.0, "b": 90.0}, since=now).left_s == 150.0
     half = night.progress(folder, {"a": 30.0}, since=now)
-    assert (half.done, half.left_s, half.known) == (1, 90.0, 2)
+    assert (half.done, half.left_s, half.guesses) == (1, 90.0, 1)
     assert "(1 of 3 are guesses)" in str(half)

@@ -59,7 +59,7 @@ def test_a_silence_that_never_ended_is_no_figure() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"schema_version": 99}', "schema_version: 99 is newer than this lab's 2"),
+        ('{"schema_version": 99}', "schema_version: 99 is newer than this lab's 3"),
         ('{"schema_version": 1, "run_id"', "damaged, not JSON"),
         ("\x00\x01", "damaged, not JSON"),
         ("[]", "schema_version: a number was wanted, None came"),

@@ -228,8 +228,8 @@ class _Told:
 
     def __call__(self, now: night.Progress) -> None:
         at = time.monotonic()
-        if now.done != self._done and (at - self._at >= _TELL_S or now.done == now.planned):
-            self._done, self._at = now.done, at
+        if now.ended != self._done and (at - self._at >= _TELL_S or not now.left):
+            self._done, self._at = now.ended, at
             _say(str(now))
 
 

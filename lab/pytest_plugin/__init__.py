@@ -12,6 +12,7 @@ import pytest
 from lab.errors import ConfigError, InfraError, LabError
 from lab.events import Step, nowhere
 from lab.pytest_plugin.building import build
+from lab.pytest_plugin.checks import Checks
 from lab.pytest_plugin.run import NAME, Run, key_of, turn_of
 from lab.report import fragments
 from lab.report.ended import record_of, unavailable
@@ -57,7 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tier(word): run in this tier and in those above it")
     config.addinivalue_line("markers", "arch(word): boots hosts of this architecture only")
     worker = getattr(config, "workerinput", None)
-    config.pluginmanager.register(Run(config, worker), NAME)
+    run = Run(config, worker)
+    config.pluginmanager.register(run, NAME)
+    config.pluginmanager.register(Checks(run), f"{NAME}-checks")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -85,7 +85,7 @@ class Run:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Leave out the cells that a resumed run has told already; what broke is done again."""
+        """Leave out what a resumed run has told already; what broke is done again."""
         if self._before is None:
             return
         header = load_document(self._before / "header.json", RunHeader)
@@ -94,8 +94,10 @@ class Run:
                 f"--lab-resume: {self._before.name} ran other cells than these, or another kernel; "
                 "give the same options and files, or begin a new run"
             )
-        told = {cell.key for cell in assemble(self._before).cells if cell.outcome in _TOLD}
-        done = [item for item in items if (turn := turn_of(item)) and key_of(*turn) in told]
+        before = assemble(self._before)
+        told = {cell.key for cell in before.cells if cell.outcome in _TOLD}
+        told |= {check.id for check in before.checks if check.outcome in _TOLD}
+        done = [item for item in items if name_of(item) in told]
         config.hook.pytest_deselected(items=done)
         items[:] = [item for item in items if item not in done]
 
@@ -140,33 +142,22 @@ class Run:
             "" if self.worker_id == "main" else f"-{self.worker_id}"
         )
 
-    def begin(
-        self, turns: Sequence[tuple[Cell, int]], must_run: tuple[str, ...], configuration: str
-    ) -> None:
+    @property
+    def _first(self) -> bool:
+        """Whether this is the process that writes what is of the whole run."""
+        return self.worker_id in {"main", "gw0"}
+
+    def begin(self, header: RunHeader) -> None:
         """Make the run's folder, once; every worker knows its name."""
         self.folder = self.reports / f"{self.started:%Y%m%dT%H%M%SZ}-{self.run_id}"
-        if self.worker_id not in {"main", "gw0"}:
-            return
-        if self._before is not None:
-            self._go_on(self._before)
-            return
-        header = RunHeader(
-            run_id=self.run_id,
-            started=self.started,
-            tier=self.tier.value,
-            command_line=tuple(self._config.invocation_params.args),
-            versions={
-                "lab": __version__,
-                "pytest": pytest.__version__,
-                "configuration": configuration,
-            },
-            planned=tuple(planned(cell, rerun=self.rerun(cell), repeat=n) for cell, n in turns),
-            must_run=must_run,
-        )
-        fragments.begin(self.reports, header)
+        if self._first:
+            fragments.begin(self.reports, header)
 
     def _go_on(self, folder: Path) -> None:
         """Note in the record that it was stopped, and is gone on with now."""
+        self.folder = folder
+        if not self._first:
+            return
         header = load_document(folder / "header.json", RunHeader)
         now = datetime.now(UTC).replace(microsecond=0)
         update = {"resumed": (*header.resumed, now), "ended": None}
@@ -174,17 +165,37 @@ class Run:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write down what is going to be run, before any of it is."""
-        items = [item for item in session.items if cell_of(item)]
-        if not items or self._config.option.collectonly:
+        if self._config.option.collectonly or not session.items:
             return
-        turns = [turn for item in items if (turn := turn_of(item))]
-        must = items[0].path.parent / MUST_RUN
-        ids = {cell.id for cell, _ in turns}
-        accelerated = {cell.arch for cell, _ in turns if cell.accel is Accel.KVM}
-        lists = load_must_run(must) if must.exists() else None
+        if self._before is not None:
+            self._go_on(self._before)
+        elif any(cell_of(item) for item in session.items):
+            self.begin(self._header(session.items))
+
+    def _header(self, items: list[pytest.Item]) -> RunHeader:
+        cells = [item for item in items if cell_of(item)]
+        turns = [turn for item in cells if (turn := turn_of(item))]
+        return RunHeader(
+            run_id=self.run_id,
+            started=self.started,
+            tier=self.tier.value,
+            command_line=tuple(self._config.invocation_params.args),
+            versions={
+                "lab": __version__,
+                "pytest": pytest.__version__,
+                "configuration": self._configuration(cells),
+            },
+            planned=tuple(planned(cell, rerun=self.rerun(cell), repeat=n) for cell, n in turns),
+            checks_planned=tuple(item.nodeid for item in items if not turn_of(item)),
+            must_run=self._must_run(cells[0].path.parent / MUST_RUN, [cell for cell, _ in turns]),
+        )
+
+    def _must_run(self, path: Path, cells: Sequence[Cell]) -> tuple[str, ...]:
+        ids = {cell.id for cell in cells}
+        accelerated = {cell.arch for cell in cells if cell.accel is Accel.KVM}
+        lists = load_must_run(path) if path.exists() else None
         wanted = [i for a in Arch if a not in accelerated for i in (lists.ids(a) if lists else ())]
-        chosen = tuple(i for i in wanted if self._whole or i in ids)
-        self.begin(turns, chosen, self._configuration(items))
+        return tuple(i for i in wanted if self._whole or i in ids)
 
     def rerun(self, cell: Cell) -> str:
         """Give the command that does only this cell again; -k would take ids that begin alike."""
@@ -250,6 +261,12 @@ def configuration_of(cells: Iterable[Cell], kernel: str) -> str:
 def key_of(cell: Cell, repeat: int) -> str:
     """Give what tells a cell from its repeats, as its record has it."""
     return planned(cell, repeat=repeat).key
+
+
+def name_of(item: pytest.Item) -> str:
+    """Give what a test is called in a record: its cell's key, or its own id if it runs none."""
+    turn = turn_of(item)
+    return key_of(*turn) if turn else item.nodeid
 
 
 def turn_of(item: pytest.Item) -> tuple[Cell, int] | None:

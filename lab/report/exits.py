@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lab.report.record import (
     CellRecord,
+    CheckRecord,
     ChildRecord,
     ExpectationRecord,
     Outcome,
@@ -63,6 +64,11 @@ _PLAIN = {
 def standing(cell: CellRecord) -> Standing:
     """Say where a cell stands; an outcome that its evidence does not carry is ours to explain."""
     return Standing.LAB if doubt(cell) else _PLAIN[cell.outcome]
+
+
+def standing_of(check: CheckRecord) -> Standing:
+    """Say where a test beside the cells stands; its own word is all that there is of it."""
+    return _PLAIN[check.outcome]
 
 
 def doubt(cell: CellRecord) -> str:
@@ -133,10 +139,11 @@ def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) ->
 def exit_status(record: RunRecord, must_run: Collection[str] | None = None) -> int:
     """Give the exit status of a run: 1 for a proven product failure, 125 for "cannot tell"."""
     stands = Counter(standing(cell) for cell in record.cells)
-    if stands[Standing.PRODUCT]:
+    beside = Counter(standing_of(check) for check in record.checks)
+    if stands[Standing.PRODUCT] or beside[Standing.PRODUCT]:
         return NOT_AS_EXPECTED
     whole = record.ended is not None and stands[Standing.EXPECTED] > 0
-    if stands[Standing.LAB] or must_run_gaps(record, must_run) or not whole:
+    if stands[Standing.LAB] or beside[Standing.LAB] or must_run_gaps(record, must_run) or not whole:
         return CANNOT_TELL
     return AS_EXPECTED
 
@@ -157,6 +164,8 @@ def headline(record: RunRecord) -> str:
         for which in (Standing.PRODUCT, Standing.LAB, Standing.ABSENT)
         if stands[which]
     ]
+    if record.checks:
+        parts.append(_beside(record.checks))
     if late := sum(false_starts(cell) for cell in record.cells):
         parts.append(f"false starts: {late}")
     if gaps := must_run_gaps(record):
@@ -164,3 +173,11 @@ def headline(record: RunRecord) -> str:
     if record.ended is None:
         parts.append("the run did not end")
     return f"{word[exit_status(record)]}: {', '.join(parts)}"
+
+
+def _beside(checks: Sequence[CheckRecord]) -> str:
+    stands = Counter(standing_of(check) for check in checks)
+    said = f"{stands[Standing.EXPECTED]} of {len(checks)} tests beside them passed"
+    words = {Standing.PRODUCT: "failed", Standing.LAB: "broke", Standing.ABSENT: "were not run"}
+    troubled = [f"{stands[which]} {word}" for which, word in words.items() if stands[which]]
+    return f"{said} ({', '.join(troubled)})" if troubled else said

@@ -15,6 +15,7 @@ from lab.errors import ConfigError, InfraError
 from lab.report.files import load_document, write_document
 from lab.report.record import (
     CellRecord,
+    CheckRecord,
     EnvironmentRecord,
     Outcome,
     PlannedCell,
@@ -24,13 +25,14 @@ from lab.report.record import (
 )
 
 _LONGEST_NAME = 200  # bytes; file systems stop at 255
+_NO_RECORD = "it was planned and left no record: its worker died, or the run was stopped"
 
 
 def begin(reports: Path, header: RunHeader) -> Path:
     """Make the folder of a run, `<reports>/<UTC>-<run id>`, and return it."""
     folder = reports / f"{header.started:%Y%m%dT%H%M%SZ}-{header.run_id}"
     try:
-        for part in ("cells", "environment", "evidence"):
+        for part in ("cells", "checks", "environment", "evidence"):
             (folder / part).mkdir(parents=True)
     except OSError as e:
         raise InfraError(f"{folder}: cannot be made: {e.strerror}") from e
@@ -42,6 +44,13 @@ def write_cell(folder: Path, cell: CellRecord) -> Path:
     """Keep a cell that has ended; a second one of the same id and repeat replaces the first."""
     path = folder / "cells" / f"{file_name(cell.key)}.json"
     write_document(path, cell)
+    return path
+
+
+def write_check(folder: Path, check: CheckRecord) -> Path:
+    """Keep a test beside the cells that has ended; a second one of the same id replaces it."""
+    path = folder / "checks" / f"{file_name(check.id)}.json"
+    write_document(path, check)
     return path
 
 
@@ -63,7 +72,7 @@ def file_name(cell_id: str) -> str:
 def assemble(folder: Path) -> RunRecord:
     """Merge what the workers of a run have written.
 
-    A planned cell without a file, and a file that cannot be read, become cells in error: what
+    A planned cell or test without a file, and a file that cannot be read, become errors: what
     left no record is never taken for a pass.
 
     Raises:
@@ -73,6 +82,11 @@ def assemble(folder: Path) -> RunRecord:
     found = {cell.key: cell for cell in map(_cell, sorted((folder / "cells").glob("*.json")))}
     planned = {cell.key: _left_no_record(cell) for cell in header.planned}
     extra = [key for key in found if key not in planned]
+    checks = {check.id: check for check in map(_check, sorted((folder / "checks").glob("*.json")))}
+    missing = {
+        i: CheckRecord(id=i, outcome=Outcome.ERROR, first_cause=_NO_RECORD)
+        for i in header.checks_planned
+    }
     seen = [
         load_document(path, EnvironmentRecord)
         for path in sorted((folder / "environment").glob("*.json"))
@@ -81,6 +95,7 @@ def assemble(folder: Path) -> RunRecord:
         **{name: getattr(header, name) for name in RunHeader.model_fields},
         environment=reduce(merged, seen, EnvironmentRecord()),
         cells=tuple(({**planned, **found})[key] for key in [*planned, *extra]),
+        checks=tuple((missing | checks).values()),
     )
 
 
@@ -91,9 +106,16 @@ def _cell(path: Path) -> CellRecord:
         return CellRecord(id=unquote(path.stem), outcome=Outcome.ERROR, first_cause=str(e))
 
 
+def _check(path: Path) -> CheckRecord:
+    try:
+        return load_document(path, CheckRecord)
+    except ConfigError as e:
+        return CheckRecord(id=unquote(path.stem), outcome=Outcome.ERROR, first_cause=str(e))
+
+
 def _left_no_record(cell: PlannedCell) -> CellRecord:
     return CellRecord(
         **{name: getattr(cell, name) for name in PlannedCell.model_fields},
         outcome=Outcome.ERROR,
-        first_cause="it was planned and left no record: its worker died, or the run was stopped",
+        first_cause=_NO_RECORD,
     )

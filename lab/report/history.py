@@ -16,9 +16,9 @@ from typing import Any
 from lab.errors import ConfigError, InfraError
 from lab.report.exits import exit_status, headline, standing
 from lab.report.record import CellRecord, RunRecord
-from lab.report.words import word
+from lab.report.words import word, word_of
 
-VERSION = 1
+VERSION = 2  # 2: how long tests beside the cells took
 NAME = "history.sqlite"
 _WAIT_S = 30.0
 
@@ -33,6 +33,10 @@ CREATE TABLE IF NOT EXISTS results (
     kernel TEXT NOT NULL, build_id TEXT NOT NULL, shape TEXT NOT NULL, expects TEXT NOT NULL,
     word TEXT NOT NULL, standing TEXT NOT NULL, verdict TEXT, silence_ms REAL, duration_s REAL,
     PRIMARY KEY (run_id, cell, repeat)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS checks (
+    run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    id TEXT NOT NULL, word TEXT NOT NULL, duration_s REAL, PRIMARY KEY (run_id, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS results_by_cell ON results (cell, run_id);
 """
@@ -98,6 +102,10 @@ class History:
                 (*told, headline(record), record.ended is not None),
             )
             self._db.executemany(f"INSERT INTO results VALUES ({marks})", rows)  # noqa: S608 - ?s
+            self._db.executemany(
+                "INSERT INTO checks VALUES (?, ?, ?, ?)",
+                [(record.run_id, c.id, word_of(c), c.duration_s or None) for c in record.checks],
+            )
 
     def runs(self, *, before: str = "9999", limit: int = 50) -> list[PastRun]:
         """Give the runs that began before `before` (ISO 8601, UTC), newest first."""
@@ -119,8 +127,11 @@ class History:
         return (PastResult(*row) for row in self._ask(sql, cells, before))
 
     def durations(self) -> dict[str, float]:
-        """Give how long each cell took on average, in seconds."""
-        sql = "SELECT cell, avg(duration_s) FROM results WHERE duration_s > 0 GROUP BY cell"
+        """Give how long each cell and each test beside them took on average, in seconds."""
+        sql = (
+            "SELECT cell, avg(duration_s) FROM results WHERE duration_s > 0 GROUP BY cell "
+            "UNION ALL SELECT id, avg(duration_s) FROM checks WHERE duration_s > 0 GROUP BY id"
+        )
         return dict(self._ask(sql))
 
     def _ask(self, sql: str, *values: object) -> list[Any]:
@@ -144,7 +155,7 @@ def opened(path: Path) -> Iterator[History]:
                 f"{path}: version {version} is newer than this lab's {VERSION}",
                 hint="read it with the lab that wrote it; nothing of it was changed",
             )
-        if version == 0:
+        if version < VERSION:  # what an older one has stays as it is
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         yield History(db, path)
 

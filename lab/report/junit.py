@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from lab.report.exits import Gap, Standing, must_run_gaps, standing
-from lab.report.record import CellRecord, Outcome, RunRecord
+from lab.report.exits import Gap, Standing, must_run_gaps, standing, standing_of
+from lab.report.record import CellRecord, CheckRecord, Outcome, RunRecord
 from lab.report.words import cause, result
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -19,6 +19,7 @@ def junit_xml(record: RunRecord) -> str:
     gaps = {gap.cell_id: gap for gap in must_run_gaps(record)}
     cases = [_case(cell, gaps.get(cell.id)) for cell in record.cells]
     ran = {cell.id for cell in record.cells}
+    cases += [_check(check) for check in record.checks]
     cases += [_missing(gap) for gap in gaps.values() if gap.cell_id not in ran]
     suite = ET.Element(
         "testsuite",
@@ -27,7 +28,7 @@ def junit_xml(record: RunRecord) -> str:
         failures=str(_having(cases, "failure")),
         errors=str(_having(cases, "error")),
         skipped=str(_having(cases, "skipped")),
-        time=f"{sum(cell.duration_s for cell in record.cells):.3f}",
+        time=f"{sum(each.duration_s for each in (*record.cells, *record.checks)):.3f}",
         timestamp=record.started.isoformat(timespec="seconds"),
     )
     properties = ET.SubElement(suite, "properties")
@@ -73,6 +74,26 @@ def _case(cell: CellRecord, gap: Gap | None) -> ET.Element:
         case Standing.EXPECTED:
             pass
     ET.SubElement(case, "system-out").text = _clean(_details(cell))
+    return case
+
+
+def _check(check: CheckRecord) -> ET.Element:
+    file, _, name = check.id.partition("::")
+    case = ET.Element(
+        "testcase", classname=_clean(file), name=_clean(name), time=f"{check.duration_s:.3f}"
+    )
+    why = check.first_cause
+    match standing_of(check):
+        case Standing.PRODUCT:
+            _add(case, "failure", why, "")
+        case Standing.LAB:
+            _add(case, "error", why, "")
+        case Standing.ABSENT:
+            _add(case, "skipped", why or "no reason was given", "")
+        case Standing.EXPECTED if check.outcome is Outcome.XFAILED:
+            _add(case, "skipped", f"expected to fail: {why}", "")
+        case Standing.EXPECTED:
+            pass
     return case
 
 

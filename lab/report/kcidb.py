@@ -22,7 +22,10 @@ _STATUS = {
 
 
 def kcidb_json(record: RunRecord) -> str:
-    """Render a run for KCIDB: kernels are builds, cells are tests, silences are numbers."""
+    """Render a run for KCIDB: kernels are builds, cells are tests, silences are numbers.
+
+    A test there is of one build, so tests beside the cells, which may boot several, are not in it.
+    """
     used = dict.fromkeys(_build_of(cell) for cell in record.cells)
     known = record.environment.kernels
     builds = {name: known.get(name) for name in [*used, *known]}

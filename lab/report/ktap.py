@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lab.report.exits import Standing, must_run_gaps, standing
+from lab.report.exits import Standing, must_run_gaps, standing, standing_of
 from lab.report.groups import Group, grouped
 from lab.report.record import CellRecord, ChildRecord, Outcome, RunRecord
 from lab.report.words import cause, result
@@ -24,13 +24,18 @@ _DEEPEST = 8
 
 
 def results_ktap(record: RunRecord) -> str:
-    """Render a run as KTAP: a line a cell; repeats, and what ran inside, are its subtests."""
+    """Render a run as KTAP: a line a cell; repeats, and what ran inside, are its subtests.
+
+    Tests beside the cells come after them, by pytest's names.
+    """
     groups = grouped(record.cells)
     missing = [gap for gap in must_run_gaps(record) if gap.cell_id not in {g.id for g in groups}]
-    lines = [VERSION_LINE, f"1..{len(groups) + len(missing)}"]
+    lines = [VERSION_LINE, f"1..{len(groups) + len(record.checks) + len(missing)}"]
     for n, group in enumerate(groups, 1):
         lines += _group(n, group)
-    for n, gap in enumerate(missing, len(groups) + 1):
+    for n, check in enumerate(record.checks, len(groups) + 1):
+        lines += [_told(n, check.id, standing_of(check), check.outcome, check.first_cause)]
+    for n, gap in enumerate(missing, len(groups) + len(record.checks) + 1):
         lines += [f"not ok {n} {_one_line(gap.cell_id)} # ERROR {_one_line(gap.why)}"]
     return "\n".join(lines) + "\n"
 
@@ -120,16 +125,20 @@ def _cell(n: int, cell: CellRecord, name: str) -> Iterator[str]:
 
 
 def _line(n: int, cell: CellRecord, name: str) -> str:
+    return _told(n, name, standing(cell), cell.outcome, cause(cell))
+
+
+def _told(n: int, name: str, stands: Standing, outcome: Outcome, why: str) -> str:
     told = _one_line(name).replace("#", "%")
-    match standing(cell):
-        case Standing.EXPECTED if cell.outcome is Outcome.XFAILED:
-            return f"ok {n} {told} # XFAIL {_one_line(cause(cell))}"
+    match stands:
+        case Standing.EXPECTED if outcome is Outcome.XFAILED:
+            return f"ok {n} {told} # XFAIL {_one_line(why)}"
         case Standing.EXPECTED:
             return f"ok {n} {told}"
         case Standing.ABSENT:
-            return f"ok {n} {told} # SKIP {_one_line(cause(cell) or 'no reason was given')}"
+            return f"ok {n} {told} # SKIP {_one_line(why or 'no reason was given')}"
         case Standing.LAB:
-            return f"not ok {n} {told} # ERROR {_one_line(cause(cell))}"
+            return f"not ok {n} {told} # ERROR {_one_line(why)}"
         case Standing.PRODUCT:
             return f"not ok {n} {told}"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from lab.errors import ConfigError
 from lab.report.files import load_document, write_document
 from lab.report.fragments import file_name
-from lab.report.record import Document, PlannedCell, RunHeader, Utc
+from lab.report.record import CheckRecord, Document, RunHeader, Utc
 from lab.report.words import seconds
 
 STATE = "nightly.json"
@@ -32,17 +32,31 @@ class Night(Document):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a ladder is; `known` of the `left` cells have a duration in the history."""
+    """How far a ladder is; of what is left, `guesses` have no duration in the history."""
 
     done: int
     planned: int
     left_s: float
-    known: int
+    guesses: int
+    checks_done: int = 0
+    checks_planned: int = 0
+
+    @property
+    def ended(self) -> int:
+        """How many cells and tests have ended."""
+        return self.done + self.checks_done
+
+    @property
+    def left(self) -> int:
+        """How many have not."""
+        return self.planned + self.checks_planned - self.ended
 
     def __str__(self) -> str:
-        left = self.planned - self.done
-        told = f"{self.done} of {self.planned} cells, about {seconds(self.left_s)} left"
-        return told if self.known == left else f"{told} ({left - self.known} of {left} are guesses)"
+        told = f"{self.done} of {self.planned} cells, "
+        if self.checks_planned:
+            told += f"{self.checks_done} of {self.checks_planned} tests beside them, "
+        told += f"about {seconds(self.left_s)} left"
+        return f"{told} ({self.guesses} of {self.left} are guesses)" if self.guesses else told
 
 
 def remembered(state: Path) -> Night | None:
@@ -79,28 +93,42 @@ def progress(folder: Path, durations: Mapping[str, float], *, since: datetime) -
         since: When this process began: what ended after it says how fast this machine is now.
     """
     header = load_document(folder / "header.json", RunHeader)
-    left = [cell for cell in header.planned if not _ended(folder, cell)]
-    usual = _usual(folder, header.planned, durations, since)
+    cells = {cell.key: cell.id for cell in header.planned}
+    left = [key for key in cells if not _file(folder, "cells", key).exists()]
+    ended = [_file(folder, "checks", check) for check in header.checks_planned]
+    checks = [check for check, path in zip(header.checks_planned, ended, strict=True)
+              if not path.exists()]  # fmt: skip
+    took = [load_document(path, CheckRecord).duration_s for path in ended if path.exists()]
+    usual = _mean([durations[i] for i in cells.values() if i in durations])
+    usual = usual or _so_far(folder, since, sum(took)) or _UNKNOWN_S
+    beside = _mean([durations[i] for i in checks if i in durations]) or _mean(took) or _UNKNOWN_S
     return Progress(
-        done=len(header.planned) - len(left),
-        planned=len(header.planned),
-        left_s=sum(durations.get(cell.id, usual) for cell in left),
-        known=sum(cell.id in durations for cell in left),
+        done=len(cells) - len(left),
+        planned=len(cells),
+        left_s=sum(durations.get(cells[key], usual) for key in left)
+        + sum(durations.get(check, beside) for check in checks),
+        guesses=sum(i not in durations for i in (*(cells[key] for key in left), *checks)),
+        checks_done=len(ended) - len(checks),
+        checks_planned=len(ended),
     )
 
 
-def _ended(folder: Path, cell: PlannedCell) -> bool:
-    return (folder / "cells" / f"{file_name(cell.key)}.json").exists()
+def _file(folder: Path, kind: str, key: str) -> Path:
+    return folder / kind / f"{file_name(key)}.json"
 
 
-def _usual(
-    folder: Path, planned: Sequence[PlannedCell], durations: Mapping[str, float], since: datetime
-) -> float:
-    """Give the seconds for a cell of which nothing is known: as others of this run take."""
-    if known := [durations[cell.id] for cell in planned if cell.id in durations]:
-        return statistics.mean(known)
+def _mean(values: Sequence[float]) -> float:
+    return statistics.mean(values) if values else 0.0
+
+
+def _so_far(folder: Path, since: datetime, beside_s: float) -> float:
+    """Give the seconds that a cell of this run took, its host's boot and all; 0 if none ended.
+
+    Args:
+        folder: The run's.
+        since: When it began.
+        beside_s: How much of the time since then was for tests beside the cells.
+    """
     stamps = sorted(path.stat().st_mtime for path in (folder / "cells").glob("*.json"))
     fresh = [stamp for stamp in stamps if stamp >= since.timestamp()]
-    if not fresh:
-        return _UNKNOWN_S
-    return max(0.0, fresh[-1] - since.timestamp()) / len(fresh)
+    return max(1.0, fresh[-1] - since.timestamp() - beside_s) / len(fresh) if fresh else 0.0

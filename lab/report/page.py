@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import groupby
 
 from lab.report.bands import BANDS, TCG, placed
-from lab.report.exits import Standing, exit_status, headline, must_run_gaps
+from lab.report.exits import Standing, exit_status, headline, must_run_gaps, standing_of
 from lab.report.grid import SIDE, Row, lay_out
 from lab.report.groups import Group, grouped
 from lab.report.past import CellPast, Past
@@ -112,6 +112,7 @@ def pages(
         "side": SIDE[_HEAD:],
         "sheets": sheets,
         "troubled": [sheet for sheet in sheets.values() if sheet.open],
+        "checks": sorted(record.checks, key=lambda check: _URGENT.index(standing_of(check))),
         "others": [name for name in by_page if name != INDEX],
         "bands": BANDS,
         "tcg": TCG if tcg else "",

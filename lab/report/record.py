@@ -14,7 +14,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from lab.spec.words import Scope
 
 # 2: repeats, timelines, consoles, imported results, runs that were gone on with.
-SCHEMA_VERSION = 2
+# 3: tests beside the cells.
+SCHEMA_VERSION = 3
 
 Scalar = str | int | float | bool | None
 
@@ -227,6 +228,15 @@ class CellRecord(PlannedCell):
     children: tuple[ChildRecord, ...] = ()
 
 
+class CheckRecord(Document):
+    """A test beside the cells that has ended: what is right is written in it, and in no ladder."""
+
+    id: str = Field(min_length=1)  # pytest's node id
+    outcome: Outcome
+    duration_s: float = 0.0
+    first_cause: str = ""
+
+
 class RunHeader(Document):
     """What is known when a run starts; `ended` is filled in when it does."""
 
@@ -237,6 +247,7 @@ class RunHeader(Document):
     command_line: tuple[str, ...] = ()
     versions: dict[str, str] = {}
     planned: tuple[PlannedCell, ...] = ()
+    checks_planned: tuple[str, ...] = ()  # ids of the tests beside the cells
     must_run: tuple[str, ...] = ()  # ids of cells that may not be unavailable here
     resumed: tuple[Utc, ...] = ()  # when it was gone on with, after it had been stopped
     notes: tuple[str, ...] = ()  # what else a reader has to know of it
@@ -247,6 +258,7 @@ class RunRecord(RunHeader):
 
     environment: EnvironmentRecord = EnvironmentRecord()
     cells: tuple[CellRecord, ...] = ()
+    checks: tuple[CheckRecord, ...] = ()
 
 
 def merged(a: EnvironmentRecord, b: EnvironmentRecord) -> EnvironmentRecord:

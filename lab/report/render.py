@@ -30,6 +30,7 @@ def templates() -> Environment:
     )
     env.filters.update(
         word=words.word,
+        outcome=words.word_of,
         result=words.result,
         cause=words.cause,
         ms=words.milliseconds,

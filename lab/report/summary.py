@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from lab.report.exits import Standing, headline, must_run_gaps
+from lab.report.exits import Standing, headline, must_run_gaps, standing_of
 from lab.report.grid import lay_out
 from lab.report.groups import grouped
 from lab.report.past import Past
@@ -11,6 +11,7 @@ from lab.report.record import RunRecord
 from lab.report.render import templates
 
 _NO_PAST = Past()
+_TROUBLE = frozenset({Standing.PRODUCT, Standing.LAB})
 
 
 def summary_md(record: RunRecord, past: Past = _NO_PAST) -> str:
@@ -25,6 +26,7 @@ def summary_md(record: RunRecord, past: Past = _NO_PAST) -> str:
             grid=lay_out(groups),
             headline=headline(record),
             gaps=must_run_gaps(record),
-            troubled=[g for g in groups if g.standing in {Standing.PRODUCT, Standing.LAB}],
+            troubled=[g for g in groups if g.standing in _TROUBLE],
+            checks=[check for check in record.checks if standing_of(check) in _TROUBLE],
         )
     )

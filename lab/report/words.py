@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from lab.report.exits import Standing, doubt, standing
-from lab.report.record import CellRecord, Outcome
+from lab.report.record import CellRecord, CheckRecord, Outcome
 
 _WORDS = {
     Outcome.PASSED: "PASS",
@@ -20,6 +20,11 @@ _WORDS = {
 def word(cell: CellRecord) -> str:
     """Give the outcome as one word; an outcome in doubt is an ERROR, whatever it says."""
     return "ERROR" if standing(cell) is Standing.LAB else _WORDS[cell.outcome]
+
+
+def word_of(check: CheckRecord) -> str:
+    """Give the outcome of a test beside the cells as one word."""
+    return _WORDS[check.outcome]
 
 
 # A shape for each word, for eyes that run over a page; the word is always beside it.

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests that run no cell: what came of each is kept in the run's folder, as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from lab.pytest_plugin.run import Run, turn_of
+from lab.report import fragments
+from lab.report.record import CheckRecord, Outcome
+
+_LONGEST_CAUSE = 500
+_TIMEOUT = "Timeout "  # how pytest-timeout begins what it fails a test with
+
+
+class Checks:
+    """Puts the phases of each such test together; the first that was no pass counts."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._running: dict[str, CheckRecord] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note a phase; after the last one, keep what came of the test."""
+        report = yield
+        folder = self._run.folder
+        if folder is None or turn_of(item):
+            return report
+        self._note(report, call.excinfo.value if call.excinfo else None)
+        if report.when == "teardown":
+            fragments.write_check(folder, self._running.pop(item.nodeid))
+        return report
+
+    def _note(self, report: pytest.TestReport, raised: BaseException | None) -> None:
+        told = self._running.setdefault(
+            report.nodeid, CheckRecord(id=report.nodeid, outcome=Outcome.PASSED)
+        )
+        update: dict[str, object] = {"duration_s": round(told.duration_s + report.duration, 3)}
+        if told.outcome is Outcome.PASSED:
+            update |= {"outcome": outcome_of(report, raised), "first_cause": cause(report, raised)}
+        self._running[report.nodeid] = told.model_copy(update=update)
+
+
+def outcome_of(report: pytest.TestReport, raised: BaseException | None) -> Outcome:
+    """Say how a phase came out: what a test asserted is the product's, all else is the lab's."""
+    expected = hasattr(report, "wasxfail")
+    if report.passed:
+        return Outcome.XPASSED if expected else Outcome.PASSED
+    if report.skipped:
+        return Outcome.XFAILED if expected else Outcome.SKIPPED
+    if raised is None:  # it passed where that is an error
+        return Outcome.XPASSED
+    if report.when != "call":
+        return Outcome.ERROR
+    late = str(raised).startswith(_TIMEOUT)
+    asserted = isinstance(raised, (AssertionError, pytest.fail.Exception)) and not late
+    return Outcome.FAILED if asserted else Outcome.ERROR
+
+
+def cause(report: pytest.TestReport, raised: BaseException | None) -> str:
+    """Say in a line or two why a phase was no pass."""
+    if known := getattr(report, "wasxfail", ""):
+        return str(known)
+    if report.passed:
+        return ""
+    if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
+        return report.longrepr[2].removeprefix("Skipped: ")
+    said = f"{type(raised).__name__}: {raised}" if raised else str(report.longrepr)
+    return said if len(said) <= _LONGEST_CAUSE else f"{said[:_LONGEST_CAUSE]}..."
