@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A guest's memory for as long as it has no kernel: pinned, and told to the caretaker in runs. */
+/* A guest's memory for as long as it has no kernel: held, and told to the caretaker in runs. */
 #include <linux/file.h>
 #include <linux/gfp.h>
-#include <linux/memfd.h>
 #include <linux/mm.h>
-#include <linux/shmem_fs.h>
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 
 #include "vcpu.h"
 
 void caretaker_drop_memory(struct vcpu *vcpu)
 {
-	if (vcpu->folios)
-		unpin_folios(vcpu->folios, vcpu->nfolios);
+	while (vcpu->nfolios)
+		folio_put(vcpu->folios[--vcpu->nfolios]);
 	kvfree(vcpu->folios);
 	if (vcpu->memory)
 		fput(vcpu->memory);
@@ -20,10 +19,10 @@ void caretaker_drop_memory(struct vcpu *vcpu)
 	vcpu->memory = NULL;
 }
 
-/* The session has the memory: all its pages are there, and none will go. */
+/* A session has the memory, memfd or guest_memfd: all its pages are there, and none will go. */
 bool caretaker_memory_is_kept(struct file *file)
 {
-	return shmem_file(file) && (SHMEM_I(file_inode(file))->flags & SHMEM_F_MAPPING_FROZEN);
+	return mapping_preserved(file->f_mapping);
 }
 
 struct lists {
@@ -83,30 +82,31 @@ static int add_region(struct vcpu *vcpu, struct lists *l, const struct caretaker
 	return 0;
 }
 
-static int pin_memory(struct vcpu *vcpu)
+/* The session may be closed before the vCPU is: the pages must stay what they are. */
+static int hold_memory(struct vcpu *vcpu)
 {
-	u64 size = i_size_read(file_inode(vcpu->memory));
-	unsigned long most = size >> PAGE_SHIFT;
-	pgoff_t unused;
+	pgoff_t n = i_size_read(file_inode(vcpu->memory)) >> PAGE_SHIFT, at = 0;
+	struct folio *folio;
 
-	vcpu->folios = kvmalloc_array(most, sizeof(*vcpu->folios), GFP_KERNEL);
+	vcpu->folios = kvmalloc_array(n, sizeof(*vcpu->folios), GFP_KERNEL);
 	if (!vcpu->folios)
 		return -ENOMEM;
-	vcpu->nfolios = memfd_pin_folios(vcpu->memory, 0, size - 1, vcpu->folios, most, &unused);
-	if (vcpu->nfolios < 0) {
-		kvfree(vcpu->folios);
-		vcpu->folios = NULL;
-		return vcpu->nfolios;
+	while (at < n) {
+		folio = filemap_get_folio(vcpu->memory->f_mapping, at);
+		if (IS_ERR(folio))
+			return PTR_ERR(folio);
+		vcpu->folios[vcpu->nfolios++] = folio;
+		at = folio_next_index(folio);
 	}
 	return 0;
 }
 
-/* Pin all of it, and put down where these regions are. What was put down is to be freed. */
+/* Hold all of it, and put down where these regions are. What was put down is to be freed. */
 int caretaker_list_memory(struct vcpu *vcpu, struct caretaker_vcpu *v,
 			  const struct caretaker_region *regions, u32 n)
 {
 	struct lists lists = { .v = v };
-	int err = pin_memory(vcpu);
+	int err = hold_memory(vcpu);
 	u32 i;
 
 	for (i = 0; !err && i < n; i++)

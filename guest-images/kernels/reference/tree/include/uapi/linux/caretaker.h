@@ -54,7 +54,7 @@ struct caretaker_region {
 
 struct caretaker_reside {
 	__u64 record;			/* struct caretaker_record */
-	__s32 memory;			/* a memfd that a LUO session has */
+	__s32 memory;			/* memfd or guest_memfd, in a LUO session */
 	__u32 cpu;			/* which it is to live on; not the boot CPU */
 	__u32 nregions;
 	__u32 members;			/* vCPUs of the guest: none runs before all are there */
