@@ -152,7 +152,7 @@ def test_a_cpu_that_goes_and_comes_is_released_and_swallowed(ready: Kept, life: 
 def test_if_one_cpu_cannot_go_down_none_does(ready: Kept, life: Life) -> None:
     for cpu in (0, 1):
         ready.caretaker.do("fail_cpu", cpu)
-        with pytest.raises(InfraError, match="I/O error"):
+        with pytest.raises(InfraError, match="Input/output error"):
             ready.caretaker.swallow()
         assert ready.caretaker.state == "released"
         assert ready.below() == [False, False]

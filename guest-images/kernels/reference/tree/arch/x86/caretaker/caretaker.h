@@ -28,12 +28,15 @@ extern struct caretaker caretaker;
 DECLARE_PER_CPU(unsigned long, caretaker_hold);
 DECLARE_PER_CPU(long, caretaker_hold_error);
 
-/* The image, of a length that the compiler is not to guess, and its header. */
+/* This kernel's image, of a length that the compiler is not to guess, and its header. */
 extern const u8 caretaker_image_start[], caretaker_image_end[];
 #define CARETAKER_HEAD	((const struct caretaker_image *)caretaker_image_start)
 
 int caretaker_swallow(void);
 int caretaker_release(void);
+int caretaker_replace(void);
+int caretaker_renew(void);
+bool caretaker_has_room(void);
 void caretaker_attach_this_cpu(void);
 long caretaker_go(unsigned long offset, unsigned long arg);
 void caretaker_discard_vcpus(void);

@@ -48,13 +48,15 @@ static int __init parse_mutant(char *arg)
 		caretaker.mutant = CARETAKER_MUTANT_OPEN;
 	else if (!strcmp(arg, "trusting"))
 		caretaker.mutant = CARETAKER_MUTANT_TRUSTING;
+	else if (!strcmp(arg, "inits"))
+		caretaker.mutant = CARETAKER_MUTANT_INITS;
 	return caretaker.mutant ? 0 : -EINVAL;
 }
 early_param("caretaker_mutant", parse_mutant);
 #endif
 
 /* Two page tables of all physical memory in leaves of 1 GiB, and some small ones. */
-static unsigned long __init memory_size(void)
+static unsigned long memory_size(void)
 {
 	unsigned long fixed = CARETAKER_HEAD->size + nr_cpu_ids * CARETAKER_HEAD->cpu_size;
 	unsigned long leaves = 1ul << max(boot_cpu_data.x86_phys_bits - 39, 0);
@@ -156,7 +158,8 @@ long caretaker_go(unsigned long offset, unsigned long arg)
 	return r;
 }
 
-static const char *__init load(void)
+/* Have this kernel's own begin in that memory, where nobody is. Says why not. */
+static const char *begin(void)
 {
 	struct caretaker_params p = {
 		.abi = CARETAKER_ABI,
@@ -166,18 +169,14 @@ static const char *__init load(void)
 		.pa = caretaker.pa,
 		.va = caretaker.pa,
 		.size = caretaker.size,
+		.window = caretaker.window_pa,
 	};
 	void *image = phys_to_virt(caretaker.pa);
 	long r;
 
-	caretaker.window = alloc_pages_exact(sizeof(*caretaker.window), GFP_KERNEL | __GFP_ZERO);
-	if (!caretaker.window || !make_pgd())
-		return "no memory";
+	memset(caretaker.window, 0, sizeof(*caretaker.window));
 	caretaker.window->magic = CARETAKER_MAGIC;
 	caretaker.window->abi = CARETAKER_ABI;
-	caretaker.window_pa = __pa(caretaker.window);
-	p.window = caretaker.window_pa;
-
 	memset(image, 0, caretaker.size);
 	memcpy(image, caretaker_image_start, caretaker_image_end - caretaker_image_start);
 	r = caretaker_go(CARETAKER_HEAD->init, (unsigned long)&p);
@@ -187,6 +186,28 @@ static const char *__init load(void)
 					       "not initialized";
 	}
 	return NULL;
+}
+
+static const char *__init load(void)
+{
+	caretaker.window = alloc_pages_exact(sizeof(*caretaker.window), GFP_KERNEL);
+	if (!caretaker.window || !make_pgd())
+		return "no memory";
+	caretaker.window_pa = __pa(caretaker.window);
+	return begin();
+}
+
+/* Is there room for this kernel's own? What was found may have needed less. */
+bool caretaker_has_room(void)
+{
+	return memory_size() <= caretaker.size;
+}
+
+/* This kernel's own in place of what is there. All CPUs are native, and stay so. */
+int caretaker_renew(void)
+{
+	caretaker.unusable = begin();
+	return caretaker.unusable ? -ENODEV : 0;
 }
 
 static const char *__init attach(void)

@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) "caretaker: " fmt
 
 #include <linux/cpu.h>
+#include <linux/ktime.h>
 #include <linux/mutex.h>
 #include <linux/stop_machine.h>
 #include <asm/apic.h>
@@ -33,11 +34,13 @@ struct move {
 
 static long enter_this_cpu(void)
 {
+	/* What lies there may be another build's, from the kernel before. */
+	const struct caretaker_image *head = phys_to_virt(caretaker.pa);
 	unsigned int cpu = smp_processor_id();
 	struct caretaker_answer a;
 	long r;
 
-	r = caretaker_go(CARETAKER_HEAD->enter, cpu);
+	r = caretaker_go(head->enter, cpu);
 	if (r)
 		return r;
 	this_cpu_write(caretaker_in, true);
@@ -141,6 +144,55 @@ int caretaker_release(void)
 	caretaker.swallowed = false;
 	cpus_read_unlock();
 	pr_info("released %d CPUs\n", m.cpus);
+	return r;
+}
+
+/* Has it any CPU that Linux has not, or is about to? With CPUs kept from coming and going. */
+static bool has_cpus(void)
+{
+	unsigned int i;
+
+	for_each_possible_cpu(i)
+		if (per_cpu(caretaker_hold, i))
+			return true;
+	for (i = 0; i < CARETAKER_MAX_CPUS; i++)
+		if (caretaker_cpu_state(i) >= CARETAKER_CPU_DEAD)
+			return true;
+	return false;
+}
+
+/*
+ * This kernel's own caretaker takes the place of the one that is there, which may
+ * be another build's. KVM's guests go on, on a host that is native for so long.
+ */
+int caretaker_replace(void)
+{
+	struct move out = { .in = false }, in = { .in = true };
+	u64 began;
+	int r;
+
+	if (caretaker.unusable)
+		return -ENODEV;
+	guard(mutex)(&swallow_lock);
+	guard(cpus_read_lock)();
+	if (!caretaker.swallowed)
+		return -EALREADY;
+	if (has_cpus())
+		return -EBUSY;
+	if (!caretaker_has_room())
+		return -ENOSPC;
+
+	/* From here on the old one is gone; if the new one fails, the host is native. */
+	began = ktime_get_ns();
+	move_all(&out);
+	r = caretaker_renew() ?: move_all(&in);
+	caretaker.swallowed = !r;
+	caretaker.fail_cpu = -1;
+	if (r)
+		pr_err("the new one was refused (%d); the host is native\n", r);
+	else
+		pr_info("replaced; the host was native for %llu us\n",
+			(ktime_get_ns() - began) / NSEC_PER_USEC);
 	return r;
 }
 

@@ -41,6 +41,11 @@ STORE(release)
 	return caretaker_release() ?: n;
 }
 
+STORE(replace)
+{
+	return caretaker_replace() ?: n;
+}
+
 static void ask_info(void *answer)
 {
 	*(struct caretaker_answer *)answer = caretaker_call(CARETAKER_HC_INFO);
@@ -156,10 +161,12 @@ FILE_RO(counters);
 FILE_RO(vcpus);
 FILE_WO(swallow);
 FILE_WO(release);
+FILE_WO(replace);
 
 static struct attribute *files[] = {
 	&state_file.attr, &version_file.attr, &region_file.attr, &cpus_file.attr,
-	&digest_file.attr, &counters_file.attr, &vcpus_file.attr, &swallow_file.attr, &release_file.attr, NULL
+	&digest_file.attr, &counters_file.attr, &vcpus_file.attr, &swallow_file.attr, &release_file.attr,
+	&replace_file.attr, NULL
 };
 
 static const struct bin_attribute log_file = {

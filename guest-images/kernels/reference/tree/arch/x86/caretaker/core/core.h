@@ -110,6 +110,7 @@ AT(host.cr2, VMCB_CR2);
 #undef AT
 _Static_assert(sizeof(struct cpu_memory) == CPU_BYTES, "memory of a CPU");
 _Static_assert(sizeof(struct regs) == FRAME_CPU, "frame");
+_Static_assert(__builtin_offsetof(struct caretaker_image, build) == 32, "head of the image");
 
 #define READ(reg) ({ u64 v_; asm volatile("mov %%" reg ", %0" : "=r"(v_)); v_; })
 

@@ -35,6 +35,7 @@ image:	.long	CARETAKER_MAGIC
 	.long	init - image
 	.long	enter - image
 	.long	CPU_BYTES + SHADOWS * SHADOW_BYTES
+1:	.asciz	CT_BUILD; .org 1b + CARETAKER_BUILD
 
 	.text
 /*

@@ -8,7 +8,6 @@
 struct globals g;
 
 #define CR4_ROOT	(BIT(5) | BIT(6) | BIT(9))	/* PAE, MCE, OSFXSR */
-
 #define MSRPM_BYTES	(2 * PAGE)
 #define PT_PAGES_MIN	16
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What can be seen of us: the window that Linux reads, and QEMU's debug
- * console for when there is no Linux. Counters are kept in private memory and
- * only copied out; the window is never read.
+ * What can be seen of us: the window that Linux reads, and QEMU's debug console for when there is no
+ * Linux. Counters are kept in private memory and only copied out; the window is never read.
  */
 #include "core.h"
 

@@ -14,7 +14,7 @@ static bool write_icr(struct cpu *c, u64 icr)
 	for (i = 0; i < g.p.cpus; i++)
 		if (__atomic_load_n(&g.cpus[i].data.state, __ATOMIC_ACQUIRE) != CARETAKER_CPU_OUT)
 			owned[n++] = g.cpus[i].data.apic_id;
-	switch (icr_verdict(icr, owned, n)) {
+	switch (g.p.mutant & CARETAKER_MUTANT_INITS ? ICR_SEND : icr_verdict(icr, owned, n)) {
 	case ICR_SEND:
 		wrmsr(MSR_ICR, icr);
 		return true;

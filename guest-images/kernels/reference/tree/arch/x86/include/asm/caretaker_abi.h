@@ -60,6 +60,8 @@
 
 #define CARETAKER_ENUM(id, name)	CARETAKER_C_##id,
 
+#define CARETAKER_BUILD		64	/* bytes of its name, with a 0 at the end */
+
 #ifndef __ASSEMBLER__
 
 enum { CARETAKER_COUNTERS(CARETAKER_ENUM) CARETAKER_NR_COUNTERS };
@@ -103,11 +105,13 @@ struct caretaker_image {
 	unsigned int init;		/* long init(const struct caretaker_params *) */
 	unsigned int enter;		/* long enter(unsigned long cpu) */
 	unsigned int cpu_size;		/* memory a CPU needs */
+	char build[CARETAKER_BUILD];	/* LOCALVERSION of the kernel that brought it */
 };
 
 /* For tests of the tests: */
 #define CARETAKER_MUTANT_OPEN		1u	/* does not hide its memory */
 #define CARETAKER_MUTANT_TRUSTING	2u	/* Linux asks nothing of the kernel that is next */
+#define CARETAKER_MUTANT_INITS		4u	/* lets any IPI through */
 
 /* All addresses are those of whole pages; sizes are in bytes. */
 struct caretaker_params {

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host that comes by kexec from a kernel of another build puts its own caretaker in place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from lab.deadline import Deadline
+from lab.errors import InfraError
+from lab.machine import kexec as kexecs
+from lab.machine.swallowed import require_swallowed
+from lab.spec.model import KexecLoad
+from lab.stand.stand import Stand
+from topologies.conftest import Boot, Kept
+from topologies.residents import Resident
+
+pytestmark = [
+    pytest.mark.tier("nightly"),
+    pytest.mark.arch("x86_64"),
+    pytest.mark.timeout(1800),
+]
+
+REPLACED = re.compile(r"caretaker: replaced; the host was native for (\d+) us")
+REFUSED = re.compile(r"caretaker: the new one was refused \((-\d+)\); the host is native")
+AGAIN = 5
+
+
+@pytest.fixture
+def guest(boot: Boot, stand: Stand) -> Iterator[Resident]:
+    """Give a guest under KVM, on a swallowed host of this test's own."""
+    with ExitStack() as stack:
+        yield Resident.start(boot("caretaker=on"), stand.lab.watch, stack)
+
+
+def insist_own(guest: Resident) -> None:
+    """Insist that the host is swallowed, proven from outside, by what its own kernel brought."""
+    host = guest.host
+    by = host.by_guest()
+    require_swallowed(host.session, host.domain, host.blueprint.kernel, by)
+    built, below = Kept.of(host).caretaker.digests()
+    assert built == below
+
+
+def test_a_guest_runs_on_while_the_caretaker_is_replaced(guest: Resident) -> None:
+    caretaker = Kept.of(guest.host).caretaker
+    for _ in range(AGAIN):
+        caretaker.replace()
+        guest.insist_lives()
+    insist_own(guest)
+    said = REPLACED.findall(guest.host.session.check(["dmesg"]))
+    assert len(said) == AGAIN
+    print(f"native for {', '.join(said)} us")  # noqa: T201 - shown by pytest
+
+
+def test_what_another_build_left_is_replaced_once_the_guest_is_adopted(
+    guest: Resident, stand: Stand
+) -> None:
+    host, by = guest.host, Deadline.after(guest.host.patience.kexec)
+    other = stand.workshop.outfit(stand.lab.kernel_for("mutant"), host.blueprint.spec.arch).kernel
+    guest.hold()
+    kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by, other=other), by)
+    caretaker = Kept.of(host).caretaker
+    built, below = caretaker.digests()
+    assert built != below
+    with pytest.raises(InfraError, match="Device or resource busy"):
+        caretaker.replace()
+    guest.adopt()
+    caretaker.replace()
+    built, below = caretaker.digests()
+    assert built == below
+    guest.insist_lives()
+    require_swallowed(host.session, host.domain, other, host.by_guest())
+
+
+def test_one_that_a_cpu_refuses_leaves_the_host_native_and_the_guest_alive(guest: Resident) -> None:
+    caretaker, since = Kept.of(guest.host).caretaker, guest.host.console.mark().line
+    caretaker.do("fail_cpu", 1)
+    with pytest.raises(InfraError, match="Input/output error"):
+        caretaker.replace()
+    assert caretaker.state == "released"
+    assert REFUSED.findall("\n".join(guest.host.console.lines()[since:])) == ["-5"]
+    guest.insist_lives()
+    with pytest.raises(InfraError, match="already in progress"):
+        caretaker.replace()
+    caretaker.swallow()
+    insist_own(guest)
+    guest.insist_lives()

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host whose kernel dies in ways that leave no other: its guest beats on, until CPUs are reset.
+
+A panic with a crash kernel, and a reset by itself, are cells of x86_64-reference.toml.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from lab.deadline import Deadline, until
+from lab.machine.caretaker import DEEDS, Caretaker
+from lab.machine.host import ready_line
+from lab.stand.stand import Stand
+from topologies.conftest import Boot
+from topologies.residents import Resident
+
+pytestmark = [
+    pytest.mark.tier("nightly"),
+    pytest.mark.arch("x86_64"),
+    pytest.mark.timeout(1800),
+]
+
+ENDED = "cpu 0: stopped: the host shut this CPU down (triple fault)"
+PANIC = "Kernel panic - not syncing: "
+NO_INIT = "rdinit=/there-is-none"
+INIT = 1 << 32 | 0x4500  # to the CPU whose APIC has the id 1
+
+
+@pytest.fixture
+def resident(boot: Boot, stand: Stand) -> Iterator[Resident]:
+    """Give a guest that lives with the caretaker of a host of this test's own."""
+    with ExitStack() as stack:
+        guest = Resident.start(boot("caretaker=on"), stand.lab.watch, stack)
+        guest.hold()
+        guest.insist_lives()
+        yield guest
+
+
+def insist_lost_by_reset(guest: Resident) -> None:
+    """Press the host's reset button: it boots, and nothing of the guest is left."""
+    host, by = guest.host, Deadline.after(guest.host.patience.boot)
+    mark = host.console.mark()
+    host.domain.reset()
+    host.console.wait_for(ready_line(host.nonce), by, since=mark)
+    host.reconnect(by)
+    guest.insist_lost()
+
+
+def test_the_host_shuts_down_by_a_triple_fault(resident: Resident) -> None:
+    """Its only CPU is the caretaker's to stop; what that writes to a port is all that is told."""
+    host = resident.host
+    told = host.blueprint.folder / "debug.log"
+    host.spoilt = "it is to shut down"
+    host.session.spawn(["sh", "-c", f"echo triple >{DEEDS}"], "/dev/null")
+
+    def ended() -> bool | None:
+        return ENDED in told.read_text(encoding="ascii", errors="replace") or None
+
+    until("the caretaker to tell of it", ended, host.by_guest())
+    resident.insist_lives()
+    insist_lost_by_reset(resident)
+
+
+def test_the_next_kernel_panics_before_anybody_adopts_it(resident: Resident) -> None:
+    """It has no init, and no crash kernel: it stands still, and the guest does not."""
+    host, mark = resident.host, resident.host.console.mark()
+    words = host.cmdline(nonce=secrets.token_hex(8), extra=(NO_INIT, "panic=0"))
+    resident.load("-s", cmdline=words)
+    host.spoilt = "it was told to enter a kernel that panics"
+    host.session.spawn(["sh", "-c", "sleep 0.2; exec kexec -e"], "/run/lab/kexec.log")
+
+    def panicked() -> bool | None:
+        return any(PANIC in line for line in host.console.lines()[mark.line :]) or None
+
+    until("the next kernel to panic", panicked, Deadline.after(host.patience.kexec))
+    host.console.forgive()
+    resident.insist_lives()
+    insist_lost_by_reset(resident)
+
+
+def test_an_init_does_not_reach_the_cpu_that_it_is_on(resident: Resident) -> None:
+    caretaker = Caretaker(resident.host.session)
+    before = caretaker.counters()["icr_refused"]
+    assert caretaker.do("icr", INIT) == ["0"]
+    assert caretaker.counters()["icr_refused"] == before + 1
+    resident.insist_lives()
+
+
+def test_a_caretaker_that_lets_it_through_loses_the_guest(boot: Boot, stand: Stand) -> None:
+    """The mutant: its CPU is reset, and nobody is told."""
+    host = boot("caretaker=on", "caretaker_mutant=inits", kernel="mutant")
+    with ExitStack() as stack:
+        guest = Resident.start(host, stand.lab.watch, stack)
+        guest.hold()
+        guest.insist_lives()
+        host.spoilt = "one of its CPUs was reset"
+        Caretaker(host.session).do("icr", INIT)
+        guest.insist_silent()
+        assert guest.held() == ["held"]
