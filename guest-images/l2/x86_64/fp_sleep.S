@@ -24,7 +24,10 @@ fp_sleep_until:
 	syscall			/* a signal may end it early: then the beat is early, which harms nobody */
 	mov 16(%rsp), %rdi
 	call fp_intact
-	add $24, %rsp
+	cmpb $2, fp_width(%rip)
+	jne 1f
+	vzeroupper		/* or SSE code is slow after it */
+1:	add $24, %rsp
 	ret
 
 	.section .note.GNU-stack, "", @progbits

@@ -5,6 +5,7 @@
 #include "cpu.h"
 
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
+#define XSAVE_AND_AVX (1 << 26 | 1 << 28)	/* CPUID.1:ECX */
 
 	.section .note.pvh, "a", @note
 	.balign 4
@@ -57,7 +58,22 @@ to_long_mode:
 1:	xor %eax, %eax
 	mov %eax, %fs
 	mov %eax, %gs
-	mov %esi, %esi
+	mov %ebx, %ebp
+	mov $1, %eax
+	xor %ecx, %ecx
+	cpuid
+	mov %ebp, %ebx
+	and $XSAVE_AND_AVX, %ecx
+	cmp $XSAVE_AND_AVX, %ecx
+	jne 2f
+	mov %cr4, %rax
+	or $0x40000, %rax		/* OSXSAVE */
+	mov %rax, %cr4
+	xor %ecx, %ecx
+	xor %edx, %edx
+	mov $7, %eax			/* XCR0: x87, SSE, AVX */
+	xsetbv
+2:	mov %esi, %esi
 	jmp *%rsi
 
 /* No frame below: RSP is at the top of the first stack, aligned as after a call. */
