@@ -67,7 +67,7 @@ def test_without_an_abi_nothing_can_be_adopted() -> None:
 def test_an_abi_that_nobody_wrote_is_told_which_there_are() -> None:
     with pytest.raises(ConfigError, match="'luo' is known") as e:
         orphaning_for("luo")
-    assert e.value.hint == "there are: none, async, resident, resident-unpreserved"
+    assert e.value.hint == "there are: none, async, resident, resident-unpreserved, lasting"
 
 
 class Session:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from pathlib import Path
 
 import pytest
 
-from lab.vmm import adopt, kvm_async, verbs
+from lab.vmm import adopt, journal, kvm_async, verbs
 from lab.vmm.errors import VmmError
+from lab.vmm.handover import HandOver
 from lab.vmm.kvm_async import Owner, Ownership, Policy
 from lab.vmm.vcpu import Stop
 
@@ -90,6 +92,16 @@ def test_a_policy_is_asked_for_as_the_header_says(monkeypatch: pytest.MonkeyPatc
     kvm_async.enable(3, Policy.PARK)
     wanted = struct.pack("=IIQ", 0x4C414201, 0, 1).ljust(104, b"\0")
     assert asked == [(0x4068AEA3, wanted)]
+
+
+def test_a_guest_that_lives_elsewhere_is_not_run_from_here() -> None:
+    state = journal.create(1)
+    state.given = True
+    found = HandOver(1, 8192, 0, 1 << 20, False, Path("console"), "run")
+    with pytest.raises(VmmError, match="given to the caretaker: it would run twice"):
+        adopt.assemble(found, {"state": state.fd}, Path("keeper.sock"))
+    state.pages.close()
+    os.close(state.fd)
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import mmap
 import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.vmm import exits, journal, kvm, kvm_async, vcpu
+from lab.vmm import exits, ioctl, journal, kvm, kvm_async, vcpu
 from lab.vmm.async_vcpu import AsyncVcpu
+from lab.vmm.errors import VmmError
 from lab.vmm.kvm_async import State
 from lab.vmm.vcpu import EXIT_REASON, Stop, VcpuState
 
@@ -132,6 +136,32 @@ def test_a_guest_that_never_ran_runs_and_its_exits_are_served(guest: Guest) -> N
 
 def served(guest: Guest, number: int) -> Callable[[], bool]:
     return lambda: guest.state.served == [0, number] and guest.running(1)
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"),
+    [
+        (errno.EINTR, None),
+        (errno.EAGAIN, None),
+        (0, "in the middle of an exit"),
+        (errno.EIO, "KVM_RUN: Input/output error"),
+    ],
+)
+def test_what_was_served_is_completed_before_the_registers_are_read(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, code: int, refused: str | None
+) -> None:
+    one, seen = guest.vcpus[0], []
+
+    def run(fd: int, request: int, _: int) -> int:
+        seen.append((fd, request, one.run[vcpu.IMMEDIATE_EXIT]))
+        ctypes.set_errno(code)
+        return -1 if code else 0
+
+    monkeypatch.setattr(ioctl, "raw", run)
+    with pytest.raises((OSError, VmmError), match=refused) if refused else nullcontext():
+        one.settle()
+    assert seen == [(one.fd, kvm.Request.KVM_RUN, 1)]
+    assert one.run[vcpu.IMMEDIATE_EXIT] == 0
 
 
 def test_a_pause_holds_until_resume(guest: Guest) -> None:

@@ -221,7 +221,7 @@ def test_a_copy_that_was_half_written_is_not_read() -> None:
     ("change", "message"),
     [
         ((0, b"OTHERVMM"), "none of labvmm's"),
-        ((8, struct.pack("=I", 9)), "version 9; this labvmm knows 1"),
+        ((8, struct.pack("=I", 9)), "version 9; this labvmm knows 2"),
         ((12, struct.pack("=I", 4)), "for 4 vCPUs with 32 bytes of registers, not for 2 with 32"),
         ((16, struct.pack("=I", 64)), "with 64 bytes of registers"),
     ],
@@ -233,6 +233,20 @@ def test_state_that_it_does_not_know_is_refused(change: tuple[int, bytes], messa
     with pytest.raises(VmmError, match=message):
         journal.read(state.fd, 2)
     state.pages.close()
+    os.close(state.fd)
+
+
+def test_who_takes_the_state_over_knows_that_the_guest_lives_elsewhere() -> None:
+    state = journal.create(1)
+    assert not state.given
+    state.given = True
+    state.commit(0, 1)
+    heir = journal.read(state.fd, 1)
+    assert heir.given
+    heir.given = False
+    assert not state.given
+    for one in (state, heir):
+        one.pages.close()
     os.close(state.fd)
 
 

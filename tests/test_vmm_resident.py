@@ -22,7 +22,9 @@ from lab.spec.model import GuestKind, VmmKind
 from lab.ssh.session import Result
 from lab.vmm import control, cpuid, given, luo, record, resident, resident_command
 from lab.vmm.errors import VmmError
+from lab.vmm.kvm_async import Policy
 from lab.vmm.kvm_state import Request
+from lab.vmm.memory import RamKind
 from lab.vmm.record import Record
 
 _UAPI = Path(__file__).parents[1] / "guest-images/kernels/reference/tree/include/uapi"
@@ -69,8 +71,10 @@ def _described(**other: object) -> int:
         "clock_ns": 5,
         "clock_tsc": 7,
         "tsc_khz": 1000,
+        "ram": "gmem",
+        "orphan": "park",
     }
-    return given.keep({**said, **other})
+    return luo.in_memfd({**said, **other}, "given")
 
 
 def test_a_guest_is_read_as_it_was_given() -> None:
@@ -78,14 +82,18 @@ def test_a_guest_is_read_as_it_was_given() -> None:
     assert (found.vcpus, bytes(found.serial)) == (2, b"\0\1")
     assert found.irqchips == (b"\0", b"\1", b"\2")
     assert (found.clock_ns, found.clock_tsc, found.tsc_khz) == (5, 7, 1000)
+    assert (found.ram, found.orphan) == (RamKind.GMEM, Policy.PARK)
+    assert given.read(_described(orphan=None)).orphan is None
 
 
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        ({"version": 9}, "given by version 9, not 1"),
+        ({"version": 9}, "given by version 9, not 2"),
         ({"vcpus": "many"}, "no guest: ValueError"),
         ({"pit": "?"}, "no guest: Error"),
+        ({"ram": "disk"}, "no guest: ValueError"),
+        ({"orphan": "burn"}, "no guest: KeyError"),
     ],
 )
 def test_a_guest_that_is_not_understood_is_refused(other: dict[str, object], why: str) -> None:
@@ -225,3 +233,9 @@ def test_once_it_has_a_vmm_again_it_is_adopted() -> None:
 def test_nobody_has_it() -> None:
     status = orphaning_for("resident").status(_guest(_Session("")), Deadline.after(1))
     assert (status.owner, status.vcpus) == ("GONE", ())
+
+
+def test_what_the_caretaker_has_of_a_lasting_guest_was_adopted_once_less_than_its_vm() -> None:
+    """KVM counts the adoptions of a VM from 0, and it comes into a new one."""
+    status = orphaning_for("lasting").status(_guest(_Session(_LISTED)), Deadline.after(1))
+    assert (status.owner, status.generation, status.vcpus[0].state) == ("GONE", -1, "RUNNING")

@@ -38,7 +38,9 @@ class Resident:
     sockets: list[str] = field(default_factory=list)
 
     @classmethod
-    def start(cls, host: RunningHost, watch: Watch, stack: ExitStack) -> Resident:
+    def start(
+        cls, host: RunningHost, watch: Watch, stack: ExitStack, *, orphaning: str = "resident"
+    ) -> Resident:
         """Start one, under KVM."""
         plan = GuestPlan(
             name=f"resident-{secrets.token_hex(4)}",
@@ -46,12 +48,20 @@ class Resident:
             vmm=VmmKind.LABVMM,
             memory_mib=64,
             words=("beacon.period_us=4000",),
-            orphaning="resident",
+            orphaning=orphaning,
         )
         guest = orphaning_for(plan.orphaning).start(host, plan, host.by_guest())
-        stack.callback(guest.kill)
-        seen = stack.enter_context(watched(guest, watch))
-        return cls(host, guest, seen)
+        with ExitStack() as until_seen:
+            until_seen.callback(guest.kill)
+            seen = stack.enter_context(watched(guest, watch))
+            until_seen.pop_all()
+        resident = cls(host, guest, seen)
+        stack.callback(resident.end)
+        return resident
+
+    def end(self) -> None:
+        """End it, whichever VMM has it by now."""
+        self.guest.kill()
 
     @property
     def session(self) -> str:
@@ -75,6 +85,13 @@ class Resident:
     def cancel(self) -> None:
         """Have its VMM go on with it, under KVM."""
         self.labvmm("ctl", "--socket", self.sockets.pop(), "cancel")
+
+    def adopt(self) -> None:
+        """Have a VMM of the next kernel go on with it."""
+        self.guest = orphaning_for(self.guest.plan.orphaning).adopt(
+            self.guest, self.host.by_guest()
+        )
+        self.sockets.clear()
 
     def labvmm(self, *words: str) -> Any:
         """Run a labvmm command in the host."""
@@ -125,15 +142,20 @@ class Resident:
         wrong = [each for each in self._trail().anomalies if each.kind is not Kind.OVERRUN]
         assert wrong == []
 
-    def insist_lost(self) -> None:
-        """Insist that it beats no more, and that its CPU is the host's again."""
+    def insist_silent(self) -> None:
+        """Insist that it beats no more."""
         by = self.host.by_guest()
         self._looked(_SETTLING, by)
         before = self._beats()
         pause(_SILENT_S)
         self._looked(_LOOKS, by)
         assert self._beats() == before
+
+    def insist_lost(self) -> None:
+        """Insist that it beats no more, and that its CPU is the host's again."""
+        self.insist_silent()
         assert self.held() == []
+        by = self.host.by_guest()
         until("all CPUs to be back", lambda: self.cpus() == "0-1" or None, by)
 
     def _looked(self, times: int, by: Deadline) -> None:

@@ -39,7 +39,7 @@ OTHER = "/run/lab/other-bzImage"
 AGAIN = """
 import errno, os, sys
 sys.path.insert(0, "/lab/labvmm.pyz")
-from labvmm import luo, resident_command as tokens
+from labvmm import luo, resident_adopt as tokens
 def said(act, *words):
     try:
         act(*words)

@@ -118,6 +118,7 @@ class MemoryKind(StrEnum):
 
     MEMFD = "memfd"
     LUO_MEMFD = "luo-memfd"
+    LUO_GUEST = "luo-guest"  # with all else of a guest that stands still: it goes on afterwards
 
 
 class KexecLoad(StrEnum):
@@ -133,6 +134,7 @@ class Orphaning(StrEnum):
     ASYNC = "async"
     RESIDENT = "resident"  # its vCPUs live with the caretaker, over a kexec too
     UNPRESERVED = "resident-unpreserved"  # the same, and not told to LUO: a control
+    LASTING = "lasting"  # both: it outlives its VMM under KVM, and then a kexec
 
 
 class OrphanPolicy(StrEnum):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import console as consoles
-from . import control, handover, kvm_async, verbs
+from . import control, handover, kvm_async, memory, verbs
 from . import driver as drivers
 from . import journal as journals
 from .async_vcpu import AsyncVcpu
@@ -103,8 +103,14 @@ def take(vm: int, patience_s: float) -> None:
 def assemble(
     found: HandOver, fds: Mapping[str, int], keeper: Path, serve_one: Serve | None = None
 ) -> Machine:
-    """Put a machine together again from what the last owner left."""
+    """Put a machine together again from what the last owner left.
+
+    Raises:
+        VmmError: The guest lives elsewhere, or its device state is not understood.
+    """
     journal = journals.read(fds["state"], found.vcpus)
+    if journal.given:  # by an owner, and there was one until this process became it
+        raise VmmError("the guest was given to the caretaker: it would run twice")
     write = consoles.journaled(fds["console"], journal)
     driver = drivers.make(-1, fds["vm"], write, journal.registers)
     server = ExitServer(driver.exits, journal, serve_one)
@@ -126,5 +132,4 @@ def assemble(
 def _ram(found: HandOver, fd: int) -> Ram:
     if found.protected:  # looking at its pages would take them away from the guest
         return Ram(RamKind.MEMFD, fd, found.ram_size, mmap.mmap(-1, mmap.PAGESIZE), found.ram_base)
-    pages = mmap.mmap(fd, found.ram_size, mmap.MAP_SHARED)
-    return Ram(RamKind.GMEM, fd, found.ram_size, pages, found.ram_base)
+    return memory.mapped(RamKind.GMEM, fd, found.ram_size)._replace(base=found.ram_base)

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 import threading
 from collections.abc import Callable
 
-from . import kvm_async
-from .vcpu import AnyVcpu, Stop, VcpuState
+from . import ioctl, kvm_async
+from .errors import VmmError
+from .kvm import Request
+from .vcpu import IMMEDIATE_EXIT, AnyVcpu, Stop, VcpuState
 
 
 class AsyncVcpu(AnyVcpu):
@@ -32,6 +37,23 @@ class AsyncVcpu(AnyVcpu):
         with self._changed:
             self._want_pause = False
         self.watch(self)
+
+    def settle(self) -> None:
+        """Have KVM complete the exit that was served: it does with the next run, and not before.
+
+        Raises:
+            VmmError: What it completed led to another exit; let it run on, and pause it again.
+            OSError: KVM_RUN was refused.
+        """
+        self.run[IMMEDIATE_EXIT] = 1
+        try:
+            if ioctl.raw(self.fd, Request.KVM_RUN.value, 0) >= 0:
+                raise VmmError(f"vCPU {self.index} is in the middle of an exit", hint="try again")
+            code = ctypes.get_errno()
+            if code not in {errno.EINTR, errno.EAGAIN}:
+                raise OSError(code, f"KVM_RUN: {os.strerror(code)}")
+        finally:
+            self.run[IMMEDIATE_EXIT] = 0
 
     def go_on(self) -> bool:
         """Run it, now that it was served; says whether it runs, for it may have been held."""

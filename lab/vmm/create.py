@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,20 @@ class Wanted(NamedTuple):
     plain: bool = False
 
 
+class Frame(NamedTuple):
+    """What a machine is put together with, whether its guest is new or comes from elsewhere."""
+
+    console: Path
+    vcpus: int
+    orphan: Policy | None = None
+    keeper: Path | None = None
+    protected: bool = False
+    serial: bytes | None = None  # registers of the port of one that comes from elsewhere
+
+
+Furnish = Callable[[Driver], tuple[Ram, list[int]]]
+
+
 def create(wanted: Wanted) -> Machine:
     """Make a guest, ready to start.
 
@@ -51,24 +66,41 @@ def create(wanted: Wanted) -> Machine:
     most = kvm.has(device, kvm.Capability.MAX_VCPUS)
     if not 1 <= wanted.boot.vcpus <= most:
         raise VmmError(f"--vcpus {wanted.boot.vcpus}: 1 to {most} are possible")
-    run_size = call(device, kvm.Request.KVM_GET_VCPU_MMAP_SIZE)
-    if wanted.orphan is not None:
-        return _orphanable(device, vm, run_size, wanted, wanted.orphan)
-    driver = drivers.make(device, vm, consoles.appending(wanted.console))
-    ram, fds = _furnished(vm, driver, wanted)
-    vcpus = [Vcpu(fd, index, run_size, driver.exits) for index, fd in enumerate(fds)]
-    return Machine(vm, ram, driver, vcpus, console=wanted.console, protected=wanted.protected)
-
-
-def _orphanable(device: int, vm: int, run_size: int, wanted: Wanted, policy: Policy) -> Machine:
-    kvm_async.enable(vm, policy)
-    file = consoles.open_file(wanted.console)
-    journal = journals.create(wanted.boot.vcpus, os.fstat(file).st_size)
-    driver = drivers.make(device, vm, consoles.journaled(file, journal), journal.registers)
-    ram, fds = _furnished(vm, driver, wanted)
-    lasting = Lasting(
-        ExitServer(driver.exits, journal), journal, file, policy.name.lower(), wanted.keeper
+    frame = Frame(
+        wanted.console,
+        wanted.boot.vcpus,
+        orphan=wanted.orphan,
+        keeper=wanted.keeper,
+        protected=wanted.protected,
     )
+    return assemble(device, vm, frame, lambda driver: _furnished(vm, driver, wanted))
+
+
+def assemble(device: int, vm: int, frame: Frame, furnish: Furnish) -> Machine:
+    """Put a machine together in a VM that has nothing yet; `furnish` gives it RAM and vCPUs."""
+    if frame.orphan is not None:
+        return _orphanable(device, vm, frame, frame.orphan, furnish)
+    registers = None if frame.serial is None else bytearray(frame.serial)
+    driver = drivers.make(device, vm, consoles.appending(frame.console), registers)
+    ram, fds = furnish(driver)
+    run_size = call(device, kvm.Request.KVM_GET_VCPU_MMAP_SIZE)
+    vcpus = [Vcpu(fd, index, run_size, driver.exits) for index, fd in enumerate(fds)]
+    return Machine(vm, ram, driver, vcpus, console=frame.console, protected=frame.protected)
+
+
+def _orphanable(device: int, vm: int, frame: Frame, policy: Policy, furnish: Furnish) -> Machine:
+    kvm_async.enable(vm, policy)
+    file = consoles.open_file(frame.console)
+    journal = journals.create(frame.vcpus, os.fstat(file).st_size)
+    if frame.serial is not None:
+        journal.registers[:] = frame.serial
+        journal.write()
+    driver = drivers.make(device, vm, consoles.journaled(file, journal), journal.registers)
+    ram, fds = furnish(driver)
+    lasting = Lasting(
+        ExitServer(driver.exits, journal), journal, file, policy.name.lower(), frame.keeper
+    )
+    run_size = call(device, kvm.Request.KVM_GET_VCPU_MMAP_SIZE)
     vcpus = [AsyncVcpu(fd, index, run_size) for index, fd in enumerate(fds)]
     for vcpu in vcpus:
         vcpu.watch = lasting.exits.watch
@@ -77,8 +109,8 @@ def _orphanable(device: int, vm: int, run_size: int, wanted: Wanted, policy: Pol
         ram,
         driver,
         vcpus,
-        console=wanted.console,
-        protected=wanted.protected,
+        console=frame.console,
+        protected=frame.protected,
         lasting=lasting,
     )
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 from . import kvm, record
 from .errors import VmmError
 from .ioctl import call
+from .kvm_async import Policy
 from .kvm_state import IRQCHIPS, IrqChip, Pit, Request
 from .machine import Machine
 from .memory import RamKind
 from .record import Record
 
-MAGIC, VERSION = "labvmm-given", 1
+MAGIC, VERSION = "labvmm-given", 2
 HOST_TSC = 8  # KVM_CLOCK_HOST_TSC: it said at which TSC
 
 
@@ -32,20 +33,22 @@ class Given(NamedTuple):
     clock_ns: int
     clock_tsc: int
     tsc_khz: int
+    ram: RamKind
+    orphan: Policy | None  # of one that may outlive its VMM, too
 
 
 def give(guest: Machine) -> tuple[dict[str, object], list[Record]]:
     """Read all of a guest, which is paused for good: somebody else is going to run it.
 
     Raises:
-        VmmError: It is of a kind that cannot be given away.
+        VmmError: It is of a kind that cannot be given away, or cannot just now.
     """
-    if guest.protected or guest.lasting or guest.ram.kind is not RamKind.MEMFD:
-        raise VmmError(
-            "only a guest in a memfd can be given to the caretaker", hint="labvmm run --ram memfd"
-        )
+    if guest.protected:
+        raise VmmError("a protected guest cannot be given to the caretaker: it may not be read")
     guest.pause()
-    guest.given = True
+    for vcpu in guest.vcpus:
+        vcpu.settle()
+    _note(guest, away=True)
     records = [record.taken(vcpu.fd) for vcpu in guest.vcpus]
     clock = kvm.ClockData()
     call(guest.vm, kvm.Request.KVM_GET_CLOCK, clock)
@@ -66,6 +69,8 @@ def give(guest: Machine) -> tuple[dict[str, object], list[Record]]:
         "clock_ns": clock.clock,
         "clock_tsc": clock.host_tsc,
         "tsc_khz": records[0].tsc_khz,
+        "ram": guest.ram.kind.value,
+        "orphan": guest.lasting.policy if guest.lasting else None,
     }
     return said, records
 
@@ -74,8 +79,15 @@ def take_back(guest: Machine, records: list[Record]) -> None:
     """Go on with a guest that was given, and has been taken back from who ran it."""
     for vcpu, one in zip(guest.vcpus, records, strict=True):
         record.put_again(vcpu.fd, one)
-    guest.given = False
+    _note(guest, away=False)
     guest.resume()
+
+
+def _note(guest: Machine, *, away: bool) -> None:
+    """Note that it runs elsewhere, or not; also for who adopts the VM when this process is gone."""
+    guest.given = away
+    if guest.lasting:
+        guest.lasting.journal.given = away
 
 
 def read(fd: int) -> Given:
@@ -85,7 +97,19 @@ def read(fd: int) -> Given:
         VmmError: It is none, or of another version.
     """
     try:
-        said: Mapping[str, object] = json.loads(os.pread(fd, os.fstat(fd).st_size, 0).rstrip(b"\0"))
+        said = json.loads(os.pread(fd, os.fstat(fd).st_size, 0).rstrip(b"\0"))
+    except ValueError as e:
+        raise _no_guest(e) from e
+    return understood(said)
+
+
+def understood(said: Mapping[str, object]) -> Given:
+    """Understand it, whole.
+
+    Raises:
+        VmmError: It is none, or of another version.
+    """
+    try:
         if (said["magic"], said["version"]) != (MAGIC, VERSION):
             raise VmmError(f"the guest was given by version {said['version']}, not {VERSION}")
         chips = said["irqchips"]
@@ -97,16 +121,15 @@ def read(fd: int) -> Given:
             clock_ns=int(str(said["clock_ns"])),
             clock_tsc=int(str(said["clock_tsc"])),
             tsc_khz=int(str(said["tsc_khz"])),
+            ram=RamKind(said["ram"]),
+            orphan=Policy[str(said["orphan"]).upper()] if said["orphan"] else None,
         )
     except (ValueError, KeyError, TypeError) as e:
-        raise VmmError(f"what was preserved is no guest: {type(e).__name__}: {e}") from e
+        raise _no_guest(e) from e
 
 
-def keep(said: Mapping[str, object]) -> int:
-    """Put it into a memfd of its own, for who preserves that."""
-    fd = os.memfd_create("labvmm-given", os.MFD_CLOEXEC)
-    os.write(fd, json.dumps(said).encode())
-    return fd
+def _no_guest(e: Exception) -> VmmError:
+    return VmmError(f"what was preserved is no guest: {type(e).__name__}: {e}")
 
 
 def put_devices(vm: int, given: Given) -> None:

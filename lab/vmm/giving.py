@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a labvmm is told by who moves its guest to the caretaker, and back."""
+"""What a labvmm is told by who has its guest go on elsewhere, or brings it back."""
 
 from __future__ import annotations
 
 import importlib
+import platform
 from types import ModuleType
 
 from .control import Asked, Reply, Verbs
+from .errors import VmmError
 from .machine import Machine
 
 
@@ -24,8 +26,21 @@ def verbs(guest: Machine) -> Verbs:
         given.take_back(guest, given.records_of(asked.content["records"]))
         return Reply(guest.status())
 
-    return {"give": give, "take_back": take_back}
+    def save(_: Asked) -> Reply:
+        return Reply(_module(".saved").save(guest), {"ram": guest.ram.fd})
+
+    def unsave(_: Asked) -> Reply:
+        _module(".saved").go_on(guest)
+        return Reply(guest.status())
+
+    return {"give": give, "take_back": take_back, "save": save, "unsave": unsave}
 
 
 def _given() -> ModuleType:
-    return importlib.import_module(".given", __package__)
+    if platform.machine() != "x86_64":
+        raise VmmError("only a guest of x86-64 can be given to a caretaker")
+    return _module(".given")
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(name, __package__)

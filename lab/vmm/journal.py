@@ -17,8 +17,9 @@ from .errors import VmmError
 from .serial import STATE_BYTES
 
 MAGIC = b"LABVMMST"
-VERSION = 1
+VERSION = 2
 INDEX_AT = 64  # one byte: which of the two copies is true
+GIVEN_AT = 65  # one byte: whether the vCPUs run elsewhere, and must not be run from here
 COPIES_AT = 128
 NAME = "labvmm-state"
 _HEAD = struct.Struct("=8s4I")  # magic, version, vCPUs, bytes of registers, bytes of a copy
@@ -36,6 +37,15 @@ class Journal:
         self.registers = bytearray(registers)
         self.console_at: int = console_at  # where in its file the next byte goes
         self.served: list[int] = served  # the number of each vCPU's last exit that was served
+
+    @property
+    def given(self) -> bool:
+        """Whether the guest was given away: who adopts its VM would run it a second time."""
+        return bool(self.pages[GIVEN_AT])
+
+    @given.setter
+    def given(self, away: bool) -> None:
+        self.pages[GIVEN_AT] = away
 
     def commit(self, vcpu: int, exit_seq: int) -> None:
         """Make what is in hand true, with it that this exit of that vCPU was served."""

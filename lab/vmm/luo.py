@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import enum
 import errno
+import json
 import os
 from collections.abc import Iterator, Mapping
 
@@ -111,6 +112,13 @@ def retrieve_fd(session: int, token: int) -> int:
 def finish(session: int) -> None:
     """Say that all of the session has been taken over."""
     call(session, Request.LIVEUPDATE_SESSION_FINISH, Finish(size=ctypes.sizeof(Finish)))
+
+
+def in_memfd(said: Mapping[str, object], name: str) -> int:
+    """Put words into a memfd of their own, to be preserved."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    os.write(fd, json.dumps(said).encode())
+    return fd
 
 
 @contextlib.contextmanager

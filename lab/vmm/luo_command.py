@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`labvmm luo`: hold a paused guest's RAM for a kexec, retrieve it after, and check the uapi."""
+"""`labvmm luo`: hold a stopped guest or its RAM for a kexec; retrieve it, and run it again."""
 
 from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import mmap
 import os
 import signal
@@ -15,7 +16,7 @@ from . import control, digest, luo, procfs
 from .cli import say
 from .errors import VmmError
 
-TOKEN = 1
+TOKEN, STATE = 1, 2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     hold.add_argument("--token", type=int, default=TOKEN)
     hold.add_argument("--digest", action="store_true", help="hash the RAM too")
     hold.add_argument("--empty", action="store_true", help="preserve nothing: a control")
+    hold.add_argument("--state", action="store_true", help="preserve all of it, not RAM alone")
     hold.set_defaults(verb=_hold)
     retrieve = verbs.add_parser("retrieve", help="take it over, after the kexec")
     retrieve.add_argument("--session", required=True)
@@ -34,6 +36,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     retrieve.add_argument("--digest", action="store_true", help="hash it")
     retrieve.add_argument("--keep", action="store_true", help="stay, so that the memory stays")
     retrieve.set_defaults(verb=_retrieve)
+    restore = verbs.add_parser("restore", help="run all of it again, after the kexec; stays")
+    restore.add_argument("--session", required=True)
+    restore.add_argument("--socket", type=Path, required=True, help="control socket to make")
+    restore.add_argument("--console", type=Path, required=True)
+    restore.set_defaults(verb=_restore)
     check = verbs.add_parser("check", help="show which errors misuse gives")
     check.set_defaults(verb=_check)
 
@@ -45,6 +52,26 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
 
 
 def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
+    state: Mapping[str, object] = {}
+    if chosen.state:
+        state, fds = control.ask(chosen.socket, "save")
+    else:
+        fds = _paused(chosen)
+    device = luo.open_device()
+    session = luo.create(device, chosen.session)
+    os.close(device)
+    if not chosen.empty:
+        luo.preserve_fd(session, fds["ram"], chosen.token)
+        if state:
+            words = {k: v for k, v in state.items() if k not in {"ok", "fds"}}
+            luo.preserve_fd(session, luo.in_memfd(words, "labvmm-saved"), STATE)
+    found = digest.of_fd(fds["ram"]) if chosen.digest else {"size": os.fstat(fds["ram"]).st_size}
+    say({"session": chosen.session, "token": chosen.token, **_me(), **found, "held": True})
+    return {"held": False, "signal": _wait_for_the_end()}
+
+
+def _paused(chosen: argparse.Namespace) -> dict[str, int]:
+    """Give the RAM of a guest that is paused."""
     status, fds = control.ask(chosen.socket, "fds")
     if status["state"] != "paused":
         raise VmmError(
@@ -54,14 +81,7 @@ def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
     for name, fd in fds.items():
         if name != "ram":  # a vCPU's or VM's descriptor held here would keep the VM alive
             os.close(fd)
-    device = luo.open_device()
-    session = luo.create(device, chosen.session)
-    os.close(device)
-    if not chosen.empty:
-        luo.preserve_fd(session, fds["ram"], chosen.token)
-    found = digest.of_fd(fds["ram"]) if chosen.digest else {"size": os.fstat(fds["ram"]).st_size}
-    say({"session": chosen.session, "token": chosen.token, **_me(), **found, "held": True})
-    return {"held": False, "signal": _wait_for_the_end()}
+    return {"ram": fds["ram"]}
 
 
 def _retrieve(chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -77,6 +97,22 @@ def _retrieve(chosen: argparse.Namespace) -> Mapping[str, object]:
     with mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, mmap.PROT_READ):  # for `locate`
         say({**answer, "held": True})
         return {"held": False, "signal": _wait_for_the_end()}
+
+
+def _restore(chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Hash the RAM while nothing runs in it, make the guest of it, and run it to its end."""
+    saved, verbs = (importlib.import_module(f".{m}", __package__) for m in ("saved", "verbs"))
+    device = luo.open_device()
+    session = luo.retrieve(device, chosen.session)
+    said = saved.read(luo.retrieve_fd(session, STATE))
+    ram = luo.retrieve_fd(session, TOKEN)
+    say({"session": chosen.session, **digest.of_fd(ram)})
+    guest = saved.restored(said, ram, chosen.console)
+    luo.finish(session)
+    os.close(device)
+    control.remove_stale(chosen.socket)
+    answer: Mapping[str, object] = verbs.live(guest, chosen.socket)
+    return answer
 
 
 def _me() -> dict[str, object]:

@@ -72,9 +72,9 @@ def memfd(size: int, name: str = MEMFD_NAME) -> Ram:
     return Ram(RamKind.MEMFD, fd, size, mmap.mmap(fd, size, mmap.MAP_SHARED))
 
 
-def mapped_memfd(fd: int, size: int) -> Ram:
+def mapped(kind: RamKind, fd: int, size: int) -> Ram:
     """Map RAM that somebody else has made."""
-    return Ram(RamKind.MEMFD, fd, size, mmap.mmap(fd, size, mmap.MAP_SHARED), base())
+    return Ram(kind, fd, size, mmap.mmap(fd, size, mmap.MAP_SHARED), base())
 
 
 def guest_memfd(vm: int, size: int) -> Ram:

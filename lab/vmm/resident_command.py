@@ -11,20 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from . import console as consoles
-from . import control, given, kvm, luo, memory, procfs, record, resident, verbs
-from . import driver as drivers
+from . import control, given, luo, procfs, resident, resident_adopt
 from .cli import say
 from .control import Asked, Reply
 from .errors import VmmError
-from .given import Given
-from .ioctl import call
-from .machine import Machine
-from .memory import Ram
 from .record import Record
-from .vcpu import Vcpu
+from .resident_adopt import DESCRIPTION, FIRST_VCPU, RAM, Adoption
 
-DESCRIPTION, RAM, FIRST_VCPU = 0, 1, 16  # tokens
 STOPPED = resident.NAMES[3]
 HALT = "stay at this phase until SIGUSR1: to be killed there"
 
@@ -44,6 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--cpus", type=int, nargs="+", required=True, help="one for each vCPU")
     adopt = acts.add_parser("adopt", help="after the kexec: go on under KVM; stays")
     adopt.add_argument("--console", type=Path, required=True)
+    adopt.add_argument(
+        "--keeper", type=Path, metavar="SOCKET", help="who holds a guest that may lose this VMM too"
+    )
     adopt.set_defaults(act=_adopt)
     for one in (hold, cycle, adopt):
         one.add_argument("--session", required=True, help="of LUO")
@@ -170,7 +166,9 @@ def _moved_in(chosen: argparse.Namespace, session: int) -> Held:
     held = Held(chosen.vmm, fds["ram"], [])
     try:
         _halt(chosen, "given")
-        description = given.keep({k: v for k, v in said.items() if k not in {"ok", "fds"}})
+        description = luo.in_memfd(
+            {k: v for k, v in said.items() if k not in {"ok", "fds"}}, "labvmm-given"
+        )
         luo.preserve_fd(session, description, DESCRIPTION)
         os.close(description)
         luo.preserve_fd(session, fds["ram"], RAM)
@@ -194,47 +192,9 @@ def _halt(chosen: argparse.Namespace, phase: str) -> None:
 
 
 def _adopt(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Make all of a VM first: the vCPUs stop when they are retrieved, and not before."""
-    device = luo.open_device()
-    session = luo.retrieve(device, chosen.session)
-    _halt(chosen, "session")
-    description = given.read(luo.retrieve_fd(session, DESCRIPTION))
-    fd = luo.retrieve_fd(session, RAM)
-    ram = memory.mapped_memfd(fd, os.fstat(fd).st_size)
-    guest = _machine(description, ram, chosen.console)
-    _halt(chosen, "memory")
-    tsc = 0
-    for n, vcpu in enumerate(guest.vcpus):
-        one = resident.record(luo.retrieve_fd(session, FIRST_VCPU + n))
-        say(
-            {
-                "vcpu": n,
-                "exit": f"{one.exit_code:#x}",
-                "entries": one.entries,
-                "pc": hex(one.regs.rip),
-            }
-        )
-        record.put(vcpu.fd, one)
-        tsc = record.host_tsc(vcpu.fd, one)
-    given.put_clock(guest.vm, description, tsc)
-    _halt(chosen, "vcpus")
-    luo.finish(session)
-    os.close(device)
-    control.remove_stale(chosen.socket)
-    return verbs.live(guest, chosen.socket)
-
-
-def _machine(description: Given, ram: Ram, console: Path) -> Machine:
-    device = kvm.open_device()
-    vm = call(device, kvm.Request.KVM_CREATE_VM, 0)
-    driver = drivers.make(device, vm, consoles.appending(console), description.serial)
-    memory.attach(vm, ram)
-    driver.prepare_vm()
-    given.put_devices(vm, description)
-    run_size = call(device, kvm.Request.KVM_GET_VCPU_MMAP_SIZE)
-    fds = [call(vm, kvm.Request.KVM_CREATE_VCPU, n) for n in range(description.vcpus)]
-    vcpus = [Vcpu(fd, n, run_size, driver.exits) for n, fd in enumerate(fds)]
-    return Machine(vm, ram, driver, vcpus, console=console)
+    """Go on with what the kernel before left; see `resident_adopt`."""
+    wanted = Adoption(chosen.session, chosen.console, chosen.socket, chosen.keeper)
+    return resident_adopt.adopt(wanted, lambda phase: _halt(chosen, phase))
 
 
 def _me() -> dict[str, object]:

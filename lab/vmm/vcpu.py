@@ -89,6 +89,9 @@ class AnyVcpu(abc.ABC):
     def resume(self) -> None:
         """Let it enter the guest again."""
 
+    def settle(self) -> None:  # noqa: B027 - what leaves KVM_RUN by a signal has nothing left
+        """Have KVM complete what it was served, so that a paused vCPU's registers are all true."""
+
     def _become(self, state: VcpuState) -> None:
         with self._changed:
             self._set(state)

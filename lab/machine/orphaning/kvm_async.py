@@ -16,6 +16,7 @@ from lab.machine.inside import LABVMM, labvmm
 from lab.machine.orphaning.launch import ready, run_argv
 from lab.machine.orphaning.protocol import OrphanStatus, VcpuSeen
 from lab.machine.start import started
+from lab.witness.identity import ProcessIdentity
 
 # $0 is the cgroup that the program is to be in
 _IN_CGROUP = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec "$@"'
@@ -26,6 +27,9 @@ class AsyncOrphaning:
 
     name = "async"
 
+    def __init__(self, words: tuple[str, ...] = ()) -> None:
+        self._words = words  # more of them for `labvmm run`
+
     def can(self, host: RunningHost, by: Deadline) -> str | None:
         """Say why no guest of this host can outlive its VMM; None if one can."""
         said = labvmm(host.session, "orphan-status", by=by)
@@ -33,10 +37,8 @@ class AsyncOrphaning:
 
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
         """Start the keeper, and then the guest; return as soon as its VMM process exists."""
-        host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
-        argv = [*LABVMM, "keep", "--socket", plan.keeper_socket]
-        keeper = ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
-        words = ["--orphanable", "--orphan-policy", plan.orphan_policy]
+        keeper = self.keeper(host, plan, by)
+        words = ["--orphanable", "--orphan-policy", plan.orphan_policy, *self._words]
         argv = [*run_argv(host, plan), *words, "--keeper", plan.keeper_socket]
         try:
             guest = started(host, plan, _placed(plan, argv), by)
@@ -44,6 +46,12 @@ class AsyncOrphaning:
             host.session.run(["kill", "-KILL", str(keeper.pid)], by=by)
             raise
         return dataclasses.replace(guest, keepers=(keeper,))
+
+    def keeper(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> ProcessIdentity:
+        """Start the process that will hold a guest's descriptors."""
+        host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
+        argv = [*LABVMM, "keep", "--socket", plan.keeper_socket]
+        return ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
 
     def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Do nothing: it outlives its VMM, not its host's kernel."""

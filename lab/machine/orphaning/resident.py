@@ -33,9 +33,10 @@ class ResidentOrphaning:
     Where LUO is not told to preserve them, they end with the host's kernel.
     """
 
-    def __init__(self, name: str, *, preserve: bool) -> None:
+    def __init__(self, name: str, *, preserve: bool, holder: str = "") -> None:
         self.name = name
         self.preserve = preserve
+        self._holder = holder  # its socket's name, if not that of the guest's only keeper
 
     def can(self, host: RunningHost, by: Deadline) -> str | None:
         """Say why no guest of this host can outlive its kernel; None if one can."""
@@ -54,7 +55,7 @@ class ResidentOrphaning:
         cpus = [str(cpu) for cpu in range(1, plan.vcpus + 1)]
         argv = [
             *LABVMM, "resident", "hold", "--session", _session(plan), "--vmm", plan.socket,
-            "--socket", plan.keeper_socket, "--cpus", *cpus,
+            "--socket", self._socket(plan), "--cpus", *cpus,
             *([] if self.preserve else ["--unpreserved"]),
         ]  # fmt: skip
         keeper = ready(host, argv, f"{plan.folder}/resident.log", "who holds it", by)
@@ -66,13 +67,13 @@ class ResidentOrphaning:
         """Refuse: it leaves its VMM by `leave`, when its host is to go."""
         raise UnavailableError("a guest of the caretaker's is given up when its host's kernel ends")
 
+    def has(self, guest: RunningGuest, by: Deadline) -> bool:
+        """Say whether any vCPU lives with the caretaker."""
+        return bool(_listed(guest.host, by))
+
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
         """Ask the caretaker; if it has nothing, the new VMM; if there is none, it is nowhere."""
-        listed = guest.host.session.run(["cat", _VCPUS], by=by).stdout
-        vcpus = tuple(
-            VcpuSeen(n, _STATES[found[2]], found[4], found[5], 0, 0)
-            for n, found in enumerate(_VCPU.finditer(listed))
-        )
+        vcpus = _listed(guest.host, by)
         if vcpus:
             return OrphanStatus("GONE", "run", 0, vcpus)
         words = ("ctl", "--socket", guest.plan.socket, "status")
@@ -97,17 +98,36 @@ class ResidentOrphaning:
         region = Caretaker(guest.host.session).region()
         return held(domain.cpus, domain.peek, region, pages, by)
 
-    def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Start a VMM in the new kernel that retrieves the guest, and runs it under KVM."""
+    def adopt(
+        self, guest: RunningGuest, by: Deadline, *, words: tuple[str, ...] = ()
+    ) -> RunningGuest:
+        """Start a VMM in the new kernel that retrieves the guest, and runs it under KVM.
+
+        Args:
+            guest: As it left the kernel before.
+            by: When to give up.
+            words: More of them for `labvmm resident adopt`.
+        """
         plan, host = guest.plan, guest.host
         host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
         argv = [
             *LABVMM, "resident", "adopt", "--session", _session(plan),
-            "--socket", plan.socket, "--console", plan.console,
+            "--socket", plan.socket, "--console", plan.console, *words,
         ]  # fmt: skip
         log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"
         vmm = ready(host, argv, log, f"the adopter of {plan.name}", by)
         return dataclasses.replace(guest, vmm=vmm, keepers=())
+
+    def _socket(self, plan: GuestPlan) -> str:
+        return str(plan.folder / self._holder) if self._holder else plan.keeper_socket
+
+
+def _listed(host: RunningHost, by: Deadline) -> tuple[VcpuSeen, ...]:
+    said = host.session.run(["cat", _VCPUS], by=by).stdout
+    return tuple(
+        VcpuSeen(n, _STATES[found[2]], found[4], found[5], 0, 0)
+        for n, found in enumerate(_VCPU.finditer(said))
+    )
 
 
 def _session(plan: GuestPlan) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from lab.errors import ConfigError
 from lab.machine.orphaning.kvm_async import AsyncOrphaning
+from lab.machine.orphaning.lasting import LastingOrphaning
 from lab.machine.orphaning.none import NoOrphaning
 from lab.machine.orphaning.protocol import Orphaning
 from lab.machine.orphaning.resident import ResidentOrphaning
@@ -18,6 +19,7 @@ _ADAPTERS: Mapping[str, Orphaning] = {
         AsyncOrphaning(),
         ResidentOrphaning("resident", preserve=True),
         ResidentOrphaning("resident-unpreserved", preserve=False),
+        LastingOrphaning(),
     )
 }
 

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest that is saved: what is read of it, in which order it is put back, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from typing import Any, cast
+
+import pytest
+
+from lab.vmm import kvm_arm64, luo, saved, saved_arm64
+from lab.vmm.errors import VmmError
+from lab.vmm.machine import Machine
+from lab.vmm.saved_arm64 import Field
+
+TYPER = 7  # 256 interrupt lines, as KVM makes them where nobody says how many
+CTLR = 4 << 8  # five bits of priority
+
+
+def _controller(_: int, group: int, attribute: int, size: int = 4) -> int:
+    if group == kvm_arm64.GROUP_DISTRIBUTOR and attribute == saved_arm64.GICD_TYPER:
+        return TYPER
+    return CTLR if group == kvm_arm64.GROUP_CPU_SYSREGS and size == 8 else 0
+
+
+@pytest.fixture
+def fields(monkeypatch: pytest.MonkeyPatch) -> list[Field]:
+    monkeypatch.setattr(saved_arm64, "get_attribute", _controller)
+    return list(saved_arm64._fields(3, 2))
+
+
+def test_all_of_the_interrupt_controller_is_in_the_list_once(fields: list[Field]) -> None:
+    assert len(set(fields)) == len(fields)
+    count = Counter(field.group for field in fields)
+    shared = 256 - 32
+    bits = 1 + 1 + 2 + 1 + 1 + 8  # group, enable, config, pending, active, priority
+    assert count[kvm_arm64.GROUP_DISTRIBUTOR] == 1 + 2 * shared + shared * bits // 32
+    assert count[kvm_arm64.GROUP_REDISTRIBUTOR] == 2 * (1 + bits)
+    assert count[kvm_arm64.GROUP_LEVEL_INFO] == 2 + shared // 32
+    assert count[kvm_arm64.GROUP_CPU_SYSREGS] == 2 * (7 + 2)
+    assert {field.size for field in fields if field.group == kvm_arm64.GROUP_CPU_SYSREGS} == {8}
+
+
+def test_who_gets_an_interrupt_and_its_level_come_before_that_it_is_pending(
+    fields: list[Field],
+) -> None:
+    """And affinity routing, which decides what the rest means, before all."""
+    assert fields[0] == Field(kvm_arm64.GROUP_DISTRIBUTOR, saved_arm64.GICD_CTLR)
+    at = {field: n for n, field in enumerate(fields)}
+    for irq in range(32, 256, 32):
+        pending = at[Field(kvm_arm64.GROUP_DISTRIBUTOR, saved_arm64.PENDING + irq // 8)]
+        route = Field(kvm_arm64.GROUP_DISTRIBUTOR, saved_arm64.GICD_IROUTER + 8 * irq)
+        assert at[route] < pending
+        assert at[Field(kvm_arm64.GROUP_LEVEL_INFO, irq)] < pending
+
+
+def test_each_cpu_is_named_by_its_affinity(fields: list[Field]) -> None:
+    named = {field.attribute >> 32 for field in fields if field.group >= kvm_arm64.GROUP_CONTROL}
+    assert named == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("register", "size"),
+    [(0x6030_0000_0010_0000, 8), (0x6020_0000_0010_00D4, 4), (0x6040_0000_0010_0054, 16)],
+)
+def test_a_register_says_how_large_it_is(register: int, size: int) -> None:
+    assert saved_arm64._size(register) == size
+
+
+def _words(**other: object) -> int:
+    said = {"magic": saved.MAGIC, "version": saved.VERSION, "arch": platform.machine()}
+    return luo.in_memfd({**said, "count": 1, **other}, "saved")
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"version": 9}, "is labvmm-saved 9 of .*; this labvmm goes on with"),
+        ({"arch": "riscv64"}, "of riscv64"),
+        ({"magic": "labvmm-given"}, "is labvmm-given 1"),
+    ],
+)
+def test_what_it_does_not_know_is_refused(other: dict[str, object], why: str) -> None:
+    with pytest.raises(VmmError, match=why):
+        saved.read(_words(**other))
+
+
+def test_what_is_no_guest_is_refused() -> None:
+    fd = os.memfd_create("none")
+    os.write(fd, b"[1, 2")
+    with pytest.raises(VmmError, match="no guest: JSONDecodeError"):
+        saved.read(fd)
+    assert saved.read(_words())["count"] == 1
+
+
+class _Guest:
+    """One that cannot be saved, if it is told so."""
+
+    def __init__(self, **kind: object) -> None:
+        self.protected = bool(kind.get("protected"))
+        self.lasting = kind.get("lasting")
+
+    def pause(self) -> None:
+        """It must not come to that."""
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [({"protected": True}, "may not read it"), ({"lasting": 1}, "orphaned")]
+)
+def test_a_guest_that_cannot_be_saved_runs_on(kind: dict[str, Any], why: str) -> None:
+    with pytest.raises(VmmError, match=why):
+        saved.save(cast("Machine", _Guest(**kind)))
