@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab.disruption import host
+from lab.machine.kexec import Jumped
 from lab.spec.model import Options, Orphaning
 from lab.witness.identity import DidNot, Happened, HostIdentity
 
@@ -61,12 +62,13 @@ class World:
         self.built = other.build_id if other else "b"
         return SimpleNamespace(nonce=f"n{self.boots + 1}")
 
-    def jump(self, *_: Any) -> None:
+    def jump(self, *_: Any) -> Jumped:
         """Boot, but where it is to fail."""
         self.story.append("jump")
         if self.boots + 1 != self.refuses:
             self.boots += 1
         self.host.identity = self.identity()
+        return Jumped(kexec_s=1.5, boot_s=2.25)
 
 
 def struck(world: World, times: int, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -89,7 +91,9 @@ def test_in_each_kernel_but_the_last_it_is_adopted(monkeypatch: pytest.MonkeyPat
 
 def test_one_kexec_is_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(lives=99)
-    assert struck(world, 1, monkeypatch).witness.what.startswith("kexec into")
+    delivered = struck(world, 1, monkeypatch)
+    assert delivered.witness.what.startswith("kexec into")
+    assert (delivered.facts["kexec_s"], delivered.facts["boot_s"]) == (1.5, 2.25)
     assert world.story == ["leave", "jump"]
 
 

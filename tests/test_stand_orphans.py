@@ -66,7 +66,7 @@ def test_a_guest_that_beats_after_its_adoption_went_on() -> None:
 
 
 def test_a_guest_that_nobody_let_run_did_not_go_on() -> None:
-    assert stretch(goes=False).startswith("after its adoption: ")
+    assert stretch(goes=False).startswith("after it was to go on: ")
 
 
 @pytest.mark.parametrize(("right", "fault"), [(True, ""), (False, "on the host's table")])

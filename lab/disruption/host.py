@@ -24,30 +24,35 @@ def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     outlive the kernel is made ready for it first. In each kernel but the last it is adopted; where
     nobody is there to be adopted, no other kexec follows.
     """
-    guest, first = _jump(guest, options, 1)
+    guest, first, facts = _jump(guest, options, 1)
     done, last = 1, first
     while done < options.kexecs and isinstance(last, Happened) and _is_there(guest):
         abi = orphaning_for(guest.plan.orphaning)
         guest = abi.adopt(guest, Deadline.after(guest.host.patience.command))
         done += 1
-        guest, last = _jump(guest, options, done)
+        guest, last, facts = _jump(guest, options, done)
     if isinstance(first, Happened) and isinstance(last, Happened) and done > 1:
         last = Happened(f"{done} kexecs, the last: {last.what}", first.at, last.done)
-    return Delivered(last, guest, {"load": options.load.value, "kexecs": done})
+    return Delivered(last, guest, {"load": options.load.value, "kexecs": done, **facts})
 
 
 def _jump(
     guest: RunningGuest, options: Options, turn: int
-) -> tuple[RunningGuest, Happened | DidNot]:
-    host = guest.host
+) -> tuple[RunningGuest, Happened | DidNot, dict[str, float]]:
+    """Make one; say too how long its parts took, in seconds: of the last one they are told."""
+    host, began = guest.host, time.monotonic()
     other = host.blueprint.through if turn % 2 else None
     by = Deadline.after(host.patience.kexec)
     before = host.identity
     guest = orphaning_for(guest.plan.orphaning).leave(guest, by)
+    left = time.monotonic()
     loaded = kexecs.load(host, how=options.load, by=by, other=other)
     at = time.monotonic()
-    kexecs.jump(host, loaded, by)
-    return guest, _witness(guest, before, loaded.nonce, at, other or host.blueprint.kernel)
+    jumped = kexecs.jump(host, loaded, by)
+    took = {"leave_s": left - began, "load_s": at - left,
+            "kexec_s": jumped.kexec_s, "boot_s": jumped.boot_s}  # fmt: skip
+    witness = _witness(guest, before, loaded.nonce, at, other or host.blueprint.kernel)
+    return guest, witness, {part: round(s, 3) for part, s in took.items()}
 
 
 def _is_there(guest: RunningGuest) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 
 from lab.artifacts.kernel import KernelImage
@@ -14,6 +15,7 @@ from lab.spec.model import Arch, KexecLoad
 _KERNEL = {Arch.X86_64: "/lab/bzImage", Arch.ARM64: "/lab/Image"}
 _OTHER = "/run/lab/other-kernel"
 _LOG = "/run/lab/kexec.log"
+_SPEAKS = r"Linux version \d"
 _LEAVE = 0.2  # seconds, so that the reply to the command still gets out
 
 # A crash kernel lives in 256 MiB on one CPU, and must not reserve for another crash.
@@ -25,6 +27,14 @@ class Loaded:
     """A kernel that waits for its jump; its boot will be known by `nonce`."""
 
     nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Jumped:
+    """How long a jump took, in seconds: until the next kernel spoke, and until it answered."""
+
+    kexec_s: float
+    boot_s: float
 
 
 def load(
@@ -57,14 +67,19 @@ def load_crash(host: RunningHost, *, by: Deadline) -> Loaded:
     return Loaded(nonce)
 
 
-def jump(host: RunningHost, loaded: Loaded, by: Deadline) -> None:
+def jump(host: RunningHost, loaded: Loaded, by: Deadline) -> Jumped:
     """Enter the loaded kernel, and come back when it answers over SSH."""
     mark = host.console.mark()
     host.spoilt = "another kernel was entered by kexec"
+    ordered = time.monotonic()
     host.session.spawn(["sh", "-c", f"sleep {_LEAVE}; exec kexec -e"], _LOG, by=by)
-    host.console.wait_for(ready_line(loaded.nonce), by, since=mark)
+    ready = ready_line(loaded.nonce).pattern
+    host.console.wait_for(f"{_SPEAKS}|{ready}", by, since=mark)
+    spoke = time.monotonic()
+    host.console.wait_for(ready, by, since=mark)
     host.nonce = loaded.nonce
     host.reconnect(by)
+    return Jumped(spoke - ordered - _LEAVE, time.monotonic() - spoke)
 
 
 def panic(host: RunningHost, loaded: Loaded, by: Deadline) -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stopped guest's RAM over a kexec: held by LUO in one kernel, retrieved in the next."""
+"""A stopped guest over a kexec, or its RAM alone: held by LUO in one kernel, taken in the next."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import secrets
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from lab.errors import InfraError
 from lab.machine.guest import RunningGuest
 from lab.machine.host import RunningHost
 from lab.machine.inside import LABVMM
+from lab.machine.orphaning.launch import ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,14 @@ class Held:
     digest: str
 
 
-def hold(guest: RunningGuest, by: Deadline, *, preserve: bool) -> Held:
+def hold(guest: RunningGuest, by: Deadline, *, preserve: bool, whole: bool = False) -> Held:
     """Digest a paused guest's RAM, and have a LUO session preserve it, or nothing: the control.
+
+    Args:
+        guest: It.
+        by: When to give up.
+        preserve: Whether the session is to have anything.
+        whole: Whether the session is to have what else it takes to go on with the guest.
 
     Raises:
         InfraError: LUO refused; the message has its reason.
@@ -31,7 +39,8 @@ def hold(guest: RunningGuest, by: Deadline, *, preserve: bool) -> Held:
     session = f"lab-{secrets.token_hex(4)}"
     log = f"{guest.plan.folder}/luo.log"
     argv = [*LABVMM, "luo", "hold", "--session", session, "--socket", guest.plan.socket, "--digest"]
-    guest.host.session.spawn([*argv, *([] if preserve else ["--empty"])], log, by=by)
+    argv += [*([] if preserve else ["--empty"]), *(["--state"] if whole else [])]
+    guest.host.session.spawn(argv, log, by=by)
 
     def held() -> Held | None:
         lines = guest.host.session.get(log).decode(errors="replace").splitlines()
@@ -51,3 +60,23 @@ def retrieved(host: RunningHost, held: Held, by: Deadline) -> str:
         return str(json.loads(said.stdout.splitlines()[-1])["sha256"])
     reason = said.stderr.strip().splitlines()
     return f"nothing: {reason[-1] if reason else f'status {said.status}'}"
+
+
+def restored(guest: RunningGuest, held: Held, by: Deadline) -> tuple[str, RunningGuest | None]:
+    """Have a VMM in the new kernel go on with the guest.
+
+    Gives:
+        The digest of its RAM from before it ran again, and it; or "nothing: " and why, and None.
+    """
+    host, plan = guest.host, guest.plan
+    host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
+    log = f"{plan.folder}/restore-{secrets.token_hex(4)}.log"
+    about = ("--session", held.session, "--socket", plan.socket, "--console", plan.console)
+    try:
+        vmm = ready(
+            host, [*LABVMM, "luo", "restore", *about], log, f"the next VMM of {plan.name}", by
+        )
+    except InfraError as e:
+        return f"nothing: {e}", None
+    first = host.session.get(log).decode(errors="replace").splitlines()[0]
+    return str(json.loads(first)["sha256"]), dataclasses.replace(guest, vmm=vmm)

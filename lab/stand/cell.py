@@ -15,7 +15,7 @@ from lab.machine.drivers import driver_for
 from lab.machine.guest import GuestPlan, RunningGuest
 from lab.machine.health import complaint
 from lab.machine.host import RunningHost
-from lab.spec.model import Cell, Confidential, DisruptionKind, MemoryKind, Watch
+from lab.spec.model import Cell, Confidential, DisruptionKind, Watch
 from lab.stand import chaos
 from lab.stand.evidence import collect
 from lab.stand.memory import judge_memory
@@ -76,7 +76,7 @@ def run_cell(
     )
     since = host.console.mark()
     try:
-        if cell.options.memory in {MemoryKind.LUO_MEMFD, MemoryKind.MEMFD}:
+        if cell.options.memory:
             judge_memory(plan, host, watch, result)
         else:
             _judge_running(plan, host, watch, result, deed or DEEDS[cell.disruption])

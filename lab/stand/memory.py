@@ -1,25 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cells of scope memory: the guest is stopped, its RAM handed over a kexec, and compared."""
+"""Cells of scope memory: the guest is stopped, its RAM handed over a kexec, and compared.
+
+Of one that is handed over whole, it is then seen whether it goes on.
+"""
 
 from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
-from lab.deadline import Deadline
+from lab.deadline import Deadline, pause, until
 from lab.disruption.deliver import DEEDS
 from lab.errors import InfraError
 from lab.machine.drivers import driver_for
 from lab.machine.guest import GuestPlan, RunningGuest
 from lab.machine.host import RunningHost
-from lab.machine.luo import Held, hold, retrieved
+from lab.machine.luo import Held, hold, restored, retrieved
 from lab.spec.model import MemoryKind, Watch
+from lab.stand.orphans import SETTLING_S, goes_on
 from lab.stand.result import CellResult
-from lab.stand.watch import begun, look_again
+from lab.stand.watch import Watched, begun, look_again
 from lab.witness.evidence import Evidence, Limits, MemoryWitness
 from lab.witness.judge import judge
+from lab.witness.silence import Window
 from lab.witness.verdict import Scope
 
+_LOOKS = 3
 # What the kernel itself answers where it has no such memory, or no Live Update at all.
 _REFUSED = re.compile(r"LIVEUPDATE_\w+: |'/dev/liveupdate' cannot be opened: No such file")
 
@@ -27,38 +34,74 @@ _REFUSED = re.compile(r"LIVEUPDATE_\w+: |'/dev/liveupdate' cannot be opened: No 
 def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellResult) -> None:
     """Stop the guest, digest its RAM, preserve it if the cell says so, disturb, digest again."""
     wanted = result.cell
-    driver = driver_for(wanted.vmm)
+    driver, resumed = driver_for(wanted.vmm), None
     with begun(host, plan, watch, result) as (guest, seen, baseline):
         with result.phase("preserve"):
             seen.eye.mark("pause")
             driver.pause(guest, host.by_guest())
             before_at = time.monotonic()  # from here on, no beat may come
-            held = _held(guest, preserve=wanted.options.memory is MemoryKind.LUO_MEMFD)
+            held = _held(guest, wanted.options.memory)
             look_again(seen, guest)  # preserving may have moved it out of the way of the scratch
         with result.phase("disruption"):
             seen.eye.mark(wanted.disruption.value)
             result.delivered = DEEDS[wanted.disruption](guest, driver, wanted.options)
-        with result.phase("retrieve"):
-            after = told(retrieved(host, held, Deadline.after(host.patience.command)))
-            after_at = time.monotonic()
+        _look(seen, host.by_guest())
+        still = time.monotonic()  # up to here, no beat may have come
+        if wanted.options.memory is MemoryKind.LUO_GUEST:
+            after, after_at, resumed = _gone_on(guest, held, watch, seen, result)
+        else:
+            with result.phase("retrieve"):
+                after = told(retrieved(host, held, Deadline.after(host.patience.command)))
+                still = after_at = time.monotonic()
     result.found = seen.eye.found()
     result.facts |= {"digest_before": held.digest, "digest_after": after}
-    result.verdict = judge(
-        Evidence(
-            trails=result.found.trails,
-            expected_vcpus=wanted.vcpus,
-            baseline=baseline,
-            end=after_at,
-            limits=Limits(patience=watch.patience_s),
-            outside_eye=True,
-            disruption=result.delivered.witness,
-            scope=Scope.MEMORY,
-            memory=MemoryWitness(
-                before=held.digest, before_at=before_at, after=after, after_at=after_at
-            ),
-            voids=seen.jitter.voids,
-        )
+    evidence = Evidence(
+        trails=result.found.trails,
+        expected_vcpus=wanted.vcpus,
+        baseline=baseline,
+        end=still,
+        limits=Limits(patience=watch.patience_s),
+        outside_eye=True,
+        disruption=result.delivered.witness,
+        scope=Scope.MEMORY,
+        memory=MemoryWitness(
+            before=held.digest, before_at=before_at, after=after, after_at=after_at
+        ),
+        voids=seen.jitter.voids,
     )
+    result.verdict = judge(evidence)
+    if resumed:
+        result.fault = goes_on(replace(evidence, scope=Scope.RUNNING, memory=None), resumed)
+
+
+def _look(seen: Watched, by: Deadline) -> None:
+    """Wait until L0 has seen the memory as it lies there now."""
+    before = seen.eye.found().sight.looks
+
+    def looked() -> bool | None:
+        return seen.eye.found().sight.looks >= before + _LOOKS or None
+
+    until("the eye to look", looked, by)
+
+
+def _gone_on(
+    guest: RunningGuest, held: Held, watch: Watch, seen: Watched, result: CellResult
+) -> tuple[str, float, Window | None]:
+    """Have a VMM go on with the guest, and watch it; give the digest, when, and that stretch."""
+    with result.phase("restore"):
+        seen.eye.mark("restore")
+        said, again = restored(guest, held, Deadline.after(guest.host.patience.command))
+        after, at = told(said), time.monotonic()
+        seen.eye.mark("restored")
+    if again is None:
+        return after, at, None
+    pause(SETTLING_S)
+    began = time.monotonic()
+    with result.phase("watch restored"):
+        pause(watch.after_s)
+    if not again.vmm_lives:
+        raise InfraError(f"the next VMM of {guest.plan.name} ended:\n{again.last_words()}")
+    return after, at, Window(began, time.monotonic())
 
 
 def told(after: str) -> str:
@@ -72,8 +115,9 @@ def told(after: str) -> str:
     return after
 
 
-def _held(guest: RunningGuest, *, preserve: bool) -> Held:
-    held = hold(guest, guest.host.by_guest(), preserve=preserve)
+def _held(guest: RunningGuest, memory: MemoryKind | None) -> Held:
+    preserve, whole = memory is not MemoryKind.MEMFD, memory is MemoryKind.LUO_GUEST
+    held = hold(guest, guest.host.by_guest(), preserve=preserve, whole=whole)
     if not held.digest:
         raise InfraError(f"the memory of {guest.plan.name} could not be digested")
     return held

@@ -20,7 +20,7 @@ from lab.witness.judge import judge
 from lab.witness.silence import Window
 from lab.witness.verdict import Survived
 
-_SETTLING_S = 0.5  # in which the first beats come, with the gap that is behind them
+SETTLING_S = 0.5  # in which the first beats come, with the gap that is behind them
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def see_through(
     guest = adopted(guest, status, seen, result)
     result.fault = apart or result.fault
     if claim:
-        pause(_SETTLING_S)
+        pause(SETTLING_S)
     began = time.monotonic()
     with result.phase("watch adopted"):
         pause(watch.after_s)
@@ -111,7 +111,7 @@ def not_adopted(before: OrphanStatus, after: OrphanStatus) -> str:
 
 
 def goes_on(evidence: Evidence, stretch: Window) -> str:
-    """Say why a guest that was parked did not go on as itself after its adoption; "" if it did."""
+    """Say why a guest that had stood still did not go on as itself in a stretch; "" if it did."""
     middle = (stretch.began + stretch.ended) / 2
     after = replace(
         evidence,
@@ -121,7 +121,7 @@ def goes_on(evidence: Evidence, stretch: Window) -> str:
         parked=None,
     )
     verdict = judge(after)
-    return "" if isinstance(verdict, Survived) else f"after its adoption: {verdict.reason}"
+    return "" if isinstance(verdict, Survived) else f"after it was to go on: {verdict.reason}"
 
 
 def _status(guest: RunningGuest) -> OrphanStatus:
