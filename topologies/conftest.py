@@ -246,8 +246,8 @@ def boot(wish: Wish, pool: Pool, stand: Stand) -> Iterator[Boot]:
     pool.close()
     with ExitStack() as stack:
 
-        def native(*words: str, kernel: str = wish.kernel) -> RunningHost:
-            like = replace(wish, kernel=kernel, mode=HostMode.NATIVE)
+        def native(*words: str, kernel: str = wish.kernel, vcpus: int = wish.vcpus) -> RunningHost:
+            like = replace(wish, kernel=kernel, mode=HostMode.NATIVE, vcpus=vcpus)
             plan = stand.blueprint(like, f"own{secrets.token_hex(2)}")
             plan = replace(plan, words=(*plan.words, *words))
             return stack.enter_context(booted(stand.connection, plan, stand.sink))

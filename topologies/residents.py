@@ -30,7 +30,7 @@ _SETTLING, _LOOKS = 2, 3  # of the eye, which may be slow beside other work
 
 @dataclass
 class Resident:
-    """A guest of one vCPU, under the outside eye from its start; it ends with the test."""
+    """A guest, if nobody says else of one vCPU, under the outside eye; it ends with the test."""
 
     host: RunningHost
     guest: RunningGuest
@@ -39,15 +39,24 @@ class Resident:
 
     @classmethod
     def start(
-        cls, host: RunningHost, watch: Watch, stack: ExitStack, *, orphaning: str = "resident"
+        cls,
+        host: RunningHost,
+        watch: Watch,
+        stack: ExitStack,
+        *,
+        orphaning: str = "resident",
+        kind: GuestKind = GuestKind.SPINNER,
+        vcpus: int = 1,
+        words: tuple[str, ...] = (),
     ) -> Resident:
         """Start one, under KVM."""
         plan = GuestPlan(
             name=f"resident-{secrets.token_hex(4)}",
-            kind=GuestKind.SPINNER,
+            kind=kind,
             vmm=VmmKind.LABVMM,
+            vcpus=vcpus,
             memory_mib=64,
-            words=("beacon.period_us=4000",),
+            words=("beacon.period_us=4000", *words),
             orphaning=orphaning,
         )
         guest = orphaning_for(plan.orphaning).start(host, plan, host.by_guest())
@@ -71,7 +80,8 @@ class Resident:
     def holds(self, verb: str, *words: str) -> list[str]:
         """Give labvmm's words that move it to the caretaker; its VMM lives on."""
         vmm = self.guest.plan.socket
-        about = ("--session", self.session, "--vmm", vmm, "--cpus", "1")
+        cpus = map(str, range(1, 1 + self.guest.plan.vcpus))
+        about = ("--session", self.session, "--vmm", vmm, "--cpus", *cpus)
         return ["resident", verb, *about, *words]
 
     def hold(self, *words: str) -> int:
@@ -132,24 +142,24 @@ class Resident:
 
         return said, until("the kernel to say why", reasons, self.host.by_guest())
 
-    def insist_lives(self) -> None:
+    def insist_lives(self, vcpu: int = 0) -> None:
         """Insist that it beats, and is the guest that it was when it was started.
 
         How long it was silent is not judged: that is for the cells.
         """
-        before, by = self._beats(), self.host.by_guest()
-        until("it to beat on", lambda: self._beats() > before or None, by)
-        wrong = [each for each in self._trail().anomalies if each.kind is not Kind.OVERRUN]
+        before, by = self._beats(vcpu), self.host.by_guest()
+        until("it to beat on", lambda: self._beats(vcpu) > before or None, by)
+        wrong = [each for each in self._trail(vcpu).anomalies if each.kind is not Kind.OVERRUN]
         assert wrong == []
 
-    def insist_silent(self) -> None:
+    def insist_silent(self, vcpu: int = 0) -> None:
         """Insist that it beats no more."""
         by = self.host.by_guest()
         self._looked(_SETTLING, by)
-        before = self._beats()
+        before = self._beats(vcpu)
         pause(_SILENT_S)
         self._looked(_LOOKS, by)
-        assert self._beats() == before
+        assert self._beats(vcpu) == before
 
     def insist_lost(self) -> None:
         """Insist that it beats no more, and that its CPU is the host's again."""
@@ -166,11 +176,11 @@ class Resident:
 
         until("the eye to look", looked, by)
 
-    def _beats(self) -> int:
-        return len(self._trail().by)
+    def _beats(self, vcpu: int) -> int:
+        return len(self._trail(vcpu).by)
 
-    def _trail(self) -> Trail:
-        return self.seen.eye.found().trails[0]
+    def _trail(self, vcpu: int) -> Trail:
+        return self.seen.eye.found().trails[vcpu]
 
     @property
     def folder(self) -> PurePosixPath:

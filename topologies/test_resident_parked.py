@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest that wants something of a VMM while there is none: that vCPU waits, the other goes on."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from lab.deadline import Deadline, pause, until
+from lab.machine import kexec as kexecs
+from lab.spec.model import GuestKind, KexecLoad
+from lab.stand.stand import Stand
+from lab.witness.chat import heard
+from topologies.conftest import Boot
+from topologies.residents import Resident
+
+pytestmark = [
+    pytest.mark.tier("nightly"),
+    pytest.mark.arch("x86_64"),
+    pytest.mark.timeout(1800),
+]
+
+TALKS, BEATS = 0, 1  # vCPUs
+TALK_MS = 50
+LINES = 10
+
+
+def said(guest: Resident) -> str:
+    """Read its console."""
+    return guest.host.session.get(guest.guest.plan.console).decode(errors="replace")
+
+
+def test_what_it_was_about_to_say_is_said_once_when_somebody_hears_it(
+    boot: Boot, stand: Stand
+) -> None:
+    """The next kernel has another console file: both together have to be one running count."""
+    host = boot("caretaker=on", vcpus=3)
+    with ExitStack() as stack:
+        guest = Resident.start(
+            host, stand.lab.watch, stack,
+            kind=GuestKind.TICKER, vcpus=2, words=(f"beacon.chat_ms={TALK_MS}",),
+        )  # fmt: skip
+        until("it to talk", lambda: heard(said(guest)).lines > LINES or None, host.by_guest())
+        guest.hold()
+        until("it to wait", lambda: guest.held() == ["parked", "held"] or None, host.by_guest())
+        before = said(guest)
+        guest.insist_silent(TALKS)
+        guest.insist_lives(BEATS)
+        by = Deadline.after(host.patience.kexec)
+        kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
+        assert guest.held() == ["parked", "held"]
+        guest.insist_lives(BEATS)
+        guest.adopt()
+        guest.insist_lives(TALKS)
+        guest.insist_lives(BEATS)
+        pause(LINES * TALK_MS / 1000)
+        together = heard(before + said(guest))
+        assert together.reason == ""
+        assert together.lines > heard(before).lines + 1
