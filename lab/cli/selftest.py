@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
 from lab.errors import ConfigError, LabError
 from lab.report import fragments, publish
+from lab.report.beside import excused, pairs
 from lab.report.environment import environment_of
 from lab.report.exits import CANNOT_TELL, exit_status, failing, headline
 from lab.report.history import NAME
@@ -36,7 +38,7 @@ from lab.report.record import (
     Scalar,
 )
 from lab.spec.load import with_overrides
-from lab.spec.model import MODES, Arch, FromImage, LabConfig
+from lab.spec.model import MODES, Accel, Arch, FromImage, LabConfig
 from lab.stand.doctor import insist
 from lab.stand.pool import Pool, Wish
 from lab.stand.selftest import run_selftests
@@ -58,6 +60,7 @@ class _Words:
 
     suite: Suite
     kernel: str
+    beside: str
     arch: Arch
     only: str
     timeout_s: float
@@ -65,8 +68,18 @@ class _Words:
     @property
     def typed(self) -> str:
         words = ["lab", "selftest", self.suite.value, f"--kernel={self.kernel}"]
+        words += [f"--beside={self.beside}"] if self.beside else []
         words += [f"--arch={self.arch.value}", f"--only={self.only}"]
         return shlex.join([*words, f"--timeout-s={self.timeout_s:g}"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came of the tests on one kernel, and what its host complained of."""
+
+    children: tuple[ChildRecord, ...]
+    complained: str
+    took_s: float
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +92,9 @@ def selftest(
     suite: Annotated[Suite, typer.Argument(help="Which suite of tools/testing/selftests.")],
     *,
     kernel: Annotated[str, typer.Option(help="[kernel.NAME] of lab.toml.")] = "stock",
+    beside: Annotated[
+        str, typer.Option(help="Another one: what fails on it too, with the same programs, may.")
+    ] = "",
     lab_kernel: Annotated[
         Path | None, typer.Option(envvar="LAB_KERNEL", help="A source tree in place of 'stock'.")
     ] = None,
@@ -91,7 +107,8 @@ def selftest(
 ) -> int:
     """Build a kernel's selftests, run them in an L1 of it, and put them into a report.
 
-    Exit status: 0 all passed or skipped, 1 one failed, 125 cannot tell.
+    With --beside they run on another kernel, too, and the table has both. Exit status: 0 all
+    passed or skipped, or did so as they do beside it; 1 one failed, 125 cannot tell.
     """
     settings: Settings = ctx.obj
     lab = with_overrides(settings.lab(), kernel_tree=lab_kernel)
@@ -100,7 +117,8 @@ def selftest(
             "the selftest 'kho' is an init that kexecs itself, and no program for a host",
             hint="its ground is covered by cells: lab run --disruption kexec --memory luo-memfd",
         )
-    words = _Words(suite, lab.kernel_for(kernel), arch, only, timeout_s)
+    other = lab.kernel_for(beside) if beside else ""
+    words = _Words(suite, lab.kernel_for(kernel), other, arch, only, timeout_s)
     try:
         insist(lab)
         with telling(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
@@ -119,35 +137,52 @@ def selftest(
 def _run(lab: LabConfig, stand: Stand, words: _Words, reports: Path) -> tuple[Path, RunRecord]:
     tests = _built(lab, stand, words)
     accel = stand.accelerator(words.arch).accel
-    name = f"{words.arch.value}-{accel.value}-{words.kernel}-selftest-{words.suite.value}"
-    place: dict[str, Scalar] = {
-        "arch": words.arch.value,
-        "accel": accel.value,
-        "kernel": words.kernel,
-    }
-    place |= {"mode": MODES[words.arch][0].value, "guest": "selftest", "vmm": words.suite.value}
-    plan = PlannedCell(id=name, topology="selftest", dimensions=place, rerun=words.typed)
+    kernels = [*([words.beside] if words.beside else []), words.kernel]
+    plans = [_planned(words, kernel, accel) for kernel in kernels]
     header = RunHeader(
         run_id=stand.run_id,
         started=datetime.now(UTC),
         tier="selftest",
         command_line=tuple(shlex.split(words.typed)),
         versions={"lab": __version__},
-        planned=(plan,),
+        planned=tuple(plans),
     )
     folder = fragments.begin(reports, header)
-    began = datetime.now(UTC)
-    evidence = f"evidence/{fragments.file_name(name)}"
-    with closing(Pool(stand)) as pool:
-        text, complained = run_selftests(
-            pool, _wish(lab, words), tests, folder / evidence, timeout_s=words.timeout_s
-        )
-    cell = _cell(plan, children_of(text), complained, evidence)
-    took = (datetime.now(UTC) - began).total_seconds()
-    fragments.write_cell(folder, cell.model_copy(update={"duration_s": round(took, 3)}))
+    measure: tuple[ChildRecord, ...] = ()
+    for kernel, plan in zip(kernels, plans, strict=True):
+        came = _on(stand, _wish(lab, words, kernel), tests, folder / _evidence(plan), words)
+        measure = measure or came.children  # the first is the measure, and is excused by itself
+        told = excused(came.children, measure, words.beside) if words.beside else came.children
+        fragments.write_cell(folder, _cell(plan, came, told))
     fragments.note_environment(folder, environment_of(stand), worker="main")
     known = state_dir(lab.state) / NAME
     return folder, publish.finish(folder, known=known, keep=lab.report.keep)
+
+
+def _planned(words: _Words, kernel: str, accel: Accel) -> PlannedCell:
+    place: dict[str, Scalar] = {
+        "arch": words.arch.value,
+        "accel": accel.value,
+        "kernel": kernel,
+        "mode": MODES[words.arch][0].value,
+        "guest": "selftest",
+        "vmm": words.suite.value,
+    }
+    name = f"{words.arch.value}-{accel.value}-{kernel}-selftest-{words.suite.value}"
+    return PlannedCell(id=name, topology="selftest", dimensions=place, rerun=words.typed)
+
+
+def _evidence(plan: PlannedCell) -> str:
+    return f"evidence/{fragments.file_name(plan.id)}"
+
+
+def _on(
+    stand: Stand, wish: Wish, tests: selftests.Selftests, evidence: Path, words: _Words
+) -> _Came:
+    began = time.monotonic()
+    with closing(Pool(stand)) as pool:
+        text, complained = run_selftests(pool, wish, tests, evidence, timeout_s=words.timeout_s)
+    return _Came(children_of(text), complained, time.monotonic() - began)
 
 
 def _built(lab: LabConfig, stand: Stand, words: _Words) -> selftests.Selftests:
@@ -166,37 +201,43 @@ def _built(lab: LabConfig, stand: Stand, words: _Words) -> selftests.Selftests:
     return selftests.Selftests(made.suite, chosen)
 
 
-def _wish(lab: LabConfig, words: _Words) -> Wish:
+def _wish(lab: LabConfig, words: _Words, kernel: str) -> Wish:
     return Wish(
         topology="selftest",
         role="a",
         arch=words.arch,
-        kernel=words.kernel,
+        kernel=kernel,
         mode=MODES[words.arch][0],
         vcpus=lab.host.vcpus,
         memory_mib=lab.host.memory_mib,
     )
 
 
-def _cell(
-    plan: PlannedCell, children: tuple[ChildRecord, ...], complained: str, evidence: str
-) -> CellRecord:
-    bad = failing(children)
-    cause = complained or (f"{len(bad)} failed, the first is {bad[0]}" if bad else "")
-    if not children:
+def _cell(plan: PlannedCell, came: _Came, told: tuple[ChildRecord, ...]) -> CellRecord:
+    """Make a record of what came on one kernel; `told` is that with what may fail excused."""
+    bad = failing(told)
+    cause = came.complained or (f"{len(bad)} failed, the first is {bad[0]}" if bad else "")
+    if not told:
         cause = "no test said anything"
-    outcome = Outcome.FAILED if bad or complained else Outcome.PASSED
+    outcome = Outcome.FAILED if bad or came.complained else Outcome.PASSED
     return CellRecord(
         **plan.model_dump(),
-        outcome=outcome if children else Outcome.ERROR,
+        outcome=outcome if told else Outcome.ERROR,
         first_cause=cause,
-        children=children,
-        evidence=evidence,
+        children=told,
+        evidence=_evidence(plan),
+        duration_s=round(came.took_s, 3),
     )
 
 
 def _show(folder: Path, record: RunRecord) -> None:
-    for child in record.cells[0].children:
+    *measure, tested = record.cells
+    if measure:
+        out.print(f"{measure[0].dimensions['kernel']!s:10} {tested.dimensions['kernel']}")
+        for pair in pairs(measure[0].children, tested.children):
+            line = f"{pair.measure:10} {pair.tested:10} {'  ' * pair.depth}{pair.name} {pair.mark}"
+            out.print(line.rstrip(), markup=False, soft_wrap=True)
+    for child in () if measure else tested.children:
         out.print(
             f"{'  ' * child.depth}{child.status:8} {child.name} {child.comment}".rstrip(),
             markup=False,
