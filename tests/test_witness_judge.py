@@ -8,12 +8,114 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from lab.witness.evidence import Evidence, HostDeath, Limits, MemoryWitness, ParkedClaim
-from lab.witness.identity import DidNot, Happened, Undisturbed
+from lab.witness.evidence import Evidence, Limits
 from lab.witness.judge import judge
 from lab.witness.rehearsal import Rehearsal
 from lab.witness.silence import Window
-from lab.witness.verdict import Check, Lost, Parked, Scope, Survived, Unproven
+from lab.witness.verdict import Check, Lost, Parked, Survived, Unproven
+from tests.judge_lives import (
+    breaks_its_chain,
+    changes_its_canary,
+    counts_faults,
+    dies_at_once,
+    dies_in_a_watch_that_is_too_short,
+    dies_in_the_middle_of_a_beat,
+    dies_later,
+    dies_shortly_before_the_end,
+    dies_when_a_long_disruption_is_done,
+    freezes_and_resumes,
+    freezes_and_resumes_undisturbed,
+    freezes_with_its_clock_stopped,
+    has_its_canary_forged_without_the_key,
+    has_its_clock_jump,
+    has_its_clock_set_back,
+    hides_a_gap,
+    is_rewound,
+    is_rewound_and_ahead_at_the_next_look,
+    left_alone,
+    lives_on,
+    never_beat,
+    one_vcpu_dies,
+    one_vcpu_freezes_and_resumes,
+    pauses,
+    restarts,
+    restarts_and_is_ahead,
+    restarts_before_the_disruption,
+    shows_a_gap_that_it_does_not_count,
+    was_dead_before,
+)
+from tests.judge_sights import (
+    cannot_be_read,
+    cannot_be_read_for_a_moment,
+    dies_and_its_host_later,
+    dies_and_l0_jitters,
+    dies_while_l0_stands_still,
+    has_a_canary_changed_and_changed_back,
+    has_another_vcpus_page,
+    has_its_clock_jump_while_l0_stands_still,
+    is_looked_at_too_rarely,
+    is_not_looked_at_in_the_end,
+    is_out_of_sight_for_longer_than_patience,
+    is_parked,
+    is_said_to_be_parked_after_a_restart,
+    is_said_to_be_parked_and_beats,
+    is_said_to_be_parked_on_all_vcpus,
+    is_said_to_be_parked_out_of_sight,
+    is_silent_before_its_clock_jumps,
+    lives_and_is_said_to_be_nowhere,
+    lives_on_and_l0_jitters,
+    loses_its_host,
+    loses_its_host_before,
+    loses_its_host_undisturbed_and_long_out_of_sight,
+    moves_and_a_stale_copy_is_found,
+    moves_and_is_found,
+    moves_and_is_found_rewound,
+    moves_and_the_newest_copy_is_stale,
+    outlives_its_host_kernel,
+    pauses_for_six,
+    vanishes,
+    vanishes_and_is_nowhere,
+    was_already_silent_when_its_host_died,
+    was_silent_and_is_nowhere,
+)
+from tests.judge_words import (
+    counted_a_gap_before_the_watch,
+    counts_a_gap_after_the_watch,
+    counts_faults_when_l0_stood_still,
+    has_a_baseline_from_nowhere,
+    has_a_vcpu_that_nobody_watched,
+    has_both_digests_taken_after,
+    has_both_digests_taken_before,
+    has_digests,
+    has_endless_patience,
+    has_its_clock_jump_while_l0_jitters,
+    has_its_digests_in_the_wrong_order,
+    has_its_memory_changed,
+    has_its_memory_kept,
+    has_its_memory_kept_and_never_beat,
+    has_its_memory_kept_and_never_ran,
+    has_its_memory_kept_in_a_short_watch,
+    has_its_memory_kept_out_of_sight,
+    has_its_trails_swapped,
+    has_limits,
+    has_no_digest,
+    has_no_vcpu,
+    has_no_witness_of_its_disruption,
+    has_one_digest,
+    has_only_its_memory_kept,
+    has_two_trails_of_one_vcpu,
+    has_vcpus_of_different_boots,
+    is_looked_at_too_rarely_because_l0_stood_still,
+    keeps_its_memory_and_restarts,
+    loses_its_memory,
+    runs_on_after_its_memory_was_digested,
+    runs_on_between_digests_that_are_equal,
+    was_not_struck,
+    was_promised_more_vcpus,
+    was_struck_after_the_watch,
+    was_struck_before_the_watch,
+    was_watched_by_its_host,
+)
 
 Told = Survived | Parked | Lost | Unproven
 OTHER_BOOT = bytes(16)
@@ -29,660 +131,6 @@ class Case:
     check: Check
     says: str
     vcpus: int = 1
-
-
-def lives_on(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def left_alone(r: Rehearsal) -> Evidence:
-    r.watch(8)
-    return r.evidence(Undisturbed())
-
-
-def pauses(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.watch(4)
-    r.guest.thaw()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def freezes_and_resumes(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.watch(2)
-    r.guest.freeze()
-    r.watch(6)
-    r.guest.thaw()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def freezes_and_resumes_undisturbed(r: Rehearsal) -> Evidence:
-    return replace(freezes_and_resumes(r), disruption=Undisturbed())
-
-
-def freezes_with_its_clock_stopped(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.clock_runs = False
-    r.watch(6)
-    r.guest.clock_runs = True
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def one_vcpu_freezes_and_resumes(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze(1)
-    r.watch(6)
-    r.guest.thaw()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def dies_at_once(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def dies_in_the_middle_of_a_beat(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.tear(0)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def dies_later(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.watch(4)
-    r.guest.freeze()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def one_vcpu_dies(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze(2)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def dies_shortly_before_the_end(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.watch(8)
-    r.guest.freeze()
-    r.watch(3)
-    return r.evidence(struck)
-
-
-def dies_in_a_watch_that_is_too_short(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.watch(4)
-    return r.evidence(struck)
-
-
-def dies_when_a_long_disruption_is_done(r: Rehearsal) -> Evidence:
-    at = r.guest.now
-    r.watch(20)
-    done = r.guest.now
-    r.guest.freeze()
-    r.watch(4.5)
-    return r.evidence(Happened("kexec", at, done))
-
-
-def was_dead_before(r: Rehearsal) -> Evidence:
-    r.guest.freeze()
-    r.watch(3)
-    struck = r.now()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def never_beat(r: Rehearsal) -> Evidence:
-    r.guest.freeze()
-    r.baseline = Window(r.guest.now + 0.1, r.guest.now + 1)
-    r.watch(2)
-    struck = r.now()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def restarts(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.watch(1)
-    r.guest.restart(OTHER_BOOT)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def restarts_and_is_ahead(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.restart(OTHER_BOOT)
-    r.guest.advance(10)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def restarts_before_the_disruption(r: Rehearsal) -> Evidence:
-    r.guest.restart(OTHER_BOOT)
-    r.watch(1)
-    return lives_on(r)
-
-
-def is_rewound(r: Rehearsal) -> Evidence:
-    old = r.guest.snapshot()
-    r.watch(1)
-    struck = r.now()
-    r.guest.rewind(old)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def is_rewound_and_ahead_at_the_next_look(r: Rehearsal) -> Evidence:
-    old = r.guest.snapshot()
-    r.watch(0.2)
-    struck = r.now()
-    r.guest.rewind(old)
-    r.guest.advance(0.003)  # beats fall on other instants than before
-    r.guest.advance(0.6)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def breaks_its_chain(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.watch(1)
-    r.guest.break_chain(0)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def changes_its_canary(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.change_canary(0)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def has_its_canary_forged_without_the_key(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.watch(0.2)
-    for _ in range(160):
-        r.guest.beat(0, r.guest.guest_ns)
-        r.guest.publish(0, key=bytes(16))
-        r.watch(0.05)
-    return r.evidence(struck)
-
-
-def has_its_clock_set_back(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.guest_ns -= 2_000_000_000
-    r.guest.vcpus[0].due_ns -= 2_000_000_000
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def counts_faults(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, faults=1)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def has_its_clock_jump(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.guest_ns += 9_000_000_000
-    r.guest.vcpus[0].due_ns += 9_000_000_000
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def hides_a_gap(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.watch(1)
-    page = r.guest.vcpus[0].page
-    r.guest.vcpus[0].page = replace(page, max_gap_ns=4_000_000_000)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def shows_a_gap_that_it_does_not_count(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.watch(2)
-    r.guest.thaw()
-    r.watch(1)
-    r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, max_gap_ns=1_000_000_000)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def is_looked_at_too_rarely(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.advance(3)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def is_not_looked_at_in_the_end(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.watch(8)
-    r.guest.advance(3)
-    return r.evidence(struck)
-
-
-def is_out_of_sight_for_longer_than_patience(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.readable = False
-    r.watch(6)
-    r.guest.readable = True
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def is_silent_before_its_clock_jumps(r: Rehearsal) -> Evidence:
-    r.guest.guest_ns += 9_000_000_000
-    r.guest.vcpus[0].due_ns += 9_000_000_000
-    r.watch(1)
-    return lives_on(r)
-
-
-def has_its_clock_jump_while_l0_stands_still(r: Rehearsal) -> Evidence:
-    e = has_its_clock_jump(r)
-    return replace(e, voids=(Window(e.struck - 6, e.struck + 1),))
-
-
-def was_already_silent_when_its_host_died(r: Rehearsal) -> Evidence:
-    r.guest.freeze()
-    r.watch(3)
-    return loses_its_host(r)
-
-
-def loses_its_host_undisturbed_and_long_out_of_sight(r: Rehearsal) -> Evidence:
-    e = cannot_be_read(r)
-    return replace(e, disruption=Undisturbed(), host_death=HostDeath(e.end - 1, "shut off"))
-
-
-def dies_and_its_host_later(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.watch(3)
-    r.guest.readable = False
-    r.watch(6)
-    return replace(r.evidence(struck), host_death=HostDeath(struck.at + 3, "shut off"))
-
-
-def has_a_canary_changed_and_changed_back(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    old = r.guest.vcpus[0].page.canary
-    r.guest.change_canary(0)
-    r.watch(1)
-    r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, canary=old)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def vanishes(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.guest.wipe(0)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def vanishes_and_is_nowhere(r: Rehearsal) -> Evidence:
-    return replace(vanishes(r), nowhere=True)
-
-
-def was_silent_and_is_nowhere(r: Rehearsal) -> Evidence:
-    r.guest.freeze()
-    r.watch(2)
-    return vanishes_and_is_nowhere(r)
-
-
-def lives_and_is_said_to_be_nowhere(r: Rehearsal) -> Evidence:
-    return replace(lives_on(r), nowhere=True)
-
-
-def cannot_be_read(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.readable = False
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def cannot_be_read_for_a_moment(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.readable = False
-    r.watch(1.5)
-    r.guest.readable = True
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def has_another_vcpus_page(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.eye.relocate({0: r.guest.pages[1], 1: r.guest.pages[0]})
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def loses_its_host(r: Rehearsal) -> Evidence:
-    r.watch(0.1)
-    e = cannot_be_read(r)
-    return replace(e, host_death=HostDeath(e.struck, "it was reset"))
-
-
-def loses_its_host_before(r: Rehearsal) -> Evidence:
-    e = cannot_be_read(r)
-    return replace(e, host_death=HostDeath(e.struck - 0.5, "it was reset"))
-
-
-def outlives_its_host_kernel(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, host_death=HostDeath(e.struck + 1, "it panicked"))
-
-
-def moves_and_is_found(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.move(0, ELSEWHERE)
-    r.watch(1)
-    r.eye.relocate({0: ELSEWHERE})
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def moves_and_a_stale_copy_is_found(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.memory[ELSEWHERE] = bytearray(r.guest.memory[r.guest.pages[0]])
-    r.watch(1)
-    r.eye.relocate({0: ELSEWHERE})
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def moves_and_the_newest_copy_is_stale(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.watch(0.2)
-    r.guest.memory[ELSEWHERE] = bytearray(r.guest.memory[r.guest.pages[0]])
-    r.eye.relocate({0: ELSEWHERE})
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def moves_and_is_found_rewound(r: Rehearsal) -> Evidence:
-    old = r.guest.snapshot()
-    r.watch(1.0)
-    struck = r.now()
-    r.watch(0.1)
-    r.guest.rewind(old)
-    r.guest.move(0, ELSEWHERE)
-    r.eye.relocate({0: ELSEWHERE})
-    r.watch(0.5)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def is_parked(r: Rehearsal) -> Evidence:
-    return replace(dies_at_once(r), parked=ParkedClaim("unhandled exit 0x7b"))
-
-
-def is_said_to_be_parked_and_beats(r: Rehearsal) -> Evidence:
-    return replace(lives_on(r), parked=ParkedClaim("unhandled exit 0x7b"))
-
-
-def is_said_to_be_parked_on_all_vcpus(r: Rehearsal) -> Evidence:
-    return replace(one_vcpu_dies(r), parked=ParkedClaim("unhandled exit 0x7b"))
-
-
-def is_said_to_be_parked_out_of_sight(r: Rehearsal) -> Evidence:
-    return replace(cannot_be_read(r), parked=ParkedClaim("unhandled exit 0x7b"))
-
-
-def is_said_to_be_parked_after_a_restart(r: Rehearsal) -> Evidence:
-    return replace(restarts(r), parked=ParkedClaim("unhandled exit 0x7b"))
-
-
-def dies_while_l0_stands_still(r: Rehearsal) -> Evidence:
-    e = pauses_for_six(r)
-    return replace(e, voids=(Window(e.struck + 1, e.struck + 4),))
-
-
-def pauses_for_six(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.watch(6)
-    r.guest.thaw()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def dies_and_l0_jitters(r: Rehearsal) -> Evidence:
-    e = dies_at_once(r)
-    return replace(e, voids=(Window(e.struck + 1, e.struck + 1.1),))
-
-
-def lives_on_and_l0_jitters(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, voids=(Window(e.struck + 1, e.struck + 1.1),))
-
-
-def was_not_struck(r: Rehearsal) -> Evidence:
-    return replace(lives_on(r), disruption=DidNot("process 7 is still there"))
-
-
-def has_no_witness_of_its_disruption(r: Rehearsal) -> Evidence:
-    return replace(lives_on(r), disruption=None)
-
-
-def was_struck_before_the_watch(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    at = e.baseline.began - 1
-    return replace(e, disruption=Happened("vmm-kill", at, at))
-
-
-def was_struck_after_the_watch(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, disruption=Happened("vmm-kill", e.end - 1, e.end + 1))
-
-
-def has_a_vcpu_that_nobody_watched(r: Rehearsal) -> Evidence:
-    return replace(lives_on(r), expected_vcpus=2)
-
-
-def has_no_vcpu(r: Rehearsal) -> Evidence:
-    return replace(lives_on(r), expected_vcpus=0, trails={})
-
-
-def has_its_trails_swapped(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, trails={0: e.trails[1], 1: e.trails[0]})
-
-
-def has_two_trails_of_one_vcpu(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, trails={0: e.trails[0], 1: e.trails[0]})
-
-
-def was_promised_more_vcpus(r: Rehearsal) -> Evidence:
-    for vcpu in r.guest.vcpus:
-        vcpu.page = replace(vcpu.page, nvcpus=4)
-    return lives_on(r)
-
-
-def has_vcpus_of_different_boots(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    e.trails[1].boot_id = OTHER_BOOT
-    return e
-
-
-def has_endless_patience(r: Rehearsal) -> Evidence:
-    return replace(dies_at_once(r), limits=Limits(patience=float("nan")))
-
-
-def has_limits(limits: Limits) -> Callable[[Rehearsal], Evidence]:
-    def dies_with_limits(r: Rehearsal) -> Evidence:
-        return replace(dies_at_once(r), limits=limits)
-
-    return dies_with_limits
-
-
-def has_its_memory_kept_and_never_ran(r: Rehearsal) -> Evidence:
-    return replace(has_its_memory_kept(r), expected_vcpus=0, trails={})
-
-
-def has_its_memory_kept_in_a_short_watch(r: Rehearsal) -> Evidence:
-    e = dies_in_a_watch_that_is_too_short(r)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
-
-
-def has_a_baseline_from_nowhere(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, baseline=Window(e.baseline.ended, e.baseline.began))
-
-
-def was_watched_by_its_host(r: Rehearsal) -> Evidence:
-    return replace(lives_on(r), outside_eye=False)
-
-
-def digests(e: Evidence, before: str, after: str) -> MemoryWitness:
-    return MemoryWitness(before=before, before_at=e.struck, after=after, after_at=e.end)
-
-
-def has_its_memory_changed(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, memory=digests(e, "aa", "bb"))
-
-
-def has_its_memory_kept(r: Rehearsal) -> Evidence:
-    e = dies_at_once(r)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
-
-
-def has_only_its_memory_kept(r: Rehearsal) -> Evidence:
-    e = dies_at_once(r)
-    return replace(e, memory=digests(e, "aa", "aa"))
-
-
-def loses_its_memory(r: Rehearsal) -> Evidence:
-    e = dies_at_once(r)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "bb"))
-
-
-def runs_on_after_its_memory_was_digested(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "bb"))
-
-
-def runs_on_between_digests_that_are_equal(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
-
-
-def has_its_memory_kept_out_of_sight(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.freeze()
-    r.guest.wipe(0)
-    r.watch(8)
-    e = r.evidence(struck)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
-
-
-def is_looked_at_too_rarely_because_l0_stood_still(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    began = r.guest.now
-    r.guest.advance(3)
-    void = Window(began, r.guest.now)
-    r.watch(8)
-    return replace(r.evidence(struck), voids=(void,))
-
-
-def counts_faults_when_l0_stood_still(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    began = r.guest.now
-    r.guest.advance(3)
-    void = Window(began, r.guest.now)
-    r.watch(1)
-    r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, faults=1)
-    r.watch(8)
-    return replace(r.evidence(struck), voids=(void,))
-
-
-def has_its_clock_jump_while_l0_jitters(r: Rehearsal) -> Evidence:
-    e = has_its_clock_jump(r)
-    return replace(e, voids=(Window(e.struck - 1, e.struck - 0.98),))
-
-
-def has_one_digest(r: Rehearsal) -> Evidence:
-    e = dies_at_once(r)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "", ""))
-
-
-def has_digests(before: str, after: str) -> Callable[[Rehearsal], Evidence]:
-    def has_one_of_two_digests(r: Rehearsal) -> Evidence:
-        e = dies_at_once(r)
-        return replace(e, scope=Scope.MEMORY, memory=digests(e, before, after))
-
-    return has_one_of_two_digests
-
-
-def has_both_digests_taken_after(r: Rehearsal) -> Evidence:
-    e = dies_at_once(r)
-    m = replace(digests(e, "aa", "aa"), before_at=e.struck + 1)
-    return replace(e, scope=Scope.MEMORY, memory=m)
-
-
-def has_its_digests_in_the_wrong_order(r: Rehearsal) -> Evidence:
-    e = replace(left_alone(r), scope=Scope.MEMORY)
-    m = MemoryWitness(before="aa", before_at=e.end, after="aa", after_at=e.end - 1)
-    return replace(e, memory=m)
-
-
-def has_its_memory_kept_and_never_beat(r: Rehearsal) -> Evidence:
-    e = never_beat(r)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
-
-
-def counted_a_gap_before_the_watch(r: Rehearsal) -> Evidence:
-    r.guest.freeze()
-    r.watch(2)
-    r.guest.thaw()
-    r.watch(0.5)
-    r.baseline = Window(r.guest.now, r.guest.now + 2)
-    r.watch(2.1)
-    return lives_on(r)
-
-
-def counts_a_gap_after_the_watch(r: Rehearsal) -> Evidence:
-    e = lives_on(r)
-    r.guest.freeze()
-    r.watch(2)
-    r.guest.thaw()
-    r.watch(1)
-    return replace(r.evidence(e.disruption), end=e.end)
-
-
-def has_no_digest(r: Rehearsal) -> Evidence:
-    return replace(dies_at_once(r), scope=Scope.MEMORY)
-
-
-def has_both_digests_taken_before(r: Rehearsal) -> Evidence:
-    e = dies_at_once(r)
-    m = replace(digests(e, "aa", "aa"), after_at=e.struck - 0.5)
-    return replace(e, scope=Scope.MEMORY, memory=m)
-
-
-def keeps_its_memory_and_restarts(r: Rehearsal) -> Evidence:
-    e = restarts(r)
-    return replace(e, scope=Scope.MEMORY, memory=digests(e, "aa", "aa"))
 
 
 CASES = [
