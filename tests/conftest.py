@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,24 @@ from lab.pytest_plugin.building import built
 from lab.spec.load import load_lab
 from lab.spec.model import Arch
 from lab.stand.workshop import STOCK
+from tests.nights import Nights, nights_of_talk, why_not
 
 CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def lab_works() -> None:
+    """Skip what runs a whole lab, where none can work."""
+    if why := why_not():
+        pytest.skip(f"the lab cannot work here: {why}")
+
+
+@pytest.fixture
+def nights(request: pytest.FixtureRequest) -> Iterator[Nights]:
+    """Give a lab whose nights are of talk only."""
+    request.getfixturevalue("lab_works")
+    with nights_of_talk() as made:
+        yield made
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
