@@ -5,19 +5,29 @@ Its beats show that somebody goes on who has its key. That this is the guest, on
 host gave away, is seen otherwise: QEMU holds each of them to be in SVM's guest mode, on a nested
 table that lies in the caretaker's memory and is not the host's; and L0 walks it to the page that
 the beats are written to. The host's own word is in it only for where the caretaker's memory is.
+
+A vCPU that sleeps nearly always is hardly ever met in guest mode. Its CPU is in the caretaker's
+own code then, which lies in that memory, and what it will enter is put down there, too.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 
 from lab.deadline import Deadline, until
 from lab.errors import DeadlineError
 from lab.machine.caretaker import Region
-from lab.machine.swallowed import Peek, is_below, leaves
+from lab.machine.swallowed import HEAD, Peek, is_below, leaves
 from lab.virt.cpus import Cpu
 
 _BOOT_CPU = 0  # no host can give it away
+_AWAKE_S = 8.0  # how long to wait for one that sleeps
+_PAGE = 4096
+CPU_BYTES, CPU_GUEST = 0xB000, 0x3000  # of the caretaker's core/layout.h
+_NESTED_CR3 = 0xB0  # in a VMCB (AMD64 manual, volume 2, appendix B)
+
+Roots = dict[int, tuple[int, int]]  # of a CPU: its nested table, and how many levels that has
 
 
 def held(
@@ -34,30 +44,59 @@ def held(
         peek: Reads its physical memory: address, size.
         region: The caretaker's memory.
         pages: Where the beacon of each vCPU is, physical. vCPU n is on CPU n + 1.
-        by: Until when each of them has to have been seen in guest mode: one that idles, or
-            is in the caretaker, is not.
+        by: Until when each of them has to have been seen: one may be in the caretaker.
     """
-    roots: dict[int, tuple[int, int]] = {}
+    wanted = {vcpu + 1 for vcpu in pages}
+    roots, asleep = _looked(look, region, wanted, by)
+    missing = sorted(wanted - set(roots) - asleep)
+    if missing or (asleep and _BOOT_CPU not in roots):
+        return f"L0 does not see CPUs {missing} in guest mode below the caretaker", False
+    for index in asleep:
+        roots[index] = _put_down(peek, region, index), roots[_BOOT_CPU][1]
+    for vcpu, page in pages.items():
+        root, levels = roots[vcpu + 1]
+        if (root, levels) == roots.get(_BOOT_CPU) or not region.holds(root):
+            return f"CPU {vcpu + 1} is on the nested table of the host, {root:#x}", False
+        if not any(start <= page < start + size for start, size in leaves(peek, root, levels)):
+            return f"the nested table of CPU {vcpu + 1} does not lead to {page:#x}", False
+    return _told(wanted, asleep, len({roots[index] for index in wanted})), True
+
+
+def _looked(
+    look: Callable[[], tuple[Cpu, ...]], region: Region, wanted: set[int], by: Deadline
+) -> tuple[Roots, set[int]]:
+    """Look until each CPU was met in guest mode, or for long enough; say who only ever slept."""
+    roots: Roots = {}
+    slept: set[int] = set()
 
     def seen() -> bool | None:
         for cpu in look():
             if is_below(cpu, region) and cpu.root is not None:
                 roots.setdefault(cpu.index, (cpu.root, cpu.levels))
-        return {vcpu + 1 for vcpu in pages} <= set(roots) or None
+            elif region.holds(cpu.rip):
+                slept.add(cpu.index)
+        return wanted <= set(roots) or None
 
     try:
-        until("its CPUs to be seen in guest mode", seen, by)
+        until("its CPUs to be seen in guest mode", seen, Deadline.after(min(by.left, _AWAKE_S)))
     except DeadlineError:
-        missing = sorted({vcpu + 1 for vcpu in pages} - set(roots))
-        return f"L0 does not see CPUs {missing} in guest mode below the caretaker", False
-    for vcpu, page in pages.items():
-        root, levels = roots[vcpu + 1]
-        if (root, levels) == roots.get(_BOOT_CPU):
-            return f"CPU {vcpu + 1} is on the nested table of the host, {root:#x}", False
-        if not any(start <= page < start + size for start, size in leaves(peek, root, levels)):
-            return f"the nested table of CPU {vcpu + 1} does not lead to {page:#x}", False
-    tables = len({roots[vcpu + 1] for vcpu in pages})
+        return roots, slept & wanted - set(roots)
+    return roots, set()
+
+
+def _put_down(peek: Peek, region: Region, index: int) -> int:
+    """Read the nested table that a CPU enters its guest on, out of its VMCB."""
+    _, _, size, *_ = HEAD.unpack(peek(region.start, HEAD.size))
+    cpus = region.start + -(-size // _PAGE) * _PAGE
+    vmcb = cpus + index * CPU_BYTES + CPU_GUEST
+    (root,) = struct.unpack("<Q", peek(vmcb + _NESTED_CR3, 8))
+    return int(root)
+
+
+def _told(wanted: set[int], asleep: set[int], tables: int) -> str:
+    seen = [f"CPUs {sorted(wanted - asleep)} in guest mode"] if wanted - asleep else []
+    seen += [f"CPUs {sorted(asleep)} asleep in the caretaker's code"] if asleep else []
     return (
-        f"QEMU has CPUs {sorted(vcpu + 1 for vcpu in pages)} in guest mode, on {tables} nested "
-        f"table of the caretaker's that leads to where the beats are, and is not the host's"
-    ), True
+        f"QEMU has {' and '.join(seen)}, on {tables} nested table of the caretaker's that "
+        "leads to where the beats are, and is not the host's"
+    )

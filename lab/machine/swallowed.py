@@ -28,7 +28,7 @@ from lab.virt.domain import Domain
 _PAGE = 4096
 _TABLES = 8192  # more are no identity map in leaves of 1 GiB
 _PRESENT, _LEAF, _ADDRESS = 1, 1 << 7, 0x000FFFFFFFFFF000
-_HEAD = struct.Struct("<4s 7I")  # struct caretaker_image
+HEAD = struct.Struct("<4s 7I")  # struct caretaker_image
 _LARGEST_TEXT = 1 << 20
 
 Peek = Callable[[int, int], bytes]
@@ -99,8 +99,8 @@ def _answered(inside: Caretaker, kernel: KernelImage, peer: str) -> str:
 
 def _code(peek: Peek, region: Region, kernel: KernelImage) -> str:
     """Compare what lies in private memory with what was built, both by L0."""
-    magic, _, _, text_end, *_ = _HEAD.unpack(peek(region.start, _HEAD.size))
-    if magic != MAGIC or not _HEAD.size < text_end < _LARGEST_TEXT:
+    magic, _, _, text_end, *_ = HEAD.unpack(peek(region.start, HEAD.size))
+    if magic != MAGIC or not HEAD.size < text_end < _LARGEST_TEXT:
         raise InfraError(f"L0 sees no caretaker at {region.start:#x}: {magic!r}")
     if peek(region.start, text_end) not in kernel.vmlinux.read_bytes():
         raise InfraError(f"the caretaker's code at {region.start:#x} is not what was built")

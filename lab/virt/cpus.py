@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.errors import InfraError
 
@@ -24,12 +24,13 @@ _NEVER = ~0x3F7FD7 & ~_ALWAYS
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """One CPU at one moment: whether in SVM's guest mode, and on which nested page table."""
+    """One CPU at one moment: whether in SVM's guest mode, on which nested page table, and where."""
 
     index: int
     in_guest: bool
     root: int | None = None
     levels: int = 4
+    rip: int = field(default=0, compare=False)
 
 
 def cpus_in(saved: bytes) -> tuple[Cpu, ...]:
@@ -49,11 +50,11 @@ def cpus_in(saved: bytes) -> tuple[Cpu, ...]:
 
 def _cpu(match: re.Match[bytes], fields: bytes) -> Cpu:
     index = int.from_bytes(match[1])
-    *_, rflags, hflags = _FIRST.unpack_from(fields)
+    *_, rip, rflags, hflags = _FIRST.unpack_from(fields)
     if not rflags & _ALWAYS or rflags & _NEVER:
         raise InfraError(f"QEMU writes CPU {index} in a way that we do not know: {rflags=:#x}")
     nested = _NESTED.search(fields)
     if nested is None:
-        return Cpu(index, bool(hflags & _IN_GUEST))
+        return Cpu(index, bool(hflags & _IN_GUEST), rip=rip)
     root, mode = _ROOT.unpack_from(fields, nested.end())
-    return Cpu(index, bool(hflags & _IN_GUEST), root, 5 if mode & _FIVE_LEVELS else 4)
+    return Cpu(index, bool(hflags & _IN_GUEST), root, 5 if mode & _FIVE_LEVELS else 4, rip)
