@@ -15,6 +15,7 @@ from lab.report.record import Outcome
 
 def report(outcome: str, when: str = "call", **more: Any) -> pytest.TestReport:
     told = {name: name == outcome for name in ("passed", "skipped", "failed")}
+    more = {"longrepr": None, **more}
     return cast("pytest.TestReport", SimpleNamespace(**told, when=when, **more))
 
 

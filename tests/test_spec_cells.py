@@ -159,6 +159,8 @@ def test_the_one_host_topology_has_every_cell_of_the_table(committed: tuple[Cell
 
 def test_live_update_of_memory_has_its_two_twins(committed: tuple[Cell, ...]) -> None:
     memory = {cell.id: cell.expectation for cell in committed if cell.scope is Scope.MEMORY}
+    whole = [memory.pop(cell_id) for cell_id in list(memory) if cell_id.endswith("-luo_guest")]
+    assert set(whole) == {Survives(scope=Scope.MEMORY)}
     x86 = "x86_64-tcg-stock-linux-labvmm-kexec"
     arm64 = "arm64-tcg-stock-nvhe-linux-labvmm-kexec"
     assert memory == {

@@ -121,7 +121,7 @@ def understood(said: Mapping[str, object]) -> Given:
             clock_ns=int(str(said["clock_ns"])),
             clock_tsc=int(str(said["clock_tsc"])),
             tsc_khz=int(str(said["tsc_khz"])),
-            ram=RamKind(said["ram"]),
+            ram=RamKind(str(said["ram"])),
             orphan=Policy[str(said["orphan"]).upper()] if said["orphan"] else None,
         )
     except (ValueError, KeyError, TypeError) as e:
