@@ -63,8 +63,8 @@ def test_first():
     told("first")
 def test_second():
     told("second")
-    assert os.environ.get("NIGHTBESIDE") != "wrong", "so it was told"
-    assert os.environ.get("NIGHTBESIDE") != "broken" or int("x")
+    assert os.environ.get("NIGHT_BESIDE") != "wrong", "so it was told"
+    assert os.environ.get("NIGHT_BESIDE") != "broken" or int("x")
 """
 
 

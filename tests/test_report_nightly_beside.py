@@ -39,7 +39,7 @@ def test_a_test_beside_the_cells_that_fails_is_in_the_report(
     nights: Nights, how: str, status: int, word: str, why: str
 ) -> None:
     _beside(nights)
-    came, said = nights.night(NIGHTBESIDE=how)
+    came, said = nights.night(NIGHT_BESIDE=how)
     assert came == status, said
     assert f"1 of 2 tests beside them passed {word}" in said
     latest = nights.folder / "reports" / "latest"
@@ -52,7 +52,9 @@ def test_a_test_beside_the_cells_that_fails_is_in_the_report(
 
 def test_a_night_that_has_only_tests_left_goes_on_with_them(nights: Nights) -> None:
     (nights.folder / "topologies" / "test_last.py").write_text(
-        BESIDE.replace('told("second")', 'told("second"); import time; time.sleep(3)'),
+        BESIDE.replace(
+            'told("second")', 'told("second"); from lab.deadline import pause; pause(3)'
+        ),
         encoding="utf-8",
     )
     with nights.start() as first:

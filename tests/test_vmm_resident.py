@@ -20,10 +20,11 @@ from lab.machine.guest import GuestPlan, RunningGuest
 from lab.machine.orphaning.table import orphaning_for
 from lab.spec.model import GuestKind, VmmKind
 from lab.ssh.session import Result
-from lab.vmm import control, cpuid, given, luo, record, resident, resident_command
+from lab.vmm import control, cpuid, given, luo, record, resident, resident_command, saved
 from lab.vmm.errors import VmmError
 from lab.vmm.kvm_async import Policy
 from lab.vmm.kvm_state import Request
+from lab.vmm.machine import Machine
 from lab.vmm.memory import RamKind
 from lab.vmm.record import Record
 
@@ -239,3 +240,35 @@ def test_what_the_caretaker_has_of_a_lasting_guest_was_adopted_once_less_than_it
     """KVM counts the adoptions of a VM from 0, and it comes into a new one."""
     status = orphaning_for("lasting").status(_guest(_Session(_LISTED)), Deadline.after(1))
     assert (status.owner, status.generation, status.vcpus[0].state) == ("GONE", -1, "RUNNING")
+
+
+class _Paused:
+    """A guest of which not all can be read."""
+
+    protected = given = False
+    lasting = None
+
+    def __init__(self) -> None:
+        self.story: list[str] = []
+        self.vcpus = [self]
+
+    def pause(self) -> None:
+        self.story.append("pause")
+
+    def resume(self) -> None:
+        self.story.append("resume")
+
+    def settle(self) -> None:
+        raise VmmError("in the middle of an exit")
+
+
+@pytest.mark.parametrize("away", [given.give, saved.save])
+def test_a_guest_that_cannot_be_read_runs_on(
+    away: Callable[[Machine], object],
+) -> None:
+    guest = _Paused()
+    with pytest.raises(VmmError, match="in the middle"):
+        away(cast("Machine", guest))
+    assert guest.story[0] == "pause"
+    assert guest.story[-1] == "resume"
+    assert not guest.given

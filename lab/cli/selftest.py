@@ -118,6 +118,8 @@ def selftest(
             hint="its ground is covered by cells: lab run --disruption kexec --memory luo-memfd",
         )
     other = lab.kernel_for(beside) if beside else ""
+    if other == lab.kernel_for(kernel):
+        raise ConfigError(f"--beside={beside}: it is the same kernel", hint="name another one")
     words = _Words(suite, lab.kernel_for(kernel), other, arch, only, timeout_s)
     try:
         insist(lab)

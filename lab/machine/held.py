@@ -48,8 +48,9 @@ def held(
     """
     wanted = {vcpu + 1 for vcpu in pages}
     roots, asleep = _looked(look, region, wanted, by)
-    missing = sorted(wanted - set(roots) - asleep)
-    if missing or (asleep and _BOOT_CPU not in roots):
+    # of one that sleeps, how many levels its table has is known by the host's
+    missing = sorted((wanted | ({_BOOT_CPU} if asleep else set())) - set(roots) - asleep)
+    if missing:
         return f"L0 does not see CPUs {missing} in guest mode below the caretaker", False
     for index in asleep:
         roots[index] = _put_down(peek, region, index), roots[_BOOT_CPU][1]

@@ -10,7 +10,7 @@ import re
 import time
 from dataclasses import replace
 
-from lab.deadline import Deadline, pause, until
+from lab.deadline import Deadline, until
 from lab.disruption.deliver import DEEDS
 from lab.errors import InfraError
 from lab.machine.drivers import driver_for
@@ -18,7 +18,7 @@ from lab.machine.guest import GuestPlan, RunningGuest
 from lab.machine.host import RunningHost
 from lab.machine.luo import Held, hold, restored, retrieved
 from lab.spec.model import MemoryKind, Watch
-from lab.stand.orphans import SETTLING_S, goes_on
+from lab.stand.orphans import goes_on, gone_on
 from lab.stand.result import CellResult
 from lab.stand.watch import Watched, begun, look_again
 from lab.witness.evidence import Evidence, Limits, MemoryWitness
@@ -95,13 +95,7 @@ def _gone_on(
         seen.eye.mark("restored")
     if again is None:
         return after, at, None
-    pause(SETTLING_S)
-    began = time.monotonic()
-    with result.phase("watch restored"):
-        pause(watch.after_s)
-    if not again.vmm_lives:
-        raise InfraError(f"the next VMM of {guest.plan.name} ended:\n{again.last_words()}")
-    return after, at, Window(began, time.monotonic())
+    return after, at, gone_on(again, watch, "watch restored", result)
 
 
 def told(after: str) -> str:

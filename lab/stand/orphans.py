@@ -20,7 +20,7 @@ from lab.witness.judge import judge
 from lab.witness.silence import Window
 from lab.witness.verdict import Survived
 
-SETTLING_S = 0.5  # in which the first beats come, with the gap that is behind them
+_SETTLING_S = 0.5  # in which the first beats come, with the gap that is behind them
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,29 @@ def see_through(
     apart = _seen_apart(guest, seen, result)
     guest = adopted(guest, status, seen, result)
     result.fault = apart or result.fault
-    if claim:
-        pause(SETTLING_S)
+    watching = gone_on if claim else watched_on
+    stretch = watching(guest, watch, "watch adopted", result)
+    return Fate(guest, end, claim, stretch) if claim else Fate(guest, stretch.ended)
+
+
+def gone_on(guest: RunningGuest, watch: Watch, phase: str, result: CellResult) -> Window:
+    """Watch a guest that had stood still, from when its first beats have come; give the stretch."""
+    pause(_SETTLING_S)
+    return watched_on(guest, watch, phase, result)
+
+
+def watched_on(guest: RunningGuest, watch: Watch, phase: str, result: CellResult) -> Window:
+    """Watch a guest that another VMM has by now; give that stretch.
+
+    Raises:
+        InfraError: that VMM ended.
+    """
     began = time.monotonic()
-    with result.phase("watch adopted"):
+    with result.phase(phase):
         pause(watch.after_s)
     if not guest.vmm_lives:
         raise InfraError(f"the adopter of {guest.plan.name} ended:\n{guest.last_words()}")
-    now = time.monotonic()
-    return Fate(guest, end, claim, Window(began, now)) if claim else Fate(guest, now)
+    return Window(began, time.monotonic())
 
 
 def _seen_apart(guest: RunningGuest, seen: Watched, result: CellResult) -> str:

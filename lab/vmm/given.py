@@ -40,15 +40,26 @@ class Given(NamedTuple):
 def give(guest: Machine) -> tuple[dict[str, object], list[Record]]:
     """Read all of a guest, which is paused for good: somebody else is going to run it.
 
+    If something cannot be read, it runs on.
+
     Raises:
         VmmError: It is of a kind that cannot be given away, or cannot just now.
     """
     if guest.protected:
         raise VmmError("a protected guest cannot be given to the caretaker: it may not be read")
     guest.pause()
+    try:
+        said, records = _all_of(guest)
+    except (OSError, VmmError):
+        guest.resume()
+        raise
+    _note(guest, away=True)
+    return said, records
+
+
+def _all_of(guest: Machine) -> tuple[dict[str, object], list[Record]]:
     for vcpu in guest.vcpus:
         vcpu.settle()
-    _note(guest, away=True)
     records = [record.taken(vcpu.fd) for vcpu in guest.vcpus]
     clock = kvm.ClockData()
     call(guest.vm, kvm.Request.KVM_GET_CLOCK, clock)

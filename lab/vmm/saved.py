@@ -26,7 +26,7 @@ MODULES = {"x86_64": ".saved_x86", "aarch64": ".saved_arm64"}
 
 
 def save(guest: Machine) -> dict[str, object]:
-    """Pause a guest for good, and read all of it: it is to go on elsewhere.
+    """Pause a guest for good, and read all of it: it is to go on elsewhere, or here if it cannot.
 
     Raises:
         VmmError: It is of a kind of which not all can be read.
@@ -36,16 +36,20 @@ def save(guest: Machine) -> dict[str, object]:
     if guest.lasting:
         raise VmmError("a guest that can be orphaned is not saved", hint="run it without that")
     guest.pause()
-    said: dict[str, object] = {
+    try:
+        state = _module().save(guest)
+    except (OSError, VmmError):
+        guest.resume()
+        raise
+    guest.given = True
+    return {
         "magic": MAGIC,
         "version": VERSION,
         "arch": platform.machine(),
         "count": len(guest.vcpus),
         "serial": base64.b64encode(guest.driver.device_state()).decode(),
-        "state": _module().save(guest),
+        "state": state,
     }
-    guest.given = True
-    return said
 
 
 def go_on(guest: Machine) -> None:
