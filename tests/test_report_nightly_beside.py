@@ -51,12 +51,8 @@ def test_a_test_beside_the_cells_that_fails_is_in_the_report(
 
 
 def test_a_night_that_has_only_tests_left_goes_on_with_them(nights: Nights) -> None:
-    (nights.folder / "topologies" / "test_last.py").write_text(
-        BESIDE.replace(
-            'told("second")', 'told("second"); from lab.deadline import pause; pause(3)'
-        ),
-        encoding="utf-8",
-    )
+    slow = f"from lab.deadline import pause\n{BESIDE}".replace('"second")', '"second"); pause(3)')
+    (nights.folder / "topologies" / "test_last.py").write_text(slow, encoding="utf-8")
     with nights.start() as first:
         nights.until_cells(8, first)
         first.kill()

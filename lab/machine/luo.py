@@ -65,8 +65,7 @@ def retrieved(host: RunningHost, held: Held, by: Deadline) -> str:
 def restored(guest: RunningGuest, held: Held, by: Deadline) -> tuple[str, RunningGuest | None]:
     """Have a VMM in the new kernel go on with the guest.
 
-    Returns:
-        The digest of its RAM from before it ran again, and it; or "nothing: " and why, and None.
+    Give the digest of its RAM from before it ran again, and it; or "nothing: " and why, and None.
     """
     host, plan = guest.host, guest.plan
     host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
