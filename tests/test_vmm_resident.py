@@ -273,7 +273,7 @@ def test_a_guest_that_cannot_be_read_runs_on(
 ) -> None:
     monkeypatch.setattr(saved, "_module", lambda: SimpleNamespace(save=_unreadable))
     guest = _Paused()
-    with pytest.raises((VmmError, OSError), match="in the middle|KVM_GET_DEVICE_ATTR"):
+    with pytest.raises((VmmError, OSError), match=r"in the middle|KVM_GET_DEVICE_ATTR"):
         away(cast("Machine", guest))
     assert guest.story == ["pause", "resume"]
     assert not guest.given
