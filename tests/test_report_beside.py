@@ -26,12 +26,19 @@ def test_what_is_worse_and_what_is_better_is_marked() -> None:
     assert found == {
         (1, "1"): ("ok", "not ok", "worse"),
         (0, "a"): ("ok", "not ok", "worse"),
-        (0, "b"): ("not ok", "not ok", ""),
+        (0, "b"): ("not ok", "not ok", "both"),
         (0, "c"): ("timeout", "ok", "better"),
         (0, "d"): ("skip", "not ok", "worse"),
         (0, "new"): ("-", "ok", ""),
         (0, "gone"): ("ok", "-", ""),
     }
+
+
+def test_what_was_excused_is_shown_as_it_came() -> None:
+    told = excused(STOCK, STOCK, "stock"), excused(MINE, STOCK, "stock")
+    assert pairs(*told) == pairs(STOCK, MINE)
+    own = child("own", "xfail")  # the test's own word
+    assert pairs([own], [own])[0].measure == "xfail"
 
 
 def test_only_what_fails_on_the_measure_too_may_fail() -> None:
@@ -46,5 +53,5 @@ def test_only_what_fails_on_the_measure_too_may_fail() -> None:
 def test_tests_of_one_name_are_told_apart_by_their_order() -> None:
     two = (child("1", "ok", 1), child("1", "not ok", 1))
     worse = (child("1", "ok", 1), child("1", "not ok", 1), child("1", "not ok", 1))
-    assert [p.mark for p in pairs(two, worse)] == ["", "", "worse"]
+    assert [p.mark for p in pairs(two, worse)] == ["", "both", "worse"]
     assert [c.status for c in excused(worse, two, "stock")] == ["ok", "xfail", "not ok"]

@@ -13,10 +13,12 @@ from lab.artifacts.kernel import Recipe
 from lab.artifacts.selftests import build
 from lab.artifacts.source import TreeSource
 from lab.artifacts.targets import native
+from lab.cli.app import main
 from lab.errors import ConfigError, InfraError
 from lab.report.ktap import children_of
 from lab.ssh.session import Result
-from lab.stand.selftest import told
+from lab.stand.selftest import run_program, told
+from tests.sshd import serving
 
 _MAKEFILE = """
 headers:
@@ -116,3 +118,28 @@ def test_how_programs_ended_is_said_as_kselftest_says_it() -> None:
         (0, "not ok", "selftests: toy: d", "exit=1"),
         (0, "not ok", "selftests: toy: e", "exit=139"),
     ]
+
+
+def test_a_program_has_the_environment_that_was_typed_and_ends_in_time(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\necho "$soak, $only"\nsleep "$rest"\n')
+    program.chmod(0o755)
+    env = ["soak=1000", "only=a b"]
+
+    with serving() as host, host.session() as session:
+        at_once, late = (
+            run_program(session, str(program), timeout_s=limit, env=[*env, f"rest={rest}"], cwd="/")
+            for limit, rest in ((20, 0), (1, 10))
+        )
+
+    assert (at_once.status, at_once.stdout) == (0, "1000, a b\n")
+    assert late.status == 124  # timeout(1)'s
+
+
+@pytest.mark.parametrize("setting", ["soak", "=1", "1st=2", "a b=c"])
+def test_what_sets_nothing_is_refused_before_anything_is_built(
+    setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["selftest", "kvm", f"--env={setting}"]) == 2
+
+    assert f"--env={setting}: no NAME=VALUE" in capsys.readouterr().err

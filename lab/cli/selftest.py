@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,13 +66,15 @@ class _Words:
     arch: Arch
     only: str
     timeout_s: float
+    env: tuple[str, ...]
 
     @property
     def typed(self) -> str:
         words = ["lab", "selftest", self.suite.value, f"--kernel={self.kernel}"]
         words += [f"--beside={self.beside}"] if self.beside else []
         words += [f"--arch={self.arch.value}", f"--only={self.only}"]
-        return shlex.join([*words, f"--timeout-s={self.timeout_s:g}"])
+        words += [f"--timeout-s={self.timeout_s:g}", *(f"--env={e}" for e in self.env)]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,9 @@ def selftest(
     arch: Annotated[Arch, typer.Option(help="Of L1.")] = Arch.X86_64,
     only: Annotated[str, typer.Option(help="Only programs like this: 'sev_*'.")] = "*",
     timeout_s: Annotated[float, typer.Option(min=1, help="For each program.")] = 60.0,
+    env: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, for each program; may be repeated.")
+    ] = None,
     reports: Annotated[
         Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
     ] = Path("reports"),
@@ -120,7 +127,9 @@ def selftest(
     other = lab.kernel_for(beside) if beside else ""
     if other == lab.kernel_for(kernel):
         raise ConfigError(f"--beside={beside}: it is the same kernel", hint="name another one")
-    words = _Words(suite, lab.kernel_for(kernel), other, arch, only, timeout_s)
+    words = _Words(
+        suite, lab.kernel_for(kernel), other, arch, only, timeout_s, _settings(env or ())
+    )
     try:
         insist(lab)
         with telling(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
@@ -134,6 +143,13 @@ def selftest(
         return CANNOT_TELL
     _show(folder, record)
     return exit_status(record)
+
+
+def _settings(env: Sequence[str]) -> tuple[str, ...]:
+    for setting in env:
+        if not re.fullmatch(r"[A-Za-z_]\w*=.*", setting, re.ASCII):
+            raise ConfigError(f"--env={setting}: no NAME=VALUE", hint="as in --env=soak=1000")
+    return tuple(env)
 
 
 def _run(lab: LabConfig, stand: Stand, words: _Words, reports: Path) -> tuple[Path, RunRecord]:
@@ -183,7 +199,9 @@ def _on(
 ) -> _Came:
     began = time.monotonic()
     with closing(Pool(stand)) as pool:
-        text, complained = run_selftests(pool, wish, tests, evidence, timeout_s=words.timeout_s)
+        text, complained = run_selftests(
+            pool, wish, tests, evidence, timeout_s=words.timeout_s, env=words.env
+        )
     return _Came(children_of(text), complained, time.monotonic() - began)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from lab.report.record import ChildRecord
 
 _BAD = frozenset({"not ok", "timeout", "missing"})
 _ABSENT = "-"
+_EXCUSED = re.compile(rf"({'|'.join(sorted(_BAD))}) on \S+ too")
 
 Key = tuple[int, str, int]  # depth, name, which of that name
 
@@ -27,17 +29,16 @@ class Pair:
 
     @property
     def mark(self) -> str:
-        """Say whether the kernel under test is worse than the measure, better, or as good."""
+        """Say whether the kernel under test is worse than the measure, better, or as bad."""
         bad = (self.measure in _BAD, self.tested in _BAD)
-        return {(False, True): "worse", (True, False): "better"}.get(bad, "")
+        return {(False, True): "worse", (True, False): "better", (True, True): "both"}.get(bad, "")
 
 
 def pairs(measure: Sequence[ChildRecord], tested: Sequence[ChildRecord]) -> tuple[Pair, ...]:
     """Lay the results of two runs of the same tests side by side, in the order of the second."""
     a, b = dict(_keyed(measure)), dict(_keyed(tested))
     return tuple(
-        Pair(key[1], key[0], a[key].status if key in a else _ABSENT,
-             b[key].status if key in b else _ABSENT)
+        Pair(key[1], key[0], _as_it_came(a.get(key)), _as_it_came(b.get(key)))
         for key in [*b, *(key for key in a if key not in b)]
     )  # fmt: skip
 
@@ -55,6 +56,14 @@ def excused(
         else child
         for key, child in _keyed(children)
     )
+
+
+def _as_it_came(child: ChildRecord | None) -> str:
+    """Give a test's status, if it was excused the one that it had before."""
+    if child is None:
+        return _ABSENT
+    told = _EXCUSED.match(child.comment) if child.status == "xfail" else None
+    return told[1] if told else child.status
 
 
 def _keyed(children: Iterable[ChildRecord]) -> Iterable[tuple[Key, ChildRecord]]:

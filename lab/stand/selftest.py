@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lab.artifacts.selftests import Selftests
@@ -18,7 +18,13 @@ _THERE = "/run/selftests"
 
 
 def run_selftests(
-    pool: Pool, wish: Wish, tests: Selftests, evidence: Path, *, timeout_s: float
+    pool: Pool,
+    wish: Wish,
+    tests: Selftests,
+    evidence: Path,
+    *,
+    timeout_s: float,
+    env: Sequence[str] = (),
 ) -> tuple[str, str]:
     """Run every program of `tests` on a fresh host; give the KTAP, and what the host complained of.
 
@@ -28,6 +34,7 @@ def run_selftests(
         tests: What to run.
         evidence: The folder for what is kept.
         timeout_s: How long each program may take.
+        env: "NAME=VALUE", for each program's environment.
     """
     evidence.mkdir(parents=True, exist_ok=True)
     with pool.lease(wish) as host:
@@ -39,7 +46,8 @@ def run_selftests(
             pool.stand.sink(Progress(what=what, done=n - 1, total=len(tests.programs)))
             there = f"{_THERE}/{n}"
             host.session.put(program, there, mode=0o755)
-            lines += told(n, f"{tests.suite}: {program.name}", _run(host.session, there, timeout_s))
+            came = run_program(host.session, there, timeout_s=timeout_s, env=env)
+            lines += told(n, f"{tests.suite}: {program.name}", came)
             host.session.check(["rm", "-f", there])
         host.spoilt = "selftests ran on it"  # they load modules, change sysctls, leave sessions
         complained = complaint(host, since) or ""
@@ -49,9 +57,12 @@ def run_selftests(
     return text, complained
 
 
-def _run(session: Session, program: str, timeout_s: float) -> Result:
-    argv = ["timeout", "-k", "5", f"{timeout_s:g}", program]
-    return session.run(argv, by=Deadline.after(timeout_s + 30), cwd=_THERE)
+def run_program(
+    session: Session, program: str, *, timeout_s: float, env: Sequence[str], cwd: str = _THERE
+) -> Result:
+    """Run one program with `env` beside what it has, and end it when its time is over."""
+    argv = ["timeout", "-k", "5", f"{timeout_s:g}", "env", *env, program]
+    return session.run(argv, by=Deadline.after(timeout_s + 30), cwd=cwd)
 
 
 def told(n: int, name: str, came: Result) -> Iterator[str]:
