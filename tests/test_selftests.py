@@ -28,12 +28,13 @@ headers:
 
 # As selftests/lib.mk has it: programs into OUTPUT, names by emit_tests.
 _SUITE = """
-all: $(OUTPUT)/one $(OUTPUT)/two
+all: $(OUTPUT)/one $(OUTPUT)/arch/two
 $(OUTPUT)/%: %.c
+	mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $(KHDR_INCLUDES) $< -o $@
 	touch $@.d
 emit_tests:
-	for t in one two; do echo "$(COLLECTION):$$t"; done
+	for t in one two more.sh; do echo "$(COLLECTION):$$t"; done
 """
 
 _ONE = """#include <answer.h>
@@ -50,7 +51,7 @@ def tree(tmp_path: Path) -> Path:
         "scripts/kconfig/Makefile": "",
         "tools/testing/selftests/toy/Makefile": _SUITE,
         "tools/testing/selftests/toy/one.c": _ONE,
-        "tools/testing/selftests/toy/two.c": _TWO,
+        "tools/testing/selftests/toy/arch/two.c": _TWO,
     }
     for name, text in files.items():
         path = tmp_path / "linux" / name
@@ -79,7 +80,7 @@ def test_the_tests_are_those_of_the_tree_as_it_is_patched(tree: Path, tmp_path: 
     plain = build(recipe(tree), "toy", native().name, cache)
     patch = tmp_path / "fix.patch"
     before, after = _TWO, _TWO.replace("return 1", "return 0")
-    name = "tools/testing/selftests/toy/two.c"
+    name = "tools/testing/selftests/toy/arch/two.c"
     patch.write_text(
         f"--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-{before}+{after}", encoding="utf-8"
     )
@@ -99,6 +100,13 @@ def test_a_tree_without_that_suite_is_the_users_mistake(tree: Path, tmp_path: Pa
 def test_a_test_that_does_not_compile_is_told_of(tree: Path, tmp_path: Path) -> None:
     (tree / "tools/testing/selftests/toy/one.c").write_text("int main(void) { oops }\n")
     with pytest.raises(InfraError, match="compiling the selftests toy"):
+        build(recipe(tree), "toy", native().name, Cache(tmp_path / "cache"))
+
+
+def test_a_program_that_is_named_and_not_there_is_not_left_out(tree: Path, tmp_path: Path) -> None:
+    makefile = tree / "tools/testing/selftests/toy/Makefile"
+    makefile.write_text(_SUITE.replace("in one two", "in one two three"), encoding="utf-8")
+    with pytest.raises(InfraError, match="the selftest three is named"):
         build(recipe(tree), "toy", native().name, Cache(tmp_path / "cache"))
 
 

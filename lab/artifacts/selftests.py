@@ -14,7 +14,7 @@ from lab.artifacts.kernel import Recipe
 from lab.artifacts.patching import copy_tree
 from lab.artifacts.source import fetch
 from lab.artifacts.targets import target
-from lab.errors import ConfigError
+from lab.errors import ConfigError, InfraError
 from lab.events import Sink, nowhere
 
 _HOME = Path("tools/testing/selftests")
@@ -23,7 +23,10 @@ _MIB = 600
 
 @dataclass(frozen=True, slots=True)
 class Selftests:
-    """One suite, ready to be copied: its programs, in the order in which the tree names them."""
+    """One suite, ready to be copied: its programs, in the order in which the tree names them.
+
+    Scripts are left out: they want more of a host than the lab's has.
+    """
 
     suite: str
     programs: tuple[Path, ...]
@@ -65,8 +68,9 @@ def build(
         output([*home, f"-j{os.cpu_count() or 1}"], doing=doing, env=env)
         named = output([*home, "emit_tests", f"COLLECTION={suite}"], doing=doing, env=env)
         names = [line.partition(":")[2] for line in named.splitlines() if ":" in line]
-        (out / "names").write_text("\n".join(names), encoding="utf-8")
-        _keep_only(made, names)
+        programs = [name for name in names if not name.endswith(".sh")]
+        (out / "names").write_text("\n".join(programs), encoding="utf-8")
+        _keep_only(made, programs)
         shutil.rmtree(tree)
         shutil.rmtree(objects)
 
@@ -74,6 +78,7 @@ def build(
         "selftests",
         {
             "suite": suite,
+            "layout": 2,
             "arch": arch,
             "source": source.digest,
             "patches": [file_digest(patch) for patch in recipe.patches],
@@ -87,16 +92,21 @@ def build(
         needs_mib=_MIB,
     )
     names = (path / "names").read_text(encoding="utf-8").split()
-    programs = (path / "tests" / name for name in names)
-    return Selftests(suite, tuple(program for program in programs if program.is_file()))
+    return Selftests(suite, tuple(path / "tests" / name for name in names))
 
 
 def _keep_only(folder: Path, names: list[str]) -> None:
-    """Leave nothing but the programs: objects and libraries take ten times the room."""
-    wanted = {folder / name for name in names}
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif path not in wanted:
-            path.unlink()
+    """Leave nothing but the programs, side by side; objects and libraries take much room.
+
+    The tree names a program without the folder that it is built in, which may be the
+    architecture's.
+    """
+    kept = folder.with_name("kept")
+    kept.mkdir()
+    for name in names:
+        found = next((p for p in sorted(folder.rglob(name)) if p.is_file()), None)
+        if found is None:
+            raise InfraError(f"the selftest {name} is named by its makefile, and was not built")
+        found.rename(kept / name)
+    shutil.rmtree(folder)
+    kept.rename(folder)
