@@ -151,3 +151,19 @@ def test_what_sets_nothing_is_refused_before_anything_is_built(
     assert main(["selftest", "kvm", f"--env={setting}"]) == 2
 
     assert f"--env={setting}: no NAME=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--mode nvhe", "--mode=nvhe: x86_64 has none"),
+        ("--arch arm64 --mode swallowed", "--mode=swallowed: arm64 has none"),
+        ("--kernel stock --beside stock", "--beside=stock: it is the same kernel"),
+    ],
+)
+def test_a_host_that_cannot_be_or_is_the_measure_itself_is_refused(
+    words: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["selftest", "kvm", *words.split()]) == 2
+
+    assert why in capsys.readouterr().err

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `lab selftest` was asked for, and the cells that it makes of it; pure."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lab.report import fragments
+from lab.report.exits import failing
+from lab.report.record import CellRecord, ChildRecord, Outcome, PlannedCell, Scalar
+from lab.spec.model import Accel, Arch, HostMode
+
+
+class Suite(StrEnum):
+    """Suites of the kernel's tree that have to do with live update."""
+
+    KVM = "kvm"
+    LIVEUPDATE = "liveupdate"
+    KHO = "kho"
+
+
+@dataclass(frozen=True, slots=True)
+class On:
+    """What a host is, on which tests run."""
+
+    kernel: str
+    mode: HostMode
+
+    def __str__(self) -> str:
+        return f"{self.kernel}-{self.mode.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was typed; `beside` is the measure."""
+
+    suite: Suite
+    tested: On
+    beside: On | None
+    arch: Arch
+    only: str
+    timeout_s: float
+    env: tuple[str, ...]
+
+    @property
+    def typed(self) -> str:
+        """The whole of it as a command."""
+        words = ["lab", "selftest", self.suite.value, f"--kernel={self.tested.kernel}"]
+        words += [f"--beside={self.beside.kernel}"] if self.beside else []
+        words += [f"--arch={self.arch.value}", f"--mode={self.tested.mode.value}"]
+        words += [f"--only={self.only}"]
+        words += [f"--timeout-s={self.timeout_s:g}", *(f"--env={e}" for e in self.env)]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came of the tests on one kernel, and what its host complained of."""
+
+    children: tuple[ChildRecord, ...]
+    complained: str
+    took_s: float
+
+
+def planned(words: Words, on: On, accel: Accel) -> PlannedCell:
+    """Name the cell of the tests on one host."""
+    place: dict[str, Scalar] = {
+        "arch": words.arch.value,
+        "accel": accel.value,
+        "kernel": on.kernel,
+        "mode": on.mode.value,
+        "guest": "selftest",
+        "vmm": words.suite.value,
+    }
+    name = f"{words.arch.value}-{accel.value}-{on}-selftest-{words.suite.value}"
+    return PlannedCell(id=name, topology="selftest", dimensions=place, rerun=words.typed)
+
+
+def evidence_of(plan: PlannedCell) -> str:
+    """Give its folder, as the run's folder has it."""
+    return f"evidence/{fragments.file_name(plan.id)}"
+
+
+def cell_of(plan: PlannedCell, came: Came, told: tuple[ChildRecord, ...]) -> CellRecord:
+    """Make a record of what came on one kernel; `told` is that with what may fail excused."""
+    bad = failing(told)
+    cause = came.complained or (f"{len(bad)} failed, the first is {bad[0]}" if bad else "")
+    if not told:
+        cause = "no test said anything"
+    outcome = Outcome.FAILED if bad or came.complained else Outcome.PASSED
+    return CellRecord(
+        **plan.model_dump(),
+        outcome=outcome if told else Outcome.ERROR,
+        first_cause=cause,
+        children=told,
+        evidence=evidence_of(plan),
+        duration_s=round(came.took_s, 3),
+    )
