@@ -7,6 +7,7 @@ import re
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -55,7 +56,7 @@ class Resident:
             kind=kind,
             vmm=VmmKind.LABVMM,
             vcpus=vcpus,
-            memory_mib=64,
+            memory_mib=128 if kind is GuestKind.LINUX else 64,
             words=("beacon.period_us=4000", *words),
             orphaning=orphaning,
         )
@@ -147,8 +148,8 @@ class Resident:
 
         How long it was silent is not judged: that is for the cells.
         """
-        before, by = self._beats(vcpu), self.host.by_guest()
-        until("it to beat on", lambda: self._beats(vcpu) > before or None, by)
+        before, by = self.beats(vcpu), self.host.by_guest()
+        until("it to beat on", lambda: self.beats(vcpu) > before or None, by)
         wrong = [each for each in self._trail(vcpu).anomalies if each.kind is not Kind.OVERRUN]
         assert wrong == []
 
@@ -156,10 +157,10 @@ class Resident:
         """Insist that it beats no more."""
         by = self.host.by_guest()
         self._looked(_SETTLING, by)
-        before = self._beats(vcpu)
+        before = self.beats(vcpu)
         pause(_SILENT_S)
         self._looked(_LOOKS, by)
-        assert self._beats(vcpu) == before
+        assert self.beats(vcpu) == before
 
     def insist_lost(self) -> None:
         """Insist that it beats no more, and that its CPU is the host's again."""
@@ -168,6 +169,20 @@ class Resident:
         by = self.host.by_guest()
         until("all CPUs to be back", lambda: self.cpus() == "0-1" or None, by)
 
+    def beats(self, vcpu: int) -> int:
+        """Say how often it was seen to have beaten, in looks."""
+        return len(self._trail(vcpu).by)
+
+    def interrupts(self, vcpu: int) -> int:
+        """Give how many interrupts its payload says that it counted: of which kind, is its own."""
+        return self._trail(vcpu).irqs
+
+    def silence_s(self, vcpu: int, *, since: int) -> float:
+        """Give the longest time without a beat by its own clock, in looks from `since` on."""
+        trail = self._trail(vcpu)
+        stamps = trail.stamps[trail.start[since] :]
+        return max(b - a for a, b in pairwise(stamps)) / 1e9
+
     def _looked(self, times: int, by: Deadline) -> None:
         before = self.seen.eye.found().sight.looks
 
@@ -175,9 +190,6 @@ class Resident:
             return self.seen.eye.found().sight.looks >= before + times or None
 
         until("the eye to look", looked, by)
-
-    def _beats(self, vcpu: int) -> int:
-        return len(self._trail(vcpu).by)
 
     def _trail(self, vcpu: int) -> Trail:
         return self.seen.eye.found().trails[vcpu]

@@ -67,6 +67,8 @@ static void open_vcpu(uint32_t index)
 	v->self = v;
 	v->index = index;
 	v->period_ns = options.id.period_ns;
+	v->is_called = options.relay && index;
+	v->calls = options.relay && index + 1 < options.vcpus ? &vcpus[index + 1] : NULL;
 	v->fp_seed = siphash24(options.id.key, &v->index, sizeof(v->index));
 	beacon_open(&v->beacon, &page[index], &options.id, index);
 	mutant_open(&v->mutant, &options.mutation, index);

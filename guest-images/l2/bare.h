@@ -19,6 +19,8 @@ struct vcpu {
 	uint32_t running; /* set by the vCPU itself, once it is in bare_run() */
 	uint64_t period_ns;
 	uint64_t fp_seed;
+	int is_called; /* beats when the vCPU before it calls, and has no timer */
+	const struct vcpu *calls; /* the vCPU that beats after this one; NULL if none waits for it */
 	struct beacon beacon;
 	struct mutant mutant;
 };
@@ -47,6 +49,7 @@ uint64_t clock_ns(const struct vcpu *vcpu);
 void cpu_start(struct vcpu *vcpu);	       /* on each vCPU, after clock_start(): traps, interrupt controller */
 int smp_boot(struct vcpu *vcpu, const struct vcpu *self); /* 0 if it did not come up */
 void timer_start(struct vcpu *vcpu);	       /* on each vCPU: timer_tick() each period from now on */
+void ipi_send(const struct vcpu *to);	       /* timer_tick() there */
 void timer_tick(struct vcpu *vcpu);	       /* provided by the payload that called timer_start() */
 void fp_arm(uint64_t seed);
 int fp_intact(uint64_t seed);

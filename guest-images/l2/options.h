@@ -6,6 +6,8 @@
  *   beacon.period_us=1000                                  1 to 1000000
  *   beacon.work=1                                          Linux: memory and fork load beside the beats
  *   beacon.chat_ms=0                                       Linux, ticker: print "CHAT <n>" each so many ms, n from 0
+ *   beacon.relay=0                                         ticker: if 1, only the first vCPU has a timer; each has the
+ *                                                          next beat by an IPI
  *   vcpus=1                                                bare metal: how many to start
  *   tsc_khz=<n>                                            bare metal: rate of the TSC where there is no kvmclock
  *   mutant=... mutant.vcpu=...                             see mutant.h
@@ -24,6 +26,7 @@ struct options {
 	uint64_t tsc_khz;
 	uint64_t work;
 	uint64_t chat_ms;
+	uint64_t relay;
 };
 
 static inline int options_take_secret(const char *line, struct beacon_identity *id)
@@ -53,6 +56,8 @@ static inline const char *options_parse(const char *line, struct options *o)
 		return "beacon.work= wants 0 or 1";
 	if (!word_u64(line, "beacon.chat_ms=", &o->chat_ms) || o->chat_ms > 1000000)
 		return "beacon.chat_ms= wants a number up to 1000000";
+	if (!word_u64(line, "beacon.relay=", &o->relay) || o->relay > 1)
+		return "beacon.relay= wants 0 or 1";
 	if (!mutant_parse(line, &o->mutation))
 		return "mutant= wants freeze:<after_ms>:<for_ms> or rewind|restart|canary|chain:<after_ms>";
 	o->id.period_ns = period_us * 1000;

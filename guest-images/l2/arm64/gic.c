@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Traps, the GICv3 and the virtual timer, which is its private interrupt 27.
+ * Traps, the GICv3, the virtual timer, which is its private interrupt 27, and IPIs, which are its interrupt 0.
  */
 #include "clock.h"
 #include "cpu.h"
 #include "smc.h"
 
+#define CALL_IRQ 0
 #define TIMER_IRQ 27
 #define SPURIOUS_FROM 1020
 
@@ -25,6 +26,7 @@
 
 #define ICC_PMR "s3_0_c4_c6_0"
 #define ICC_IAR1 "s3_0_c12_c12_0"
+#define ICC_SGI1R "s3_0_c12_c11_5"
 #define ICC_EOIR1 "s3_0_c12_c12_1"
 #define ICC_SRE "s3_0_c12_c12_5"
 #define ICC_IGRPEN1 "s3_0_c12_c12_7"
@@ -93,7 +95,8 @@ static void open_redistributor(uintptr_t frame)
 	device_page(frame);
 	mmio_write(frame + GICR_IGROUPR0, 0xffffffff);
 	mmio_write(frame + GICR_IPRIORITYR + (TIMER_IRQ & ~3), 0x80808080);
-	mmio_write(frame + GICR_ISENABLER0, 1u << TIMER_IRQ);
+	mmio_write(frame + GICR_IPRIORITYR + (CALL_IRQ & ~3), 0x80808080);
+	mmio_write(frame + GICR_ISENABLER0, 1u << TIMER_IRQ | 1u << CALL_IRQ);
 }
 
 /* The distributor is one for all, and each vCPU says the same to it. */
@@ -134,8 +137,17 @@ void interrupt_taken(void)
 	if (irq == TIMER_IRQ) {
 		set_deadline(vcpu);
 		timer_tick(vcpu);
+	} else if (irq == CALL_IRQ) {
+		timer_tick(vcpu);
 	}
 	sysreg_write(ICC_EOIR1, irq);
+	isb();
+}
+
+/* The first cluster's vCPU of that affinity, which is the vCPU's number on the machines the lab makes. */
+void ipi_send(const struct vcpu *to)
+{
+	sysreg_write(ICC_SGI1R, (uint64_t)CALL_IRQ << 24 | 1u << to->index);
 	isb();
 }
 

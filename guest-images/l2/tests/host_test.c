@@ -52,6 +52,8 @@ static void test_words(void)
 	CHECK(o.vcpus == 3 && o.tsc_khz == 5 && o.id.canary[15] == 15 && o.id.key[0] == 0xf0);
 	CHECK(!options_parse(LINE " beacon.period_us=250 mutant=freeze:20:30", &o));
 	CHECK(o.id.period_ns == 250000 && o.mutation.after_ns == 20000000 && o.mutation.for_ns == 30000000);
+	CHECK(!o.relay && options_parse(LINE " beacon.relay=2", &o));
+	CHECK(!options_parse(LINE " beacon.relay=1", &o) && o.relay);
 }
 
 static void dump(const char *name, const struct beacon_page *page, unsigned int beats)

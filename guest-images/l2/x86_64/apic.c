@@ -133,6 +133,18 @@ __attribute__((interrupt)) static void timer_interrupt(struct interrupt_frame *f
 	apic_write(APIC_EOI, 0);
 }
 
+void ipi_send(const struct vcpu *to)
+{
+	apic_send(to->index, APIC_FIXED | VECTOR_CALL);
+}
+
+__attribute__((interrupt)) static void call_interrupt(struct interrupt_frame *frame)
+{
+	(void)frame;
+	timer_tick(this_vcpu());
+	apic_write(APIC_EOI, 0);
+}
+
 __attribute__((interrupt)) static void spurious_interrupt(struct interrupt_frame *frame)
 {
 	(void)frame;
@@ -157,6 +169,7 @@ static void load_idt(void)
 	for (uint8_t vector = 0; vector < 32; vector++)
 		set_gate(vector, trap_entries[vector]);
 	set_gate(VECTOR_TIMER, timer_interrupt);
+	set_gate(VECTOR_CALL, call_interrupt);
 	set_gate(VECTOR_SPURIOUS, spurious_interrupt);
 	asm volatile("lidt %0" : : "m"(pointer), "m"(idt));
 }

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#define APIC_FIXED 0x4000
 #define APIC_INIT 0x4500
 #define APIC_STARTUP 0x4600
 

@@ -21,6 +21,7 @@
 #define TRAMPOLINE_PAGE (TRAMPOLINE >> 12)
 
 #define VECTOR_TIMER 0x40
+#define VECTOR_CALL 0x41
 #define VECTOR_SPURIOUS 0xff
 
 #ifndef __ASSEMBLER__
