@@ -13,8 +13,11 @@ from contextlib import ExitStack
 import pytest
 
 from lab.deadline import Deadline, until
+from lab.errors import InfraError
+from lab.machine import kexec as kexecs
 from lab.machine.caretaker import DEEDS, Caretaker
 from lab.machine.host import ready_line
+from lab.spec.model import KexecLoad
 from lab.stand.stand import Stand
 from topologies.conftest import Boot
 from topologies.residents import Resident
@@ -28,6 +31,8 @@ pytestmark = [
 ENDED = "cpu 0: stopped: the host shut this CPU down (triple fault)"
 PANIC = "Kernel panic - not syncing: "
 NO_INIT = "rdinit=/there-is-none"
+# A kernel that comes by KHO reserves early, in what its predecessor kept free for that.
+ROOM_FOR_ITS_CRASH = "kho_scratch=16M,64M,600M"
 INIT = 1 << 32 | 0x4500  # to the CPU whose APIC has the id 1
 
 
@@ -81,6 +86,26 @@ def test_the_next_kernel_panics_before_anybody_adopts_it(resident: Resident) -> 
     host.console.forgive()
     resident.insist_lives()
     insist_lost_by_reset(resident)
+
+
+def test_the_next_kernel_panics_and_a_third_boots(boot: Boot, stand: Stand) -> None:
+    """Its crash kernel is that: KHO tells it nothing, so nobody can adopt the guest there."""
+    host = boot("caretaker=on", ROOM_FOR_ITS_CRASH)
+    first = host.nonce
+    by = Deadline.after(3 * host.patience.kexec)
+    with ExitStack() as stack:
+        guest = Resident.start(host, stand.lab.watch, stack)
+        guest.hold()
+        kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
+        assert guest.held() == ["held"]
+        kexecs.panic(host, kexecs.load_crash(host, by=by), by)
+        assert guest.held() == []
+        guest.insist_lives()
+        with pytest.raises(InfraError):
+            guest.adopt()
+        guest.insist_lives()
+        host.nonce = first  # a reset boots as the machine did at first
+        insist_lost_by_reset(guest)
 
 
 def test_an_init_does_not_reach_the_cpu_that_it_is_on(resident: Resident) -> None:
