@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from lab.stand.bench_swallowed import AIMS, told
+from lab.stand.bench_swallowed import AIMS, lines, told
 
 
 def test_a_ratio_is_the_median_of_those_of_rounds() -> None:
@@ -13,3 +13,15 @@ def test_a_ratio_is_the_median_of_those_of_rounds() -> None:
     assert found["swallowed_over_native"] == 1.5
     assert found["each"] == [1.5, 1.1, 10.0]
     assert found["aim"] == AIMS["fork"]
+    assert not found["met"]
+
+
+def test_what_misses_its_aim_is_said_to() -> None:
+    once = dict.fromkeys(AIMS, 1.0)
+    slower = once | {"fork": 1.2, "kvm_exit": 2.9}
+    found = {what: told(what, {"native": [once], "swallowed": [slower]}) for what in AIMS}
+    said = {line.split(":")[0].split()[-1]: line for line in lines({"rounds": 1, **found})}
+    assert said.keys() == AIMS.keys()
+    assert [what for what, line in said.items() if line.endswith("missed")] == ["fork"]
+    assert said["fork"].endswith("1.20 (1.20 to 1.20), aim 1.05: missed")
+    assert list(lines({"unavailable": "no SVM"})) == ["swallowed: unavailable: no SVM"]

@@ -14,7 +14,7 @@ from lab.cli.telling import telling
 from lab.report.files import write_text
 from lab.spec.model import Accel, Arch, DisruptionKind
 from lab.stand.bench import ROUNDS, bench
-from lab.stand.bench_swallowed import bench_swallowed
+from lab.stand.bench_swallowed import bench_swallowed, lines
 from lab.stand.single import single_cell
 from lab.stand.stand import opened
 
@@ -40,3 +40,5 @@ def measure(
     text = json.dumps(found, indent=1)
     write_text(to, f"{text}\n")
     out.print(text, markup=False, soft_wrap=True)
+    for line in lines(found["swallowed"]):
+        err.print(line, markup=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -138,16 +138,32 @@ def _exits(host: RunningHost, caretaker: Caretaker) -> dict[str, dict[str, Any]]
 
 
 def told(what: str, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Give the ratio of each round, their median, and what is aimed at; pure."""
+    """Give the ratio of each round, their median, what is aimed at, and whether it is met; pure."""
     native, swallowed = ([one[what] for one in found[mode]] for mode in ("native", "swallowed"))
     ratios = [b / a for a, b in zip(native, swallowed, strict=True)]
+    ratio = statistics.median(ratios)
     return {
-        "swallowed_over_native": statistics.median(ratios),
+        "swallowed_over_native": ratio,
         "aim": AIMS[what],
+        "met": ratio <= AIMS[what],
         "each": ratios,
         "native_s": native,
         "swallowed_s": swallowed,
     }
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Say what meets its aim and what misses it, of what bench_swallowed() found."""
+    if "unavailable" in found:
+        yield f"swallowed: unavailable: {found['unavailable']}"
+    for what in AIMS if "rounds" in found else ():
+        one = found[what]
+        least, most = min(one["each"]), max(one["each"])
+        met = "met" if one["met"] else "missed"
+        yield (
+            f"swallowed over native, {what:8}: {one['swallowed_over_native']:.2f} "
+            f"({least:.2f} to {most:.2f}), aim {one['aim']:g}: {met}"
+        )
 
 
 def _measured(host: RunningHost) -> dict[str, float]:
