@@ -164,10 +164,10 @@ class Resident:
 
     def insist_lost(self) -> None:
         """Insist that it beats no more, and that its CPU is the host's again."""
-        self.insist_silent()
-        assert self.held() == []
         by = self.host.by_guest()
+        until("nothing to be held", lambda: self.held() == [] or None, by)
         until("all CPUs to be back", lambda: self.cpus() == "0-1" or None, by)
+        self.insist_silent()
 
     def beats(self, vcpu: int) -> int:
         """Say how often it was seen to have beaten, in looks."""
