@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import ConfigError
-from lab.spec.load import load_lab, load_recipe, with_overrides
+from lab.spec.load import boot_words, load_lab, load_recipe, with_overrides
 from lab.spec.model import (
     Accel,
     Arch,
@@ -224,6 +224,13 @@ def test_a_recipe_without_fragments_for_an_architecture_is_not_for_it(tmp_path: 
     (tmp_path / "kernel.toml").write_text(f'{source}fragments.common = ["a.config"]\n')
     assert load_recipe(tmp_path).fragments_for(Arch.ARM64) == ()
     assert isinstance(load_recipe(tmp_path).origin, FromTarball)
+
+
+def test_what_lab_toml_adds_to_a_command_line_comes_last(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, '[kernel.mine]\nrecipe = "debug"\ncmdline = ["a=1", "b"]\n')
+    usual = load_recipe(ROOT / "guest-images/kernels/debug").cmdline
+    assert usual
+    assert boot_words(lab.kernel["mine"]) == (*usual, "a=1", "b")
 
 
 def test_a_tree_on_the_command_line_stands_for_stock(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ class KernelSpec(_Fetched):
     fragments: RecipeFolder = Path("stock")
     config: tuple[File, ...] = ()
     patches: tuple[FileOrFolder, ...] = ()
+    cmdline: tuple[Text, ...] = ()
     stands_for: Text | None = None
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from lab.errors import ConfigError
 from lab.spec.fields import did_you_mean
 from lab.spec.mistakes import model_mistake, toml_mistake
-from lab.spec.model import Accel, KernelRecipe, KernelSpec, LabConfig, Topology
+from lab.spec.model import Accel, FromRecipe, KernelRecipe, KernelSpec, LabConfig, Topology
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,6 +37,13 @@ def load_recipe(folder: Path) -> KernelRecipe:
         ConfigError: as for lab.toml; also if a fragment or a folder that it names is not there.
     """
     return read(folder / "kernel.toml", KernelRecipe)
+
+
+def boot_words(spec: KernelSpec) -> tuple[str, ...]:
+    """Give what a kernel's recipe, then lab.toml, add to its command line; the last one counts."""
+    source = spec.source
+    usual = load_recipe(source.folder).cmdline if isinstance(source, FromRecipe) else ()
+    return (*usual, *spec.cmdline)
 
 
 def load_topology(path: Path, lab: LabConfig | None = None) -> Topology:

@@ -13,6 +13,7 @@ from lab.errors import ConfigError
 from lab.machine.host import Blueprint, domain_spec
 from lab.spec.cells import expand
 from lab.spec.fields import did_you_mean
+from lab.spec.load import boot_words
 from lab.spec.mistakes import model_mistake
 from lab.spec.model import (
     MODES,
@@ -127,6 +128,7 @@ def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:
         folder=run / cell.host,
         state=state_dir(lab.state),
         patience=lab.patience,
+        words=boot_words(lab.kernel[cell.kernel]),
     )
     initrd = blueprint.folder / "initrd"
     return domain_spec(blueprint, port=_PORT, nonce="NONCE", initrd=initrd, user=None)

@@ -12,8 +12,8 @@ from lab.artifacts.kernel import KernelImage
 from lab.artifacts.recipes import kernel_for
 from lab.errors import ConfigError
 from lab.events import Sink
-from lab.spec.load import load_recipe
-from lab.spec.model import Arch, FromRecipe, KernelSpec, LabConfig
+from lab.spec.load import boot_words
+from lab.spec.model import Arch, KernelSpec, LabConfig
 from lab.vmm import pack
 
 STOCK = "stock"
@@ -77,7 +77,7 @@ class Workshop:
             kernel=image,
             initrd=initrd.build(arch.value, self.cache, sink=self._sink),
             disks=(root, tools.build(contents, self.cache, sink=self._sink)),
-            words=self._words(name),
+            words=boot_words(self._spec(name)),
         )
 
     def _guest_kernel(self) -> str:
@@ -88,7 +88,3 @@ class Workshop:
             known = ", ".join(self._lab.kernel)
             raise ConfigError(f"lab.toml: no kernel {name!r}", hint=f"there are: {known}")
         return self._lab.kernel[name]
-
-    def _words(self, name: str) -> tuple[str, ...]:
-        source = self._spec(name).source
-        return load_recipe(source.folder).cmdline if isinstance(source, FromRecipe) else ()
