@@ -19,7 +19,7 @@ from lab.machine.orphaning.launch import ready
 from lab.machine.orphaning.table import orphaning_for
 from lab.spec.model import GuestKind, VmmKind, Watch
 from lab.ssh.session import Result
-from lab.stand.watch import Watched, watched
+from lab.stand.watch import Watched, look_again, watched
 from lab.witness.trail import Kind, Trail
 
 BZIMAGE = "/lab/bzImage"
@@ -91,6 +91,7 @@ class Resident:
         argv = [*LABVMM, *self.holds("hold", "--socket", socket, *words)]
         holder = ready(self.host, argv, f"{socket}.log", "who holds it", self.host.by_guest())
         self.sockets.append(socket)
+        look_again(self.seen, self.guest)  # what is pinned is moved out of KHO's scratch memory
         return holder.pid
 
     def cancel(self) -> None:
