@@ -8,7 +8,7 @@ from dataclasses import replace
 from lab.witness.evidence import Evidence
 from lab.witness.identity import Happened, Undisturbed
 from lab.witness.rehearsal import Rehearsal
-from lab.witness.silence import Window
+from lab.witness.window import Window
 
 OTHER_BOOT = bytes(16)
 

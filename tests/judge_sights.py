@@ -8,7 +8,7 @@ from dataclasses import replace
 from lab.witness.evidence import Evidence, HostDeath, ParkedClaim
 from lab.witness.identity import Undisturbed
 from lab.witness.rehearsal import Rehearsal
-from lab.witness.silence import Window
+from lab.witness.window import Window
 from tests.judge_lives import dies_at_once, has_its_clock_jump, lives_on, one_vcpu_dies, restarts
 
 ELSEWHERE = 0x80_0000

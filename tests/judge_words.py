@@ -9,8 +9,8 @@ from dataclasses import replace
 from lab.witness.evidence import Evidence, Limits, MemoryWitness
 from lab.witness.identity import DidNot, Happened
 from lab.witness.rehearsal import Rehearsal
-from lab.witness.silence import Window
 from lab.witness.verdict import Scope
+from lab.witness.window import Window
 from tests.judge_lives import (
     dies_at_once,
     dies_in_a_watch_that_is_too_short,

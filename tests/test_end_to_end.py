@@ -15,7 +15,8 @@ from lab.machine.host import Blueprint, booted
 from lab.spec.load import load_lab
 from lab.spec.model import Accel, Arch, DisruptionKind, GuestKind, HostMode, VmmKind
 from lab.stand.attempts import attempted
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 from lab.stand.single import single_cell
 from lab.stand.stand import Stand, opened
 from lab.virt.leftovers import ours
@@ -35,7 +36,7 @@ def stand() -> Iterator[Stand]:
 
 @pytest.fixture
 def blueprint(stand: Stand) -> Blueprint:
-    wish = Wish(
+    wish = HostRequest(
         topology="tests",
         role="a",
         arch=Arch.X86_64,

@@ -14,7 +14,7 @@ from lab.stand import orphans
 from lab.stand.orphans import claim_of, goes_on, not_adopted
 from lab.stand.result import CellResult
 from lab.witness.rehearsal import Rehearsal
-from lab.witness.silence import Window
+from lab.witness.window import Window
 
 
 def status(owner: str = "GONE", generation: int = 3, *states: str) -> OrphanStatus:

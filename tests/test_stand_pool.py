@@ -10,10 +10,11 @@ import pytest
 from lab.errors import BrokenHostError, InfraError, LabError, UnavailableError
 from lab.machine.host import Blueprint
 from lab.spec.model import Arch, HostMode
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 from lab.stand.stand import Stand
 
-WISH = Wish(
+WISH = HostRequest(
     topology="t",
     role="a",
     arch=Arch.X86_64,
@@ -31,7 +32,7 @@ class _BarrenStand:
         self.tried = 0
         self._kind = kind
 
-    def blueprint(self, wish: Wish, role: str) -> Blueprint:
+    def blueprint(self, wish: HostRequest, role: str) -> Blueprint:
         self.tried += 1
         raise self._kind(f"{wish.role} did not come up, time {self.tried}")
 

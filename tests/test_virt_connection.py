@@ -19,7 +19,7 @@ from lab.virt.connection import Connection, connect, doing, uri_for
 from lab.virt.errata import LEFT_IN
 from lab.virt.leftovers import ours
 from lab.virt.owner import Owner
-from lab.virt.xml import QemuUser
+from lab.virt.runs import QemuUser
 from tests.virt_specs import L1
 
 DOMAIN = """

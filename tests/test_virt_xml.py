@@ -14,7 +14,8 @@ import pytest
 from lab.errors import ConfigError
 from lab.spec.words import Accel, Arch
 from lab.virt.owner import Owner
-from lab.virt.xml import NAMESPACE, DomainSpec, QemuUser, domain_xml, qemu_user_in, tags_in
+from lab.virt.runs import QemuUser
+from lab.virt.xml import NAMESPACE, DomainSpec, domain_xml, qemu_user_in, tags_in
 from tests.virt_specs import L1
 
 GOLDEN = Path(__file__).parent / "golden" / "xml"

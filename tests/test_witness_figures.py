@@ -12,7 +12,6 @@ import pytest
 from lab.deadline import Deadline, pause, until
 from lab.errors import InfraError
 from lab.witness.jitter import JitterProbe
-from lab.witness.silence import Window
 from lab.witness.stats import calibration
 from lab.witness.verdict import (
     Check,
@@ -23,6 +22,7 @@ from lab.witness.verdict import (
     Unproven,
     satisfies,
 )
+from lab.witness.window import Window
 
 KINDS = (Survived, Parked, Lost, Unproven)
 

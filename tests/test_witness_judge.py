@@ -11,8 +11,8 @@ import pytest
 from lab.witness.evidence import Evidence, Limits
 from lab.witness.judge import judge
 from lab.witness.rehearsal import Rehearsal
-from lab.witness.silence import Window
 from lab.witness.verdict import Check, Lost, Parked, Survived, Unproven
+from lab.witness.window import Window
 from tests.judge_lives import (
     breaks_its_chain,
     changes_its_canary,

@@ -17,8 +17,8 @@ from lab.witness.eye import Eye
 from lab.witness.identity import Undisturbed
 from lab.witness.judge import judge
 from lab.witness.rehearsal import CANARY, KEY
-from lab.witness.silence import Window
 from lab.witness.verdict import Check, Lost, Survived
+from lab.witness.window import Window
 
 HERE = Path(__file__).parent
 L2 = HERE.parent / "guest-images" / "l2"

@@ -7,8 +7,9 @@ import pytest
 
 from lab.witness.beacon import READABLE, Foreign, Page, Torn, parse
 from lab.witness.rehearsal import BOOT, CANARY, KEY, FakeGuest
-from lab.witness.silence import Window, beats, drift, longest, longest_gap, silences
+from lab.witness.silence import beats, drift, longest, longest_gap, silences
 from lab.witness.trail import Kind, Look, Trail
+from lab.witness.window import Window
 
 OTHER = bytes(16)
 

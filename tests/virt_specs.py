@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lab.spec.words import Accel, Arch
 from lab.virt.owner import Owner
-from lab.virt.xml import DomainSpec, QemuUser
+from lab.virt.runs import QemuUser
+from lab.virt.xml import DomainSpec
 
 L1 = DomainSpec(
     name="lab-7f3a-l1-a",

@@ -23,7 +23,8 @@ from lab.machine.orphaning.protocol import Orphaning, OrphanStatus
 from lab.machine.orphaning.table import orphaning_for
 from lab.machine.swallowed import is_below
 from lab.spec.model import Arch, Cell, GuestKind, HostMode, VmmKind
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 from lab.stand.stand import Stand
 from lab.virt.console import Mark
 
@@ -159,7 +160,7 @@ def place(request: pytest.FixtureRequest, cells: tuple[Cell, ...]) -> Cell:
 @pytest.fixture
 def orphans(place: Cell, pool: Pool) -> Iterator[Orphans]:
     """Lease a host whose guests can be orphaned."""
-    with pool.lease(Wish.of(place)) as host, ExitStack() as stack:
+    with pool.lease(HostRequest.of(place)) as host, ExitStack() as stack:
         stack.callback(insist_quiet, host, host.console.mark())  # when all guests have gone
         abi = orphaning_for(place.options.orphaning or "none")
         assert abi.can(host, host.by_guest()) is None
@@ -221,16 +222,16 @@ class Kept:
 
 
 @pytest.fixture(scope="session")
-def wish(cells: tuple[Cell, ...]) -> Wish:
+def wish(cells: tuple[Cell, ...]) -> HostRequest:
     """Give what a host is like that is swallowed at boot."""
     swallowed = next((cell for cell in cells if cell.mode is HostMode.SWALLOWED), None)
     if swallowed is None:
         pytest.skip("no cell of this run has a swallowed host")
-    return Wish.of(swallowed)
+    return HostRequest.of(swallowed)
 
 
 @pytest.fixture
-def kept(wish: Wish, pool: Pool) -> Iterator[Kept]:
+def kept(wish: HostRequest, pool: Pool) -> Iterator[Kept]:
     """Lease a swallowed host, which has to be as sound after the test."""
     with pool.lease(wish) as host:
         yield Kept.of(host)
@@ -241,7 +242,7 @@ Boot = Callable[..., RunningHost]
 
 
 @pytest.fixture
-def boot(wish: Wish, pool: Pool, stand: Stand) -> Iterator[Boot]:
+def boot(wish: HostRequest, pool: Pool, stand: Stand) -> Iterator[Boot]:
     """Give a function that boots a host for this test alone, natively, with more words."""
     pool.close()
     with ExitStack() as stack:

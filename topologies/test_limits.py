@@ -10,7 +10,8 @@ from lab.machine.drivers import driver_for
 from lab.machine.guest import GuestPlan
 from lab.machine.inside import labvmm
 from lab.spec.model import Arch, Cell, DisruptionKind, GuestKind, HostMode, VmmKind
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 
 
 @pytest.fixture(params=list(Arch), ids=str)
@@ -32,7 +33,7 @@ def test_another_process_may_not_use_a_vm(control: Cell, pool: Pool) -> None:
     Source: Documentation/virt/kvm/api.rst, "General description": VM ioctls must be issued from
     the process that was used to create the VM; the kernel says EIO.
     """
-    with pool.lease(Wish.of(control)) as host:
+    with pool.lease(HostRequest.of(control)) as host:
         by = Deadline.after(host.patience.guest)
         plan = GuestPlan(name="foreign", kind=GuestKind.SPINNER, vmm=VmmKind.LABVMM, memory_mib=16)
         driver = driver_for(plan.vmm)
@@ -52,7 +53,7 @@ def test_live_update_has_one_agent_and_takes_a_descriptor_once(control: Cell, po
 
     Source: Documentation/userspace-api/liveupdate.rst and include/uapi/linux/liveupdate.h.
     """
-    with pool.lease(Wish.of(control)) as host:
+    with pool.lease(HostRequest.of(control)) as host:
         said = labvmm(host.session, "luo", "check", by=Deadline.after(host.patience.command))
 
     errnos = said["errnos"]

@@ -20,7 +20,8 @@ from lab.machine.host import RunningHost
 from lab.machine.vmm import Vmm
 from lab.spec.model import Cell, DisruptionKind, GuestKind, KexecLoad, Options, VmmKind
 from lab.stand.attempts import attempted
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 from lab.witness.identity import kexec_happened, process_gone
 from lab.witness.verdict import Check, Lost, Unproven, Verdict
 
@@ -118,7 +119,7 @@ def test_a_panic_on_the_console_ends_a_wait_at_once(control: Cell, pool: Pool) -
             host.console.wait_for("this never comes", Deadline.after(120))
         return time.monotonic() - began
 
-    wish = dataclasses.replace(Wish.of(control))
+    wish = dataclasses.replace(HostRequest.of(control))
     with pool.lease(wish) as host:
         assert crash(host) < 60
 

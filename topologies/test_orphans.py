@@ -15,7 +15,8 @@ from lab.spec.model import GuestKind
 from lab.stand.stand import Stand
 from lab.stand.watch import watched
 from lab.witness.chat import heard
-from lab.witness.silence import Window, beats
+from lab.witness.silence import beats
+from lab.witness.window import Window
 from topologies.conftest import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same

@@ -17,7 +17,8 @@ from lab.deadline import pause
 from lab.spec.model import GuestKind
 from lab.stand.stand import Stand
 from lab.stand.watch import watched
-from lab.witness.silence import Window, longest_gap
+from lab.witness.silence import longest_gap
+from lab.witness.window import Window
 from topologies.conftest import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # a minute each

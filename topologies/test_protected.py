@@ -22,7 +22,8 @@ from lab.machine.guest import Beacons, GuestPlan, RunningGuest
 from lab.machine.host import RunningHost
 from lab.machine.inside import labvmm
 from lab.spec.model import Arch, Cell, GuestKind, HostMode, KexecLoad, VmmKind
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 
 PAGE = 4096
 KEPT = "/run/lab/read"
@@ -45,7 +46,7 @@ Started = Callable[..., tuple[RunningGuest, Beacons]]
 def host(cells: tuple[Cell, ...], pool: Pool) -> Iterator[RunningHost]:
     """Give an arm64 host in protected mode."""
     mine = [c for c in cells if c.arch is Arch.ARM64 and c.mode is HostMode.PROTECTED]
-    with pool.lease(Wish.of(mine[0])) as leased:
+    with pool.lease(HostRequest.of(mine[0])) as leased:
         yield leased
 
 

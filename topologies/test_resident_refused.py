@@ -20,7 +20,7 @@ from lab.machine import kexec as kexecs
 from lab.machine.kexec import Loaded
 from lab.machine.orphaning.table import orphaning_for
 from lab.spec.model import KexecLoad
-from lab.stand.pool import Wish
+from lab.stand.host_request import HostRequest
 from lab.stand.stand import Stand
 from topologies.conftest import Boot, Kept
 from topologies.residents import BZIMAGE, Resident
@@ -137,7 +137,7 @@ def test_a_kernel_with_a_caretaker_of_another_version_is_not_entered(resident: R
 
 
 def test_a_kernel_without_a_caretaker_is_not_entered(
-    resident: Resident, stand: Stand, wish: Wish
+    resident: Resident, stand: Stand, wish: HostRequest
 ) -> None:
     stock = stand.workshop.outfit(stand.lab.kernel_for("stock"), wish.arch).kernel.image
     resident.host.session.put(stock, OTHER)

@@ -33,7 +33,8 @@ from lab.report.record import ChildRecord, RunHeader, RunRecord
 from lab.spec.load import with_overrides
 from lab.spec.model import MODES, Arch, FromImage, HostMode, LabConfig
 from lab.stand.doctor import insist
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 from lab.stand.selftest import run_selftests
 from lab.stand.stand import Stand, opened
 from lab.virt.ledger import state_dir
@@ -149,7 +150,7 @@ def _run(lab: LabConfig, stand: Stand, words: Words, reports: Path) -> tuple[Pat
 
 
 def _came(
-    stand: Stand, wish: Wish, tests: selftests.Selftests, evidence: Path, words: Words
+    stand: Stand, wish: HostRequest, tests: selftests.Selftests, evidence: Path, words: Words
 ) -> Came:
     began = time.monotonic()
     with closing(Pool(stand)) as pool:
@@ -176,8 +177,8 @@ def _built(lab: LabConfig, stand: Stand, words: Words) -> selftests.Selftests:
     return selftests.Selftests(made.suite, chosen)
 
 
-def _wish(lab: LabConfig, words: Words, on: On) -> Wish:
-    return Wish(
+def _wish(lab: LabConfig, words: Words, on: On) -> HostRequest:
+    return HostRequest(
         topology="selftest",
         role="a",
         arch=words.arch,

@@ -30,8 +30,8 @@ from lab.virt.console import Console
 from lab.virt.domain import Domain
 from lab.virt.owner import Owner
 from lab.virt.ports import mac_for, reserved_port
-from lab.virt.runs import let_qemu_read
-from lab.virt.xml import DomainSpec, QemuUser
+from lab.virt.runs import QemuUser, let_qemu_read
+from lab.virt.xml import DomainSpec
 from lab.witness.identity import HostIdentity
 
 INITRD_IN_L1 = "/sys/firmware/initrd"

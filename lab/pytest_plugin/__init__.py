@@ -22,6 +22,7 @@ from lab.spec.model import Cell, Tier, Unavailable
 from lab.stand.attempts import attempted
 from lab.stand.pool import Pool
 from lab.stand.stand import Stand, opened
+from lab.stand.standing import leave_standing
 from lab.stand.unavailable import why_not
 from lab.stopping import stoppable
 
@@ -206,6 +207,6 @@ def _run(run: Run, pool: Pool, cell: Cell, repeat: int) -> tuple[CellRecord, Lab
 
 def _keep(pool: Pool, session: pytest.Session, cell: Cell) -> None:
     """Leave the host of a cell that went wrong standing, and end the session with how to get in."""
-    how = pool.keep()
+    how = leave_standing(pool)
     if how:  # else it was given up already, and there is nothing to look at
         session.shouldstop = f"the host of {cell.id} stands: {how}"

@@ -11,8 +11,9 @@ from lab.report.record import ConsoleRecord, TimelineRecord, VcpuTimeline
 from lab.witness.evidence import Evidence
 from lab.witness.eye import Mark
 from lab.witness.identity import Happened
-from lab.witness.silence import Window, longest, longest_gap
+from lab.witness.silence import longest, longest_gap
 from lab.witness.trail import Trail
+from lab.witness.window import Window
 
 _BINS = 240
 _BEFORE, _AFTER = 8, 32  # lines of a console around the disruption

@@ -14,7 +14,8 @@ from lab.machine.host import RunningHost
 from lab.spec.model import Cell, Watch
 from lab.stand.cell import run_cell
 from lab.stand.evidence import collect_boot
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 from lab.stand.result import CellResult
 from lab.stand.turn import turn
 from lab.witness.verdict import Check, Survived, Unproven
@@ -71,7 +72,7 @@ def _host(pool: Pool, cell: Cell, evidence: Path, result: CellResult) -> Iterato
         with result.phase("host"):
             stack.enter_context(turn(pool.stand, cell))
             try:
-                host = stack.enter_context(pool.lease(Wish.of(cell)))
+                host = stack.enter_context(pool.lease(HostRequest.of(cell)))
             except LabError:
                 collect_boot(evidence, pool.console)
                 raise

@@ -20,7 +20,8 @@ from lab.machine.cmdline import host_cmdline
 from lab.machine.host import Blueprint, boot
 from lab.spec.model import Accel, Cell
 from lab.stand.attempts import attempted
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 from lab.stand.stand import Stand
 from lab.virt.admission import alone
 
@@ -35,7 +36,7 @@ def bench(stand: Stand, cell: Cell, rounds: int = ROUNDS) -> dict[str, Any]:
     Raises:
         InfraError: a machine did not come up.
     """
-    wish = Wish.of(cell)
+    wish = HostRequest.of(cell)
     with alone(stand.state, Deadline.after(_TURN_S), what="bench"):
         raw, ready = [], []
         for turn in range(rounds):

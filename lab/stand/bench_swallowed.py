@@ -20,7 +20,7 @@ from lab.machine.host import RunningHost, booted
 from lab.machine.small_guest import counts_exits, run_small
 from lab.machine.swallowed import require_caretaker
 from lab.spec.model import Arch, GuestKind, HostMode, VmmKind
-from lab.stand.pool import Wish
+from lab.stand.host_request import HostRequest
 from lab.stand.stand import Stand
 from lab.virt.admission import alone
 
@@ -90,7 +90,7 @@ def bench_swallowed(stand: Stand, rounds: int = ROUNDS) -> dict[str, Any]:
         InfraError: the host did not come up, or would not move.
     """
     host = stand.lab.host
-    wish = Wish(
+    wish = HostRequest(
         topology="bench", role="moved", arch=Arch.X86_64, kernel=KERNEL, mode=HostMode.NATIVE,
         vcpus=host.vcpus, memory_mib=host.memory_mib,
     )  # fmt: skip

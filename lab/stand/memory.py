@@ -23,8 +23,8 @@ from lab.stand.result import CellResult
 from lab.stand.watch import Watched, begun, look_again
 from lab.witness.evidence import Evidence, Limits, MemoryWitness
 from lab.witness.judge import judge
-from lab.witness.silence import Window
 from lab.witness.verdict import Scope
+from lab.witness.window import Window
 
 _LOOKS = 3
 # What the kernel itself answers where it has no such memory, or no Live Update at all.

@@ -17,8 +17,8 @@ from lab.stand.watch import Watched
 from lab.witness.evidence import Evidence, ParkedClaim
 from lab.witness.identity import Undisturbed
 from lab.witness.judge import judge
-from lab.witness.silence import Window
 from lab.witness.verdict import Survived
+from lab.witness.window import Window
 
 _SETTLING_S = 0.5  # in which the first beats come, with the gap that is behind them
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab.deadline import Deadline
@@ -13,42 +12,11 @@ from lab.errors import BrokenHostError, LabError, UnavailableError
 from lab.events import Step
 from lab.machine.health import illness
 from lab.machine.host import RunningHost, booted
-from lab.spec.model import Arch, Cell, HostMode
+from lab.stand.host_request import HostRequest
 from lab.stand.stand import Stand
-from lab.stand.standing import Standing, as_standing
 
 _TRIES = 2  # one failure may be this machine's; two running are the host's
 _TURN_S = 3600.0  # others may have the machine for this long before we give up
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a cell needs of its host; cells with the same wish may share one."""
-
-    topology: str
-    role: str
-    arch: Arch
-    kernel: str
-    mode: HostMode
-    vcpus: int
-    memory_mib: int
-    overcommit: bool = False
-    through: str | None = None  # another kernel, which it is to go to by kexec
-
-    @classmethod
-    def of(cls, cell: Cell) -> Wish:
-        """Give what `cell` needs."""
-        return cls(
-            topology=cell.topology,
-            role=cell.host,
-            arch=cell.arch,
-            kernel=cell.kernel,
-            mode=cell.mode,
-            vcpus=cell.host_vcpus,
-            memory_mib=cell.host_memory_mib,
-            overcommit=cell.host_overcommit,
-            through=cell.options.through,
-        )
 
 
 class Pool:
@@ -58,13 +26,13 @@ class Pool:
         self.stand = stand
         self._stack = ExitStack()
         self._host: RunningHost | None = None
-        self._wish: Wish | None = None
+        self._wish: HostRequest | None = None
         self._booted = 0
         self.console: Path | None = None  # of the host booted last, whether it came up or not
-        self._failures: dict[Wish, list[LabError]] = {}
+        self._failures: dict[HostRequest, list[LabError]] = {}
 
     @contextmanager
-    def lease(self, wish: Wish) -> Iterator[RunningHost]:
+    def lease(self, wish: HostRequest) -> Iterator[RunningHost]:
         """Give a healthy host that is as wished, and look after the block whether it still is.
 
         Raises:
@@ -81,26 +49,23 @@ class Pool:
         finally:
             self._after(host)
 
-    def keep(self) -> str | None:
-        """Leave the host standing when this run has ended, for somebody to look; say how to get in.
+    def detach(self) -> RunningHost | None:
+        """Let go of the warm host without taking it down.
 
-        It is then as if `lab up` had made it. There is none to keep if it was given up already.
+        Returns:
+            The host, which is the caller's from now on; None if there is none.
         """
-        if self._host is None:
-            return None
-        made = as_standing(self._host, self.stand)
-        Standing(self.stand.state).add((made,))
-        self.stand.keep_folder()
-        self._stack.pop_all()
-        self._host = self._wish = None
-        return f"lab ssh {made.role}, lab console {made.role}; lab down takes it down"
+        host, self._host, self._wish = self._host, None, None
+        if host is not None:
+            self._stack.pop_all()
+        return host
 
     def close(self) -> None:
         """Take the host down."""
         self._host = self._wish = None
         self._stack.close()
 
-    def _warm(self, wish: Wish) -> RunningHost:
+    def _warm(self, wish: HostRequest) -> RunningHost:
         failures = self._failures.setdefault(wish, [])
         if len(failures) >= _TRIES:
             self.console = None  # nothing was booted now
@@ -121,7 +86,7 @@ class Pool:
         self._wish = wish
         return self._host
 
-    def _boot(self, wish: Wish) -> RunningHost:
+    def _boot(self, wish: HostRequest) -> RunningHost:
         self._booted += 1
         self.console = None
         blueprint = self.stand.blueprint(wish, f"{wish.role}{self._booted}")

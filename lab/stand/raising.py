@@ -12,7 +12,7 @@ from lab.errors import InfraError
 from lab.events import Sink, Step
 from lab.machine.host import boot
 from lab.spec.model import HostSpec, LabConfig, Topology
-from lab.stand.pool import Wish
+from lab.stand.host_request import HostRequest
 from lab.stand.stand import Stand
 from lab.stand.standing import Standing, StandingHost, as_standing
 from lab.stand.survey import RUNNING, UNKNOWN, Survey, surveyed
@@ -133,8 +133,8 @@ def _raise(lab: LabConfig, topology: Topology, sink: Sink) -> tuple[StandingHost
     return made
 
 
-def _wish(lab: LabConfig, topology: Topology, role: str, spec: HostSpec) -> Wish:
-    return Wish(
+def _wish(lab: LabConfig, topology: Topology, role: str, spec: HostSpec) -> HostRequest:
+    return HostRequest(
         topology=topology.name,
         role=role,
         arch=spec.arch,

@@ -12,14 +12,15 @@ from lab.events import Progress
 from lab.machine.health import complaint
 from lab.redact import redacted
 from lab.ssh.session import Result, Session
-from lab.stand.pool import Pool, Wish
+from lab.stand.host_request import HostRequest
+from lab.stand.pool import Pool
 
 _THERE = "/run/selftests"
 
 
 def run_selftests(
     pool: Pool,
-    wish: Wish,
+    wish: HostRequest,
     tests: Selftests,
     evidence: Path,
     *,

@@ -7,12 +7,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from lab.artifacts.cache import standard
 from lab.events import Sink, nowhere
 from lab.machine.host import Blueprint
 from lab.spec.model import Accel, Arch, HostSpec, LabConfig
+from lab.stand.host_request import HostRequest
 from lab.stand.workshop import Workshop
 from lab.stopping import whole
 from lab.virt.admission import Admission, Machine
@@ -22,9 +22,6 @@ from lab.virt.ledger import state_dir
 from lab.virt.probe import AccelChoice, Tiny, probe_accelerator
 from lab.virt.runs import RunFolder, new_run_folder
 from lab.virt.tsc import tsc_khz
-
-if TYPE_CHECKING:
-    from lab.stand.pool import Wish
 
 # Not models of libvirt's, but all that QEMU or the processor has: modes, which the XML knows.
 _WHOLE_CPU = frozenset({"max", "host-passthrough"})
@@ -80,7 +77,7 @@ class Stand:
             )
         return self.accelerators[arch]
 
-    def blueprint(self, wish: Wish, role: str) -> Blueprint:
+    def blueprint(self, wish: HostRequest, role: str) -> Blueprint:
         """Give what the host that `wish` describes is made from, under the name `role`."""
         outfit = self.workshop.outfit(wish.kernel, wish.arch)
         through = self.lab.kernel_for(wish.through) if wish.through else ""

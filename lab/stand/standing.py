@@ -16,6 +16,7 @@ from lab.errors import ConfigError
 from lab.machine.host import RunningHost
 from lab.spec.fields import Model
 from lab.spec.model import Accel, Arch, HostMode
+from lab.stand.pool import Pool
 from lab.stand.stand import Stand
 from lab.virt.ledger import flocked
 
@@ -148,3 +149,18 @@ def as_standing(host: RunningHost, stand: Stand) -> StandingHost:
         key=made.folder / "key",
         since=datetime.now(UTC).replace(microsecond=0),
     )
+
+
+def leave_standing(pool: Pool) -> str | None:
+    """Leave the warm host of `pool` standing when its run has ended, as if `lab up` had made it.
+
+    Returns:
+        How to get in; None if the pool has no host any more.
+    """
+    host = pool.detach()
+    if host is None:
+        return None
+    made = as_standing(host, pool.stand)
+    Standing(pool.stand.state).add((made,))
+    pool.stand.keep_folder()
+    return f"lab ssh {made.role}, lab console {made.role}; lab down takes it down"

@@ -20,7 +20,7 @@ from lab.witness.evidence import Evidence
 from lab.witness.eye import Eye
 from lab.witness.jitter import JitterProbe
 from lab.witness.scan import choose, scan
-from lab.witness.silence import Window
+from lab.witness.window import Window
 
 _MIB = 1 << 20
 _LOW = 2 << 30

@@ -19,8 +19,8 @@ from lab.virt import errata
 from lab.virt.confidential import launch_security_in
 from lab.virt.domain import Domain, doing
 from lab.virt.lifecycle import described
-from lab.virt.runs import must_be_readable
-from lab.virt.xml import DomainSpec, QemuUser, domain_xml, qemu_user_in, role_in
+from lab.virt.runs import QemuUser, must_be_readable
+from lab.virt.xml import DomainSpec, domain_xml, qemu_user_in, role_in
 
 _KEEPALIVE = (10, 6)  # seconds, count: a machine full of TCG guests may be slow to answer
 

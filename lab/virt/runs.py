@@ -14,9 +14,16 @@ from pathlib import Path
 
 from lab.errors import ConfigError
 from lab.virt.owner import Owner
-from lab.virt.xml import QemuUser
 
 _OWNER_FILE = "owner.json"
+
+
+@dataclass(frozen=True, slots=True)
+class QemuUser:
+    """Whom QEMU runs as; libvirt then neither chowns nor relabels the files of the machine."""
+
+    uid: int
+    gid: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lab.errors import ConfigError
 from lab.spec.words import Accel, Arch
 from lab.virt.owner import Owner
+from lab.virt.runs import QemuUser
 
 NAMESPACE = "https://caretaker-lab.org/xmlns/domain/1"
 _MAX_DISKS = 8
@@ -26,14 +27,6 @@ _environment = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class QemuUser:
-    """Whom QEMU runs as; libvirt then neither chowns nor relabels the files of the machine."""
-
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.witness.identity import DidNot, Happened, Undisturbed
-from lab.witness.silence import Window
 from lab.witness.trail import Trail
 from lab.witness.verdict import Scope
+from lab.witness.window import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

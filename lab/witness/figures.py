@@ -7,9 +7,10 @@ from bisect import bisect_left, bisect_right
 
 from lab.witness.evidence import Evidence
 from lab.witness.identity import Happened
-from lab.witness.silence import Window, beats, drift, longest, longest_gap, silences
+from lab.witness.silence import beats, drift, longest, longest_gap, silences
 from lab.witness.trail import Trail
 from lab.witness.verdict import Figures, VcpuFigures
+from lab.witness.window import Window
 
 
 def figures_of(evidence: Evidence) -> Figures:

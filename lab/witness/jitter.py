@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from lab.errors import InfraError
-from lab.witness.silence import Window
+from lab.witness.window import Window
 
 LIMIT_S = 0.010
 _NAP_S = 0.001

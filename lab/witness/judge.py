@@ -18,9 +18,10 @@ from lab.witness.evidence import Evidence
 from lab.witness.figures import figures_of
 from lab.witness.identity import Happened
 from lab.witness.remembered import each, memory, seen_after
-from lab.witness.silence import Silence, Window, beats, last_seen, longest_gap, silences
+from lab.witness.silence import Silence, beats, last_seen, longest_gap, silences
 from lab.witness.trail import Anomaly, Kind, Trail
 from lab.witness.verdict import Check, Figures, Lost, Parked, Scope, Survived, Unproven, Verdict
+from lab.witness.window import Window
 
 _Checks = Callable[[Evidence], Verdict | None]
 _IDENTITY = frozenset({Kind.CANARY, Kind.RESTART, Kind.REWIND, Kind.CHAIN})

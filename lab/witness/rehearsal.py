@@ -16,7 +16,7 @@ from lab.witness.chain import origin, siphash24
 from lab.witness.evidence import Evidence, Limits
 from lab.witness.eye import Eye
 from lab.witness.identity import DidNot, Happened, Undisturbed
-from lab.witness.silence import Window
+from lab.witness.window import Window
 
 KEY = bytes(range(16))
 CANARY = bytes(range(100, 116))

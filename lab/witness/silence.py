@@ -9,23 +9,7 @@ from dataclasses import dataclass
 from operator import sub
 
 from lab.witness.trail import Trail
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A stretch of L0's monotonic clock, in seconds."""
-
-    began: float
-    ended: float
-
-    @property
-    def length(self) -> float:
-        """Seconds from its beginning to its end."""
-        return self.ended - self.began
-
-    def overlap(self, other: Window) -> float:
-        """Seconds that both have in common."""
-        return max(0.0, min(self.ended, other.ended) - max(self.began, other.began))
+from lab.witness.window import Window
 
 
 @dataclass(frozen=True, slots=True)
