@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.load import load_lab
+from lab.config.model import Arch
 from lab.pytest_plugin.building import built
-from lab.spec.load import load_lab
-from lab.spec.model import Arch
-from lab.stand.workshop import STOCK
+from lab.runner.image_store import STOCK
 from tests.nights import Nights, nights_of_talk, why_not
 
 CHECKOUT = Path(__file__).parents[1]

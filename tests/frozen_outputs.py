@@ -14,16 +14,16 @@ from typing import Any
 from typer.main import get_command
 
 from lab.cli.app import app
-from lab.report import files
+from lab.config.load import load_lab, load_topologies
+from lab.config.matrix import expand
+from lab.history.trend import Past
+from lab.record import files
+from lab.record.plan import planned
 from lab.report.junit import junit_xml
 from lab.report.kcidb import kcidb_json
 from lab.report.ktap import results_ktap
 from lab.report.page import pages
-from lab.report.past import Past
-from lab.report.plan import planned
 from lab.report.summary import summary_md
-from lab.spec.cells import expand
-from lab.spec.load import load_lab, load_topologies
 
 HERE = Path(__file__).parent / "golden"
 GOLDENS = HERE / "frozen"

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lab.witness.evidence import Evidence
-from lab.witness.identity import Happened, Undisturbed
-from lab.witness.rehearsal import Rehearsal
-from lab.witness.window import Window
+from lab.observe.identity import Happened, Undisturbed
+from lab.observe.window import Window
+from lab.testing.simulated_guest import Rehearsal
+from lab.verdict.evidence import Evidence
 
 OTHER_BOOT = bytes(16)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lab.witness.evidence import Evidence, HostDeath, ParkedClaim
-from lab.witness.identity import Undisturbed
-from lab.witness.rehearsal import Rehearsal
-from lab.witness.window import Window
+from lab.observe.identity import Undisturbed
+from lab.observe.window import Window
+from lab.testing.simulated_guest import Rehearsal
+from lab.verdict.evidence import Evidence, HostDeath, ParkedClaim
 from tests.judge_lives import dies_at_once, has_its_clock_jump, lives_on, one_vcpu_dies, restarts
 
 ELSEWHERE = 0x80_0000

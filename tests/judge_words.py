@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from lab.witness.evidence import Evidence, Limits, MemoryWitness
-from lab.witness.identity import DidNot, Happened
-from lab.witness.rehearsal import Rehearsal
-from lab.witness.verdict import Scope
-from lab.witness.window import Window
+from lab.observe.identity import DidNot, Happened
+from lab.observe.window import Window
+from lab.testing.simulated_guest import Rehearsal
+from lab.verdict.evidence import Evidence, Limits, MemoryWitness
+from lab.verdict.verdict import Scope
 from tests.judge_lives import (
     dies_at_once,
     dies_in_a_watch_that_is_too_short,

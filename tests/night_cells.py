@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.model import Cell, Scope
 from lab.deadline import pause
 from lab.pytest_plugin.run import NAME, Run
-from lab.report import fragments
-from lab.report.plan import planned
-from lab.report.record import CellRecord, VerdictRecord
-from lab.spec.model import Cell, Scope
+from lab.record import shards
+from lab.record.model import CellRecord, VerdictRecord
+from lab.record.plan import planned
 
 _OUTCOMES = {"Survived": "passed", "Lost": "failed", "Unproven": "error"}
 
@@ -34,7 +34,7 @@ def judged(cell: Cell, repeat: int, pytestconfig: pytest.Config) -> CellRecord:
             "duration_s": 2.0,
         }
     )
-    fragments.write_cell(run.folder, record)
+    shards.write_cell(run.folder, record)
     with Path(os.environ["NIGHT_TOLD"]).open("a", encoding="utf-8") as told:
         told.write(f"{record.key}\n")
     return record

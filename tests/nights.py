@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.cli.settings import Settings
+from lab.config.fields import REPOSITORY
 from lab.deadline import Deadline, until
+from lab.doctor.examine import insist
 from lab.errors import LabError
-from lab.spec.fields import REPOSITORY
-from lab.stand.doctor import insist
 
 LAB = """
 cache = "cache"
@@ -46,7 +46,7 @@ tier = "ci"
 """
 
 _CELLS = """
-from lab.report.record import Outcome
+from lab.record.model import Outcome
 def test_guest(cell, judged):
     assert judged.outcome is not Outcome.ERROR, "cannot tell"
     assert judged.outcome is Outcome.PASSED

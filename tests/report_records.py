@@ -6,7 +6,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
-from lab.report.record import (
+from lab.config.enums import Scope
+from lab.record.model import (
     AcceleratorRecord,
     CellRecord,
     EnvironmentRecord,
@@ -17,7 +18,6 @@ from lab.report.record import (
     VcpuFigures,
     VerdictRecord,
 )
-from lab.spec.words import Scope
 
 STARTED = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 SURVIVES = ExpectationRecord(kind="survives", scope=Scope.RUNNING)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts import archive
-from lab.artifacts.archive import Archive, Found
-from lab.artifacts.cache import Cache
-from lab.artifacts.source import DebianSource, fetch
-from lab.artifacts.targets import target
+from lab.build import archive
+from lab.build.archive import Archive, Found
+from lab.build.cache import Cache
+from lab.build.source import DebianSource, fetch
+from lab.build.targets import target
 from lab.errors import ConfigError, InfraError
 from lab.events import Event, Step, nowhere
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts import initrd, rootfs, seed
-from lab.artifacts.cache import standard
-from lab.artifacts.kernel import KernelImage
-from lab.artifacts.recipes import kernel_for
-from lab.spec.kernels import KernelSpec
-from lab.spec.words import Arch
+from lab.build import initrd, rootfs, seed
+from lab.build.cache import standard
+from lab.build.kernel import KernelImage
+from lab.build.recipes import kernel_for
+from lab.config.enums import Arch
+from lab.config.kernels import KernelSpec
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]  # from nothing, a kernel takes long
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts.cache import Cache, digest_of, standard
-from lab.artifacts.commands import output
+from lab.build.cache import Cache, digest_of, standard
+from lab.build.commands import output
 from lab.deadline import Deadline, until
 from lab.errors import ConfigError, InfraError
 from lab.events import Event, Progress, Step, nowhere
@@ -24,8 +24,8 @@ from lab.events import Event, Progress, Step, nowhere
 BUILDER = """
 import subprocess, sys
 from pathlib import Path
-from lab.artifacts.cache import Cache
-from lab.artifacts.commands import output
+from lab.build.cache import Cache
+from lab.build.commands import output
 from lab.events import nowhere
 
 root, begun, command = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]

@@ -9,13 +9,13 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
-from lab.artifacts import cpio, elf, initrd, pyz, seed, tools
-from lab.artifacts.cache import Cache
-from lab.artifacts.python import Python
+from lab.build import cpio, elf, initrd, pyz, seed, tools
+from lab.build.cache import Cache
+from lab.build.python import Python
 from lab.errors import ConfigError, InfraError
 
 WHOLE = dict.fromkeys(seed.NEEDED, (b"x", 0o600))
@@ -145,11 +145,11 @@ def test_labvmm_is_packed_by_labvmm_and_cached_by_its_sources(tmp_path: Path) ->
         target.write_text("packed")
 
     one, other = Python(tmp_path / "one"), Python(tmp_path / "other")
-    first = pyz.build([source], pack, one, cache)
-    assert pyz.build([source], pack, one, cache) == first
+    first = pyz.build({PurePath("labvmm.py"): source}, pack, one, cache)
+    assert pyz.build({PurePath("labvmm.py"): source}, pack, one, cache) == first
     source.write_text("2")
-    second = pyz.build([source], pack, one, cache)
-    assert second not in {first, pyz.build([source], pack, other, cache)}
+    second = pyz.build({PurePath("labvmm.py"): source}, pack, one, cache)
+    assert second not in {first, pyz.build({PurePath("labvmm.py"): source}, pack, other, cache)}
     assert packed == [one.compile_beside, one.compile_beside, other.compile_beside]
 
 

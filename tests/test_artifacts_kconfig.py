@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts.kconfig import Wish, check_survival, lay_over, read_fragments
+from lab.build.kconfig import Wish, check_survival, lay_over, read_fragments
 from lab.errors import ConfigError
 
 KCONFIG = """

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts import elf, kernel, prebuilt
-from lab.artifacts.cache import Cache
-from lab.artifacts.kernel import KernelImage, Recipe
-from lab.artifacts.source import GitSource, Source, TarballSource, TreeSource, fetch
+from lab.build import elf, kernel, prebuilt
+from lab.build.cache import Cache
+from lab.build.kernel import KernelImage, Recipe
+from lab.build.source import GitSource, Source, TarballSource, TreeSource, fetch
 from lab.errors import ConfigError, InfraError
 from lab.events import Event, Progress, nowhere
 

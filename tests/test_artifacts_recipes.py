@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts.recipes import recipe_of
-from lab.artifacts.source import DebianSource, GitSource, TreeSource
+from lab.build.recipes import recipe_of
+from lab.build.source import DebianSource, GitSource, TreeSource
+from lab.config.enums import Arch
+from lab.config.kernels import KernelSpec
 from lab.errors import ConfigError
-from lab.spec.kernels import KernelSpec
-from lab.spec.words import Arch
 
 RECIPE = """
 version = "7.3"

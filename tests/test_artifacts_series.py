@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts import kconfig, series
-from lab.artifacts.cache import Cache
-from lab.artifacts.kernel import Recipe
-from lab.artifacts.series import Built
-from lab.artifacts.source import TreeSource
+from lab.build import kconfig, series
+from lab.build.cache import Cache
+from lab.build.kernel import Recipe
+from lab.build.series import Built
+from lab.build.source import TreeSource
 
 MAKEFILE = """
 tinyconfig:

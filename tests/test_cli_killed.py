@@ -22,7 +22,7 @@ import pytest
 
 from lab.cli.settings import Settings
 from lab.deadline import Deadline, pause, until
-from lab.stand.standing import Standing
+from lab.standing.registry import Standing
 
 pytestmark = pytest.mark.vm
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from lab.config.model import Options, Orphaning
 from lab.disruption import host
-from lab.machine.kexec import Jumped
-from lab.spec.model import Options, Orphaning
-from lab.witness.identity import DidNot, Happened, HostIdentity
+from lab.host.kexec import Jumped
+from lab.observe.identity import DidNot, Happened, HostIdentity
 
 
 @dataclass(frozen=True)

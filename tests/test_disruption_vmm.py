@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from lab.config.model import Options
 from lab.disruption import vmm
 from lab.errors import InfraError
-from lab.spec.model import Options
-from lab.witness.identity import DidNot, Happened, process_of
+from lab.observe.identity import DidNot, Happened, process_of
 
 VMM, INIT = 70, 1
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.load import load_lab
+from lab.config.model import Accel, Arch, DisruptionKind, GuestKind, HostMode, VmmKind
 from lab.errors import HostDiedError, InfraError
-from lab.machine.host import Blueprint, booted
-from lab.spec.load import load_lab
-from lab.spec.model import Accel, Arch, DisruptionKind, GuestKind, HostMode, VmmKind
-from lab.stand.attempts import attempted
-from lab.stand.host_request import HostRequest
-from lab.stand.pool import Pool
-from lab.stand.single import single_cell
-from lab.stand.stand import Stand, opened
+from lab.host.host import Blueprint, booted
+from lab.observe.identity import Happened
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand, opened
+from lab.runner.pool import Pool
+from lab.runner.retry import attempted
+from lab.runner.single_cell import single_cell
+from lab.verdict.verdict import Check, Lost
 from lab.virt.leftovers import ours
-from lab.witness.identity import Happened
-from lab.witness.verdict import Check, Lost
 
 pytestmark = pytest.mark.vm
 

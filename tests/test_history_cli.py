@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from lab.cli.app import main
-from lab.report import fragments, publish
-from lab.report.compare import compared, tallied
-from lab.report.history import History, opened
-from lab.report.record import CellRecord, RunHeader, RunRecord, VcpuFigures, VerdictRecord
-from lab.spec.words import Scope
+from lab.config.enums import Scope
+from lab.history.compare import compared, tallied
+from lab.history.store import History, opened
+from lab.record import shards
+from lab.record.model import CellRecord, RunHeader, RunRecord, VcpuFigures, VerdictRecord
+from lab.report import publish
 from tests.cli_lab import own_lab
 from tests.report_records import LOST, STARTED, cell
 from tests.test_history_past import built, night
@@ -136,8 +137,8 @@ def test_what_is_not_there_is_a_mistake_with_a_hint(
 
 def ended(reports: Path, n: int) -> Path:
     at = STARTED + timedelta(days=n)
-    folder = fragments.begin(reports, RunHeader(run_id=f"run{n}", started=at))
-    fragments.write_cell(folder, cell())
+    folder = shards.begin(reports, RunHeader(run_id=f"run{n}", started=at))
+    shards.write_cell(folder, cell())
     publish.finish(folder)
     return folder
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from lab.errors import ConfigError, InfraError
-from lab.report.history import opened
-from lab.report.past import Past, past_of
-from lab.report.record import (
+from lab.history.store import opened
+from lab.history.trend import Past, past_of
+from lab.record.model import (
     CellRecord,
     EnvironmentRecord,
     ExpectationRecord,
@@ -210,7 +210,7 @@ def test_a_newer_history_is_not_touched(tmp_path: Path) -> None:
 _FILL = """
 import sys
 from pathlib import Path
-from lab.report.history import opened
+from lab.history.store import opened
 from tests.test_history_past import many
 with opened(Path(sys.argv[1])) as history:
     history.note(many(), "f")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.report.stats import discovered, odds, ranks, survival
+from lab.history.statistics import discovered, odds, ranks, survival
 
 
 def test_299_in_a_row_claim_fewer_than_one_in_a_hundred_at_95() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from lab.machine.cmdline import guest_cmdline, host_cmdline
-from lab.machine.guest import GuestPlan
-from lab.machine.payload import payload_for
-from lab.spec.model import Arch, GuestKind, VmmKind
+from lab.config.model import Arch, GuestKind, VmmKind
+from lab.guest.guest import GuestPlan
+from lab.guest.payload import payload_for
+from lab.host.cmdline import guest_cmdline, host_cmdline
 
 CANARY, KEY = bytes(range(16)), bytes(range(16, 32))
 

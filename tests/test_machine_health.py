@@ -6,9 +6,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import cast
 
+from lab.host.health import complaint
+from lab.host.host import RunningHost
 from lab.kernlog import findings
-from lab.machine.health import complaint
-from lab.machine.host import RunningHost
 from lab.virt.console import Mark
 
 KNOWN = (

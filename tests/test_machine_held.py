@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.caretaker.control import Region
+from lab.caretaker.residency_proof import CPU_BYTES, CPU_GUEST, held
 from lab.deadline import Deadline
-from lab.machine.caretaker import Region
-from lab.machine.held import CPU_BYTES, CPU_GUEST, held
 from lab.virt.cpus import Cpu
 
 REGION = Region(0x7FA00000, 0x200000)
@@ -76,7 +76,7 @@ def test_what_is_not_so_is_told(cpu: Cpu, told: str) -> None:
 
 
 def test_one_that_sleeps_is_known_by_what_it_will_enter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.machine.held._AWAKE_S", 0.05)
+    monkeypatch.setattr("lab.caretaker.residency_proof._AWAKE_S", 0.05)
     host = Cpu(0, in_guest=True, root=HOSTS)
     what, right = seen((host, Cpu(1, in_guest=False, rip=CODE)))
     assert right, what
@@ -89,7 +89,7 @@ def test_one_that_sleeps_is_known_by_what_it_will_enter(monkeypatch: pytest.Monk
 def test_one_that_sleeps_on_a_table_of_somebody_elses_is_told(
     monkeypatch: pytest.MonkeyPatch, other: int
 ) -> None:
-    monkeypatch.setattr("lab.machine.held._AWAKE_S", 0.05)
+    monkeypatch.setattr("lab.caretaker.residency_proof._AWAKE_S", 0.05)
     true, there = peek, struct.pack("<Q", other)
     monkeypatch.setattr(
         f"{__name__}.peek", lambda at, size: there if at == VMCB + 0xB0 else true(at, size)

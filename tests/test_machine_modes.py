@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 
-from lab.artifacts.kernel import KernelImage
+from lab.build.kernel import KernelImage
+from lab.config.model import MODES, Arch, HostMode
 from lab.deadline import Deadline
 from lab.errors import InfraError
-from lab.machine.modes import BY_MODE, level_of, require_mode, said_mode
-from lab.spec.model import MODES, Arch, HostMode
+from lab.host.modes import BY_MODE, level_of, require_mode, said_mode
 from lab.ssh.session import Session
 from lab.virt.domain import Domain
 

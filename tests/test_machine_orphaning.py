@@ -9,11 +9,11 @@ import pytest
 
 from lab.deadline import Deadline
 from lab.errors import ConfigError, InfraError, UnavailableError
-from lab.machine.guest import RunningGuest
-from lab.machine.host import RunningHost
-from lab.machine.orphaning.kvm_async import status_of
-from lab.machine.orphaning.launch import ready
-from lab.machine.orphaning.table import orphaning_for
+from lab.guest.guest import RunningGuest
+from lab.guest.handover.kvm_async import status_of
+from lab.guest.handover.launch import ready
+from lab.guest.handover.table import orphaning_for
+from lab.host.host import RunningHost
 
 SAID: dict[str, Any] = {
     "owner": "GONE",

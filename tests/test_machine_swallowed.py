@@ -13,12 +13,12 @@ from typing import cast
 
 import pytest
 
-from lab.artifacts.kernel import KernelImage
+from lab.build.kernel import KernelImage
+from lab.caretaker.swallow_proof import leaves, require_caretaker, require_swallowed
+from lab.config.model import Arch, HostMode
 from lab.deadline import Deadline
 from lab.errors import InfraError, UnavailableError
-from lab.machine.proven import last, note
-from lab.machine.swallowed import leaves, require_caretaker, require_swallowed
-from lab.spec.model import Arch, HostMode
+from lab.host.mode_cache import last, note
 from lab.ssh.session import Session
 from lab.virt.cpus import Cpu
 from lab.virt.domain import Domain

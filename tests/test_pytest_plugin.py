@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
+from lab.config.load import load_lab, load_topologies
+from lab.config.matrix import expand, select
+from lab.config.model import Cell, Tier
 from lab.pytest_plugin import _give_time
 from lab.pytest_plugin.run import NAME, Run, configuration_of
-from lab.report import fragments
-from lab.report.plan import planned
-from lab.report.record import CellRecord, Outcome, RunHeader
-from lab.spec.cells import expand, select
-from lab.spec.load import load_lab, load_topologies
-from lab.spec.model import Cell, Tier
+from lab.record import shards
+from lab.record.model import CellRecord, Outcome, RunHeader
+from lab.record.plan import planned
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -96,7 +96,7 @@ def begun(reports: Path, cells: tuple[Cell, ...], configuration: str) -> Path:
         planned=tuple(planned(cell) for cell in cells[:3]),
         versions={"configuration": configuration},
     )
-    return fragments.begin(reports, header)
+    return shards.begin(reports, header)
 
 
 def test_a_resumed_run_leaves_out_what_was_told_and_does_again_what_broke(
@@ -104,8 +104,8 @@ def test_a_resumed_run_leaves_out_what_was_told_and_does_again_what_broke(
 ) -> None:
     told, broke, never = cells[:3]
     folder = begun(tmp_path, cells, configuration_of(cells, ""))
-    fragments.write_cell(folder, ended(told, Outcome.PASSED))
-    fragments.write_cell(folder, ended(broke, Outcome.ERROR))
+    shards.write_cell(folder, ended(told, Outcome.PASSED))
+    shards.write_cell(folder, ended(broke, Outcome.ERROR))
 
     said = collect("--lab-resume=last", f"--lab-reports={tmp_path}", "--lab-accel=tcg")
 
@@ -152,7 +152,7 @@ def test_how_often_is_a_number_or_what_lab_toml_says(tmp_path: Path) -> None:
 
 def test_a_repeat_that_was_told_is_not_done_again(tmp_path: Path, cells: tuple[Cell, ...]) -> None:
     folder = begun(tmp_path, cells, configuration_of(cells, ""))
-    fragments.write_cell(folder, ended(cells[0], Outcome.PASSED))
+    shards.write_cell(folder, ended(cells[0], Outcome.PASSED))
 
     options = ("--lab-resume=last", f"--lab-reports={tmp_path}", "--lab-repeat=2")
     said = collect(*options, "--lab-accel=tcg")

@@ -9,11 +9,11 @@ from typing import cast
 
 import pytest
 
+from lab.config.load import load_lab, load_topologies
+from lab.config.matrix import expand, select
+from lab.config.model import Cell, Tier
 from lab.pytest_plugin.building import needed
 from lab.pytest_plugin.run import Run
-from lab.spec.cells import expand, select
-from lab.spec.load import load_lab, load_topologies
-from lab.spec.model import Cell, Tier
 
 ROOT = Path(__file__).parents[1]
 TOPOLOGIES = ROOT / "topologies"

@@ -10,7 +10,7 @@ import pytest
 
 from lab.errors import InfraError
 from lab.pytest_plugin.checks import cause, outcome_of
-from lab.report.record import Outcome
+from lab.record.model import Outcome
 
 
 def report(outcome: str, when: str = "call", **more: Any) -> pytest.TestReport:

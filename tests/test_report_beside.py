@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from lab.report.beside import excused, pairs
-from lab.report.record import ChildRecord
+from lab.record.model import ChildRecord
+from lab.report.side_by_side import excused, pairs
 
 
 def child(name: str, status: str, depth: int = 0) -> ChildRecord:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.report import fragments, publish
-from lab.report.record import CellRecord, Outcome, RunHeader, RunRecord
-from lab.report.timeline import around, timeline_of
-from lab.witness.rehearsal import Rehearsal
+from lab.record import shards
+from lab.record.model import CellRecord, Outcome, RunHeader, RunRecord
+from lab.record.timeline import around, timeline_of
+from lab.report import publish
+from lab.testing.simulated_guest import Rehearsal
 from tests.browser import Tab, browser
 from tests.report_records import ENVIRONMENT, LOST, STARTED, UNPROVEN, cell, run, sixty
 from tests.test_report_pages import EVIL
@@ -46,12 +47,12 @@ def published(reports: Path, record: RunRecord, known: Path) -> Path:
     header = RunHeader.model_validate(
         {n: getattr(record, n) for n in RunHeader.model_fields if n != "schema_version"}
     )
-    folder = fragments.begin(reports, header)
+    folder = shards.begin(reports, header)
     for each in record.cells:
-        fragments.write_cell(folder, each)
+        shards.write_cell(folder, each)
         if each.evidence:
             (folder / each.evidence).mkdir(parents=True, exist_ok=True)
-    fragments.note_environment(folder, record.environment, worker="main")
+    shards.note_environment(folder, record.environment, worker="main")
     publish.finish(folder, known=known)
     return folder
 

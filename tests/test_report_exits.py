@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.report.exits import (
+from lab.config.enums import Scope
+from lab.record.classify import (
     AS_EXPECTED,
     CANNOT_TELL,
     NOT_AS_EXPECTED,
@@ -16,8 +17,7 @@ from lab.report.exits import (
     must_run_gaps,
     standing,
 )
-from lab.report.record import CellRecord, ExpectationRecord
-from lab.spec.words import Scope
+from lab.record.model import CellRecord, ExpectationRecord
 from tests.report_records import DIES, LOST, SURVIVED, SURVIVES, UNPROVEN, cell, run
 
 IN_MEMORY = ExpectationRecord(kind="survives", scope=Scope.MEMORY)

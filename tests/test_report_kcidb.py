@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from lab.record.model import EnvironmentRecord, RunRecord
 from lab.report.kcidb import kcidb_json
-from lab.report.record import EnvironmentRecord, RunRecord
 from tests.report_records import LOST, cell, run, sixty
 
 kcidb_io = pytest.importorskip("kcidb_io", reason="kcidb-io is a dev dependency: make install")

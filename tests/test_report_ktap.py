@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from lab.report.exits import Standing, doubt, failing, standing
+from lab.record.classify import Standing, doubt, failing, standing
+from lab.record.model import ChildRecord, ExpectationRecord
 from lab.report.ktap import children_of, results_ktap
-from lab.report.record import ChildRecord, ExpectationRecord
 from tests.report_records import LOST, UNPROVEN, cell, run
 
 KSELFTEST = """\

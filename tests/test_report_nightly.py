@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.report import fragments, night
-from lab.report.files import load
-from lab.report.night import Night
-from lab.report.record import PlannedCell, RunHeader
+from lab.history import night
+from lab.history.night import Night
+from lab.record import shards
+from lab.record.files import load
+from lab.record.model import PlannedCell, RunHeader
 from tests.nights import LAB, TOPOLOGY, Nights
 from tests.report_records import STARTED, cell
 
@@ -134,12 +135,12 @@ def test_other_options_begin_another_night(nights: Nights) -> None:
 
 def test_the_time_left_comes_from_the_history_and_guesses_are_called_so(tmp_path: Path) -> None:
     plan = tuple(PlannedCell(id=i, repeat=n) for n in (1, 2) for i in ("a", "b"))
-    folder = fragments.begin(tmp_path, RunHeader(run_id="x", started=STARTED, planned=plan))
+    folder = shards.begin(tmp_path, RunHeader(run_id="x", started=STARTED, planned=plan))
     now = datetime.now(UTC)
     known = night.progress(folder, {"a": 30.0, "b": 90.0}, since=now)
     assert (known.done, known.planned, known.left_s, known.guesses) == (0, 4, 240.0, 0)
     assert str(known) == "0 of 4 cells, about 4 min 00 s left"
-    fragments.write_cell(folder, cell("b"))
+    shards.write_cell(folder, cell("b"))
     assert night.progress(folder, {"a": 30.0, "b": 90.0}, since=now).left_s == 150.0
     half = night.progress(folder, {"a": 30.0}, since=now)
     assert (half.done, half.left_s, half.guesses) == (1, 90.0, 1)

@@ -11,16 +11,16 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from lab.report.bands import BANDS
-from lab.report.exits import headline
+from lab.config.enums import Scope
+from lab.history.published import BANDS
+from lab.record.classify import headline
+from lab.record.labels import between, milliseconds, seconds
+from lab.record.model import ExpectationRecord, VcpuFigures
 from lab.report.grid import apart, lay_out
 from lab.report.junit import junit_xml
 from lab.report.ladder import ladder_table
 from lab.report.page import index_html
-from lab.report.record import ExpectationRecord, VcpuFigures
 from lab.report.summary import summary_md
-from lab.report.words import between, milliseconds, seconds
-from lab.spec.words import Scope
 from tests.report_records import LOST, SURVIVED, UNPROVEN, cell, run, sixty
 
 EVIL = "</style><script>alert('x')</script> a|b `c` [d](javascript:e) \x1b[31m\x00"

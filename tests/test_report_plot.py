@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from lab.report.bands import BANDS, placed
-from lab.report.groups import grouped
+from lab.history.published import BANDS, placed
+from lab.record.groups import grouped
+from lab.record.model import TimelineRecord, VcpuFigures, VcpuTimeline, VerdictRecord
 from lab.report.page import index_html
 from lab.report.plot import HIGH, dot_plot, silence_plot
-from lab.report.record import TimelineRecord, VcpuFigures, VcpuTimeline, VerdictRecord
 from tests.report_records import LOST, SURVIVED, UNPROVEN, cell, run
 
 LINE = TimelineRecord(

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from lab.config.enums import Scope
+from lab.config.topology import Cell, Dies, Survives, Unavailable, Xfail
 from lab.errors import ConfigError, InfraError
-from lab.report import files, fragments, publish
-from lab.report.plan import expected, planned
-from lab.report.record import (
+from lab.record import files, shards
+from lab.record.model import (
     AcceleratorRecord,
     EnvironmentRecord,
     ExpectationRecord,
@@ -23,15 +24,15 @@ from lab.report.record import (
     VerdictRecord,
     merged,
 )
-from lab.spec.topology import Cell, Dies, Survives, Unavailable, Xfail
-from lab.spec.words import Scope
+from lab.record.plan import expected, planned
+from lab.report import publish
 from tests.report_records import ENVIRONMENT, LOST, STARTED, cell, run, sixty
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     plan = tuple(PlannedCell(id=i, topology="one-host") for i in ("b/2", "a/1", "c/3"))
-    return fragments.begin(tmp_path, RunHeader(run_id="7f3a", started=STARTED, planned=plan))
+    return shards.begin(tmp_path, RunHeader(run_id="7f3a", started=STARTED, planned=plan))
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -100,13 +101,13 @@ def test_secrets_of_the_run_are_not_written(tmp_path: Path) -> None:
 
 def test_fragments_are_merged_in_the_order_of_the_plan(folder: Path) -> None:
     for cell_id in ("a/1", "b/2", "c/3", "unplanned"):
-        fragments.write_cell(folder, cell(cell_id))
-    assert [c.id for c in fragments.assemble(folder).cells] == ["b/2", "a/1", "c/3", "unplanned"]
+        shards.write_cell(folder, cell(cell_id))
+    assert [c.id for c in shards.assemble(folder).cells] == ["b/2", "a/1", "c/3", "unplanned"]
 
 
 def test_a_planned_cell_without_a_record_is_an_error_in_its_place(folder: Path) -> None:
-    fragments.write_cell(folder, cell("a/1"))
-    got = {c.id: c for c in fragments.assemble(folder).cells}
+    shards.write_cell(folder, cell("a/1"))
+    got = {c.id: c for c in shards.assemble(folder).cells}
     assert got["a/1"].outcome is Outcome.PASSED
     assert got["c/3"].outcome is Outcome.ERROR
     assert "left no record" in got["c/3"].first_cause
@@ -114,9 +115,9 @@ def test_a_planned_cell_without_a_record_is_an_error_in_its_place(folder: Path) 
 
 
 def test_a_damaged_fragment_spoils_only_its_own_cell(folder: Path) -> None:
-    fragments.write_cell(folder, cell("a/1"))
-    fragments.write_cell(folder, cell("b/2")).write_text("{")
-    got = {c.id: c for c in fragments.assemble(folder).cells}
+    shards.write_cell(folder, cell("a/1"))
+    shards.write_cell(folder, cell("b/2")).write_text("{")
+    got = {c.id: c for c in shards.assemble(folder).cells}
     assert got["a/1"].outcome is Outcome.PASSED
     assert got["b/2"].outcome is Outcome.ERROR
     assert "damaged" in got["b/2"].first_cause
@@ -124,14 +125,14 @@ def test_a_damaged_fragment_spoils_only_its_own_cell(folder: Path) -> None:
 
 @pytest.mark.parametrize("cell_id", ["../../etc/passwd", "..", "a[x86_64-kvm]", "é/ü", "x" * 5000])
 def test_any_id_gives_a_file_inside_the_folder(folder: Path, cell_id: str) -> None:
-    path = fragments.write_cell(folder, cell(cell_id, evidence=""))
+    path = shards.write_cell(folder, cell(cell_id, evidence=""))
     assert path.resolve().parent == (folder / "cells").resolve()
-    assert cell_id in {c.id for c in fragments.assemble(folder).cells}
+    assert cell_id in {c.id for c in shards.assemble(folder).cells}
 
 
 def test_two_runs_cannot_share_a_folder(folder: Path) -> None:
     with pytest.raises(InfraError, match="cannot be made: File exists"):
-        fragments.begin(folder.parent, RunHeader(run_id="7f3a", started=STARTED))
+        shards.begin(folder.parent, RunHeader(run_id="7f3a", started=STARTED))
 
 
 def test_what_workers_saw_is_merged_and_their_differences_kept(folder: Path) -> None:
@@ -140,9 +141,9 @@ def test_what_workers_saw_is_merged_and_their_differences_kept(folder: Path) -> 
         images={"tools": "sha256:1"},
         load_1m=7.5,
     )
-    fragments.note_environment(folder, ENVIRONMENT, worker="gw0")
-    fragments.note_environment(folder, other, worker="gw1")
-    seen = fragments.assemble(folder).environment
+    shards.note_environment(folder, ENVIRONMENT, worker="gw0")
+    shards.note_environment(folder, other, worker="gw1")
+    seen = shards.assemble(folder).environment
     assert seen.images == {**ENVIRONMENT.images, "tools": "sha256:1"}
     assert seen.load_1m == 7.5
     assert seen.accelerators["x86_64"].name == "tcg"
@@ -154,7 +155,7 @@ def test_merging_the_same_twice_changes_nothing() -> None:
 
 
 def test_latest_follows_the_run_that_finished_last(folder: Path) -> None:
-    later = fragments.begin(folder.parent, RunHeader(run_id="b", started=STARTED))
+    later = shards.begin(folder.parent, RunHeader(run_id="b", started=STARTED))
     publish.finish(folder)
     publish.finish(later)
     latest = folder.parent / "latest"
@@ -195,8 +196,8 @@ def test_a_record_that_an_older_lab_wrote_is_read() -> None:
 
 def test_repeats_of_a_cell_stand_beside_each_other(tmp_path: Path) -> None:
     plan = tuple(PlannedCell(id="one/kill", repeat=n) for n in (1, 2, 3))
-    folder = fragments.begin(tmp_path, RunHeader(run_id="7f3a", started=STARTED, planned=plan))
-    fragments.write_cell(folder, cell())
-    fragments.write_cell(folder, cell(repeat=2, outcome="failed", verdict=LOST))
-    told = {c.key: c.outcome.value for c in fragments.assemble(folder).cells}
+    folder = shards.begin(tmp_path, RunHeader(run_id="7f3a", started=STARTED, planned=plan))
+    shards.write_cell(folder, cell())
+    shards.write_cell(folder, cell(repeat=2, outcome="failed", verdict=LOST))
+    told = {c.key: c.outcome.value for c in shards.assemble(folder).cells}
     assert told == {"one/kill": "passed", "one/kill#2": "failed", "one/kill#3": "error"}

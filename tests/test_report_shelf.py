@@ -10,9 +10,10 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from lab.report import fragments, publish, shelf
-from lab.report.record import CellRecord, RunHeader
-from lab.spec.fields import REPOSITORY
+from lab.config.fields import REPOSITORY
+from lab.record import shards
+from lab.record.model import CellRecord, RunHeader
+from lab.report import index, publish
 from tests.report_records import LOST, STARTED, cell
 from tests.test_report_pages import Page
 
@@ -21,9 +22,9 @@ def ended(
     reports: Path, n: int, *cells: CellRecord, keep: int = 60, known: Path | None = None
 ) -> Path:
     header = RunHeader(run_id=f"run{n}", started=STARTED + timedelta(days=n), tier="nightly")
-    folder = fragments.begin(reports, header)
+    folder = shards.begin(reports, header)
     for each in cells or (cell(),):
-        fragments.write_cell(folder, each)
+        shards.write_cell(folder, each)
     publish.finish(folder, keep=keep, known=known)
     return folder
 
@@ -42,9 +43,9 @@ def test_a_run_that_has_ended_has_everything_in_its_folder(tmp_path: Path) -> No
 
 def test_evidence_that_is_missing_is_said_to_be_and_not_linked_to(tmp_path: Path) -> None:
     header = RunHeader(run_id="x", started=STARTED)
-    folder = fragments.begin(tmp_path, header)
+    folder = shards.begin(tmp_path, header)
     for each in (cell("a", evidence="evidence/a"), cell("b", evidence="evidence/b")):
-        fragments.write_cell(folder, each)
+        shards.write_cell(folder, each)
     (folder / "evidence" / "a").mkdir()
     publish.publish(folder)
     text = (folder / "index.html").read_text(encoding="utf-8")
@@ -57,9 +58,9 @@ def test_all_runs_are_on_one_page_the_newest_first(tmp_path: Path) -> None:
     ended(tmp_path, 1)
     ended(tmp_path, 2, cell(outcome="failed", verdict=LOST))
     (tmp_path / "20990101T000000Z-begun").mkdir()
-    fragments.begin(tmp_path, RunHeader(run_id="atwork", started=STARTED + timedelta(days=3)))
+    shards.begin(tmp_path, RunHeader(run_id="atwork", started=STARTED + timedelta(days=3)))
     (tmp_path / "notes").mkdir()
-    shelf.shelve(tmp_path)
+    index.shelve(tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.loads == []
@@ -78,13 +79,13 @@ def test_the_oldest_go_but_the_last_good_one_stays(tmp_path: Path) -> None:
     good = ended(tmp_path, 1)
     for n in range(2, 7):
         ended(tmp_path, n, bad, keep=3)
-    left = [path.name.rpartition("-")[2] for path in shelf.folders(tmp_path)]
+    left = [path.name.rpartition("-")[2] for path in index.folders(tmp_path)]
     assert left == ["run6", "run5", "run4", "run1"]
     assert good.exists()
 
 
 def test_only_folders_of_ended_runs_are_ever_removed(tmp_path: Path) -> None:
-    fragments.begin(tmp_path, RunHeader(run_id="atwork", started=STARTED - timedelta(days=9)))
+    shards.begin(tmp_path, RunHeader(run_id="atwork", started=STARTED - timedelta(days=9)))
     for name in ("mine", "20260101T000000Z-mine", "latest-notes"):
         (tmp_path / name).mkdir()
     (tmp_path / "elsewhere").mkdir()
@@ -124,8 +125,8 @@ def test_a_second_run_knows_of_the_first(tmp_path: Path) -> None:
 def test_a_damaged_history_spoils_no_report(tmp_path: Path) -> None:
     known = tmp_path / "history.sqlite"
     known.write_bytes(b"not a database at all, not even nearly" * 100)
-    folder = fragments.begin(tmp_path / "r", RunHeader(run_id="x", started=STARTED))
-    fragments.write_cell(folder, cell())
+    folder = shards.begin(tmp_path / "r", RunHeader(run_id="x", started=STARTED))
+    shards.write_cell(folder, cell())
     said: list[str] = []
     publish.finish(folder, known=known, tell=said.append)
     assert len(said) == 1
@@ -141,7 +142,7 @@ def test_a_run_of_an_older_lab_is_on_the_page_too(tmp_path: Path) -> None:
     (folder / "run.json").write_bytes(golden.read_bytes())
     ended(tmp_path, 1)
     assert "20251122T030405Z-old/index.html" in (tmp_path / "index.html").read_text("utf-8")
-    assert [name.rpartition("-")[2] for name, _ in shelf.records(tmp_path)] == ["old", "run1"]
+    assert [name.rpartition("-")[2] for name, _ in index.records(tmp_path)] == ["old", "run1"]
 
 
 _PUBLISH = """
@@ -155,7 +156,7 @@ publish.publish(Path(sys.argv[1]))
 def test_a_full_disk_leaves_the_pages_that_were_there(tmp_path: Path) -> None:
     folder = ended(tmp_path, 1, *(cell(f"c{n}") for n in range(40)))
     before = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
-    fragments.write_cell(folder, cell("c1", first_cause="another"))
+    shards.write_cell(folder, cell("c1", first_cause="another"))
 
     def small() -> None:  # a file that may not grow is what a full disk is to its writer
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from lab.report.record import TimelineRecord
-from lab.report.timeline import around, guest_clock, struck_line, timeline_of
-from lab.witness.identity import Undisturbed
-from lab.witness.rehearsal import Rehearsal
+from lab.observe.identity import Undisturbed
+from lab.record.model import TimelineRecord
+from lab.record.timeline import around, guest_clock, struck_line, timeline_of
+from lab.testing.simulated_guest import Rehearsal
 
 
 def filmed(rehearsal: Rehearsal, frozen_s: float, *, clock_runs: bool = True) -> TimelineRecord:

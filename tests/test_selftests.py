@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts.cache import Cache
-from lab.artifacts.kernel import Recipe
-from lab.artifacts.selftests import build
-from lab.artifacts.source import TreeSource
-from lab.artifacts.targets import native
+from lab.build.cache import Cache
+from lab.build.kernel import Recipe
+from lab.build.selftests import build
+from lab.build.source import TreeSource
+from lab.build.targets import native
 from lab.cli.app import main
 from lab.errors import ConfigError, InfraError
 from lab.report.ktap import children_of
+from lab.runner.selftest import run_program, told
 from lab.ssh.session import Result
-from lab.stand.selftest import run_program, told
 from tests.sshd import serving
 
 _MAKEFILE = """

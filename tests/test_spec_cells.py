@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lab.errors import ConfigError
-from lab.spec.cells import dimensions, expand, select
-from lab.spec.load import load_lab, load_topologies, load_topology, with_overrides
-from lab.spec.model import (
+from lab.config.load import load_lab, load_topologies, load_topology, with_overrides
+from lab.config.matrix import dimensions, expand, select
+from lab.config.model import (
     Accel,
     Arch,
     Cell,
@@ -27,8 +26,9 @@ from lab.spec.model import (
     Unavailable,
     Xfail,
 )
-from lab.spec.mustrun import load_must_run
-from lab.spec.pairwise import pairs, pairwise
+from lab.config.must_run import load_must_run
+from lab.config.pairwise import pairs, pairwise
+from lab.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 TOPOLOGIES = ROOT / "topologies"

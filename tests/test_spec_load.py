@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import ConfigError
-from lab.spec.load import boot_words, load_lab, load_recipe, with_overrides
-from lab.spec.model import (
+from lab.config.load import boot_words, load_lab, load_recipe, with_overrides
+from lab.config.model import (
     Accel,
     Arch,
     FromDebian,
@@ -20,6 +19,7 @@ from lab.spec.model import (
     FromTree,
     LabConfig,
 )
+from lab.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 SHA = "0" * 64

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.load import load_lab, load_topologies, load_topology
+from lab.config.topology import _EXPECTATIONS
 from lab.errors import ConfigError
-from lab.spec.load import load_lab, load_topologies, load_topology
-from lab.spec.topology import _EXPECTATIONS
 
 ROOT = Path(__file__).parents[1]
 

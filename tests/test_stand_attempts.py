@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from lab.config.load import load_lab, load_topologies
+from lab.config.matrix import expand
+from lab.config.model import Cell
 from lab.errors import FalseStartError, InfraError, LabError
-from lab.spec.cells import expand
-from lab.spec.load import load_lab, load_topologies
-from lab.spec.model import Cell
-from lab.stand import attempts
-from lab.stand.result import CellResult
-from lab.witness.verdict import Check, Lost, Survived, Unproven, Verdict
+from lab.runner import retry
+from lab.runner.result import CellResult
+from lab.verdict.verdict import Check, Lost, Survived, Unproven, Verdict
 
 CHECKOUT = Path(__file__).parents[1]
 SURVIVED = Survived("it beat on", Check.ALL)
@@ -34,7 +34,7 @@ def after(
     first: Verdict, cell: Cell, monkeypatch: pytest.MonkeyPatch, *, void: str = ""
 ) -> CellResult:
     """Try a cell that is judged `first` at its first try, and to have survived at any other."""
-    verdicts = iter([(first, void), *[(SURVIVED, "")] * attempts.TRIES])
+    verdicts = iter([(first, void), *[(SURVIVED, "")] * retry.TRIES])
 
     def run_cell(*about: Any, **_: object) -> None:
         result: CellResult = about[-1]
@@ -49,12 +49,12 @@ def attempted(
     run_cell: Callable[..., None], cell: Cell, evidence: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[CellResult, LabError | None]:
     """Attempt a cell of which `run_cell` says what comes of it."""
-    monkeypatch.setattr(attempts, "run_cell", run_cell)
-    monkeypatch.setattr(attempts, "turn", lambda *_: nullcontext())
+    monkeypatch.setattr(retry, "run_cell", run_cell)
+    monkeypatch.setattr(retry, "turn", lambda *_: nullcontext())
     host = SimpleNamespace(mode_proof="", domain=SimpleNamespace(errata="taken out"))
     stand = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
     pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext(host))
-    return attempts.attempted(pool, cell, evidence)
+    return retry.attempted(pool, cell, evidence)
 
 
 def test_what_became_of_qemus_error_is_on_record(

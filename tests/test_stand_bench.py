@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from lab.stand.bench_swallowed import AIMS, lines, told
+from lab.bench.swallowed import AIMS, lines, told
 
 
 def test_a_ratio_is_the_median_of_those_of_rounds() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from lab.config.model import Accel, Cell, DisruptionKind, LabConfig, Options, Orphaning, VmmKind
 from lab.errors import InfraError
-from lab.spec.model import Accel, Cell, DisruptionKind, LabConfig, Options, Orphaning, VmmKind
-from lab.stand.cell import beats_of, insist_running
-from lab.stand.single import single_cell
+from lab.runner.cell import beats_of, insist_running
+from lab.runner.single_cell import single_cell
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
 

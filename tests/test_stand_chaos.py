@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from lab.config.model import Accel, DisruptionKind, GuestKind, LabConfig, Options
 from lab.deadline import Deadline
-from lab.machine.inside import process
-from lab.spec.model import Accel, DisruptionKind, GuestKind, LabConfig, Options
+from lab.host.commands import process
+from lab.runner import chaos
+from lab.runner.result import CellResult
+from lab.runner.single_cell import single_cell
 from lab.ssh.session import Session
-from lab.stand import chaos
-from lab.stand.result import CellResult
-from lab.stand.single import single_cell
 from tests.sshd import serving
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})

@@ -10,14 +10,14 @@ from typing import cast
 
 import pytest
 
+from lab.config.model import GuestKind, VmmKind
 from lab.errors import InfraError
-from lab.machine.guest import GuestPlan
-from lab.machine.host import RunningHost
+from lab.guest.guest import GuestPlan
+from lab.host.host import RunningHost
+from lab.observe.eye import Found, Mark, Sight
 from lab.redact import redacted, redacted_bytes
-from lab.spec.model import GuestKind, VmmKind
-from lab.stand.evidence import collect, collect_boot
-from lab.stand.result import CellResult
-from lab.witness.eye import Found, Mark, Sight
+from lab.runner.collect import collect, collect_boot
+from lab.runner.result import CellResult
 
 PLAN = GuestPlan(name="g", kind=GuestKind.LINUX, vmm=VmmKind.QEMU)
 SPOKEN = f"quiet beacon={PLAN.canary.hex()}:{PLAN.key.hex()} rdinit=/init"

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from lab.spec.model import Accel, Arch
-from lab.stand import findings
-from lab.stand.findings import PROGRAMS, Finding, KvmSeen, Level
+from lab.config.model import Accel, Arch
+from lab.doctor import findings
+from lab.doctor.findings import PROGRAMS, Finding, KvmSeen, Level
 
 _MSR = "QEMU ended with status -6: failed to set MSR 0x10a to 0xc000069"
 

@@ -10,8 +10,8 @@ import os
 import pytest
 
 from lab.errors import InfraError
-from lab.stand.memory import told
-from lab.vmm import luo
+from lab.runner.memory import told
+from lab.vmm.state import liveupdate
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,10 @@ def test_what_labvmm_says_of_a_refusal_is_known_as_one(monkeypatch: pytest.Monke
     def refused(_fd: int, request: enum.IntEnum, _argument: object) -> int:
         raise OSError(errno.ENOENT, f"{request.name}: {os.strerror(errno.ENOENT)}")
 
-    monkeypatch.setattr(luo, "call", refused)
+    monkeypatch.setattr(liveupdate, "call", refused)
     with pytest.raises(OSError, match="left no session") as no_session:
-        luo.retrieve(3, "mine")
+        liveupdate.retrieve(3, "mine")
     with pytest.raises(OSError, match="nothing under token") as no_file:
-        luo.retrieve_fd(3, 1)
+        liveupdate.retrieve_fd(3, 1)
     for said in (no_session, no_file):
         assert told(f"nothing: labvmm luo: {said.value}")

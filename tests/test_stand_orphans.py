@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from lab.machine.orphaning.protocol import OrphanStatus, VcpuSeen
-from lab.spec.model import OrphanPolicy, Watch
-from lab.stand import orphans
-from lab.stand.orphans import claim_of, goes_on, not_adopted
-from lab.stand.result import CellResult
-from lab.witness.rehearsal import Rehearsal
-from lab.witness.window import Window
+from lab.config.model import OrphanPolicy, Watch
+from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
+from lab.observe.window import Window
+from lab.runner import adoption
+from lab.runner.adoption import claim_of, goes_on, not_adopted
+from lab.runner.result import CellResult
+from lab.testing.simulated_guest import Rehearsal
 
 
 def status(owner: str = "GONE", generation: int = 3, *states: str) -> OrphanStatus:
@@ -79,8 +79,8 @@ def test_what_l0_does_not_see_as_it_has_to_be_is_the_products_fault(
         outside=lambda *_: ("on the host's table", right),
         adopt=lambda guest, _: guest,
     )
-    monkeypatch.setattr(orphans, "orphaning_for", lambda _: abi)
-    monkeypatch.setattr(orphans, "pause", lambda _: None)
+    monkeypatch.setattr(adoption, "orphaning_for", lambda _: abi)
+    monkeypatch.setattr(adoption, "pause", lambda _: None)
     patience = SimpleNamespace(command=1)
     guest: Any = SimpleNamespace(
         plan=SimpleNamespace(orphaning="resident"),
@@ -91,6 +91,6 @@ def test_what_l0_does_not_see_as_it_has_to_be_is_the_products_fault(
     seen: Any = SimpleNamespace(eye=SimpleNamespace(pages={0: 4096}, mark=lambda _: None))
     cell: Any = SimpleNamespace()
     result = CellResult(cell)
-    orphans.see_through(guest, OrphanPolicy.RUN, Watch(), seen, result)
+    adoption.see_through(guest, OrphanPolicy.RUN, Watch(), seen, result)
     assert result.facts["held"] == "on the host's table"
     assert result.fault == fault

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from lab.spec.model import Dies, Expectation, Scope, Survives, Unavailable, Xfail
-from lab.stand.outcome import Match, compare
-from lab.witness.verdict import Check, Figures, Lost, Parked, Survived, Unproven, Verdict
-from lab.witness.verdict import Scope as Judged
+from lab.config.model import Dies, Expectation, Scope, Survives, Unavailable, Xfail
+from lab.record.expectation import Match, compare
+from lab.verdict.verdict import Check, Figures, Lost, Parked, Survived, Unproven, Verdict
+from lab.verdict.verdict import Scope as Judged
 
 SURVIVED = Survived("it beat on", Check.ALL)
 REMEMBERED = Survived("its memory is the same", Check.MEMORY, Judged.MEMORY)

@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
+from lab.config.model import Arch, HostMode
 from lab.errors import BrokenHostError, InfraError, LabError, UnavailableError
-from lab.machine.host import Blueprint
-from lab.spec.model import Arch, HostMode
-from lab.stand.host_request import HostRequest
-from lab.stand.pool import Pool
-from lab.stand.stand import Stand
+from lab.host.host import Blueprint
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand
+from lab.runner.pool import Pool
 
 WISH = HostRequest(
     topology="t",

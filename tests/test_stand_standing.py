@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lab.cli.enter import ssh_options
+from lab.config.model import Accel, Arch, HostMode
 from lab.errors import ConfigError
-from lab.spec.model import Accel, Arch, HostMode
-from lab.stand.standing import Standing, StandingHost
+from lab.standing.registry import Standing, StandingHost
 
 
 def host(folder: Path, role: str = "a", run_id: str = "7f3a01") -> StandingHost:

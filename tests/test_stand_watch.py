@@ -8,13 +8,13 @@ from typing import Any, Self, cast
 
 import pytest
 
+from lab.config.model import Watch
 from lab.errors import DeadlineError, FalseStartError, InfraError
-from lab.spec.model import Watch
-from lab.stand import watch
-from lab.stand.watch import wiped
-from lab.witness.beacon import NO_BEACON
-from lab.witness.evidence import Evidence
-from lab.witness.trail import Blind
+from lab.observe.beacon import NO_BEACON
+from lab.observe.trail import Blind
+from lab.runner import watch
+from lab.runner.watch import wiped
+from lab.verdict.evidence import Evidence
 
 WIPED = Blind(1.0, None, NO_BEACON)
 

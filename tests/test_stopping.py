@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from lab.deadline import pause
-from lab.stopping import StoppedError, stoppable, whole
+from lab.signals import StoppedError, stoppable, whole
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

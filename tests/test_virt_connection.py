@@ -11,15 +11,15 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from lab.config.enums import Arch
 from lab.deadline import Deadline, until
 from lab.errors import ConfigError, InfraError
 from lab.events import Event, HostEvent, Step
-from lab.spec.words import Arch
+from lab.resources.owner import Owner
+from lab.resources.run_folders import QemuUser
 from lab.virt.connection import Connection, connect, doing, uri_for
 from lab.virt.errata import LEFT_IN
 from lab.virt.leftovers import ours
-from lab.virt.owner import Owner
-from lab.virt.runs import QemuUser
 from tests.virt_specs import L1
 
 DOMAIN = """

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.resources.owner import Owner
 from lab.virt import daemons
-from lab.virt.owner import Owner
 
 
 @pytest.fixture(name="daemon")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.spec.words import Accel, Arch
+from lab.config.enums import Accel, Arch
 from lab.virt import errata
 from lab.virt.errata import NotCuredError
 from tests.virt_specs import L1

@@ -12,23 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifacts.cache import standard
+from lab.build.cache import standard
+from lab.config.enums import Accel, Arch
+from lab.config.load import load_lab
 from lab.deadline import Deadline, until
 from lab.errors import UnavailableError
 from lab.events import Event, Step, nowhere
-from lab.spec.load import load_lab
-from lab.spec.words import Accel, Arch
-from lab.stand.workshop import Workshop
+from lab.resources.owner import Owner
+from lab.resources.ports import mac_for, reserved_port
+from lab.resources.run_folders import new_run_folder
+from lab.runner.image_store import Workshop
 from lab.virt.connection import Connection, connect, uri_for
 from lab.virt.console import Console
 from lab.virt.daemons import ensure_daemons, stop_what_we_started
 from lab.virt.domain import Domain
 from lab.virt.errata import TAKEN_OUT
 from lab.virt.leftovers import _passt_of, ours
-from lab.virt.owner import Owner
-from lab.virt.ports import mac_for, reserved_port
 from lab.virt.probe import Tiny, probe_accelerator
-from lab.virt.runs import new_run_folder
 from lab.virt.xml import DomainSpec
 
 pytestmark = pytest.mark.vm

@@ -14,9 +14,15 @@ import pytest
 
 from lab.deadline import Deadline
 from lab.errors import ConfigError, DeadlineError
-from lab.virt.ledger import Ledger, flocked, owned, state_dir
-from lab.virt.owner import Owner
-from lab.virt.runs import QemuUser, let_qemu_read, must_be_readable, new_run_folder, run_folders
+from lab.resources.ledger import Ledger, flocked, owned, state_dir
+from lab.resources.owner import Owner
+from lab.resources.run_folders import (
+    QemuUser,
+    let_qemu_read,
+    must_be_readable,
+    new_run_folder,
+    run_folders,
+)
 
 
 def test_a_process_is_itself_and_nobody_else_with_its_pid() -> None:

@@ -13,16 +13,16 @@ import pytest
 
 from lab.deadline import Deadline, until
 from lab.errors import ConfigError, DeadlineError
-from lab.virt.admission import Admission, Machine, alone, together
-from lab.virt.ports import mac_for, reserved_port
+from lab.resources.admission import Admission, Machine, alone, together
+from lab.resources.ports import mac_for, reserved_port
 
 SMALL = Machine(memory_mib=1000, cores=2)
 
 HOLDS = """
 import sys, pathlib
 from lab.deadline import Deadline
-from lab.virt.admission import *
-from lab.virt.ports import reserved_port
+from lab.resources.admission import *
+from lab.resources.ports import reserved_port
 state = pathlib.Path(sys.argv[1])
 with Admission(state, Machine(1000, 2)).admit(800, 2, Deadline.after(30), what="the other"), \\
      reserved_port(state, "the other") as port, {lock}(state, Deadline.after(30)):

@@ -11,10 +11,10 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from lab.config.enums import Accel, Arch
 from lab.errors import ConfigError
-from lab.spec.words import Accel, Arch
-from lab.virt.owner import Owner
-from lab.virt.runs import QemuUser
+from lab.resources.owner import Owner
+from lab.resources.run_folders import QemuUser
 from lab.virt.xml import NAMESPACE, DomainSpec, domain_xml, qemu_user_in, tags_in
 from tests.virt_specs import L1
 

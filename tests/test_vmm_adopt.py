@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import adopt, journal, kvm_async, verbs
+from lab.vmm.commands import adopt, verbs
+from lab.vmm.devices import journal
 from lab.vmm.errors import VmmError
-from lab.vmm.handover import HandOver
-from lab.vmm.kvm_async import Owner, Ownership, Policy
-from lab.vmm.vcpu import Stop
+from lab.vmm.kvm import async_run as kvm_async
+from lab.vmm.kvm.async_run import Owner, Ownership, Policy
+from lab.vmm.machine.vcpu import Stop
+from lab.vmm.state.handover import HandOver
 
 
 class Owned:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import arm64, fdt, kvm, kvm_arm64, memory, virt
-from lab.vmm.driver import Boot
+from lab.vmm.arch.arm64 import board, fdt
+from lab.vmm.arch.arm64 import driver as arm64
+from lab.vmm.devices.pl011 import Pl011
+from lab.vmm.devices.serial import STATE_BYTES
 from lab.vmm.errors import VmmError
-from lab.vmm.pl011 import Pl011
-from lab.vmm.serial import STATE_BYTES
-from lab.vmm.vcpu import UNION
+from lab.vmm.kvm import arm64 as kvm_arm64
+from lab.vmm.kvm import common as kvm
+from lab.vmm.machine import memory
+from lab.vmm.machine.driver import Boot
+from lab.vmm.machine.vcpu import UNION
 
 MIB = 1 << 20
 BASE = memory.BASES["aarch64"]
@@ -80,7 +84,7 @@ def test_a_small_tree_is_what_the_specification_says() -> None:
 @pytest.mark.skipif(not shutil.which("dtc"), reason="needs dtc (package device-tree-compiler)")
 @pytest.mark.parametrize("vcpus", [1, 17])
 def test_dtc_finds_nothing_wrong_with_the_machines_tree(tmp_path: Path, vcpus: int) -> None:
-    tree = virt.device_tree(
+    tree = board.device_tree(
         boot(Path("Image"), vcpus), BASE, 256 * MIB, (BASE + MIB, BASE + 2 * MIB), bytes(32)
     )
     (tmp_path / "tree.dtb").write_bytes(fdt.build(tree))
@@ -97,19 +101,19 @@ def test_dtc_finds_nothing_wrong_with_the_machines_tree(tmp_path: Path, vcpus: i
 
 
 def test_the_17th_cpu_begins_another_cluster() -> None:
-    assert [virt.affinity(n) for n in (0, 15, 16, 17)] == [0, 15, 0x100, 0x101]
+    assert [board.affinity(n) for n in (0, 15, 16, 17)] == [0, 15, 0x100, 0x101]
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 2 * MIB), (0x80000, 0x80000)])
 def test_an_image_goes_where_its_header_asks_and_else_behind_the_tree(
     asked: int, given: int
 ) -> None:
-    assert virt.image_place(image(asked), "kernel") == (given, 0x3000)
+    assert board.image_place(image(asked), "kernel") == (given, 0x3000)
 
 
 def test_what_is_no_image_is_refused_with_a_word_on_what_is() -> None:
     with pytest.raises(VmmError, match=r"kernel 'x' is no arm64 Image\nhint: .*not compressed"):
-        virt.image_place(b"\x7fELF" + bytes(100), "kernel 'x'")
+        board.image_place(b"\x7fELF" + bytes(100), "kernel 'x'")
 
 
 def test_tree_kernel_and_initrd_are_in_ram_that_begins_at_1_gib(tmp_path: Path) -> None:

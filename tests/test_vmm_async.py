@@ -16,11 +16,15 @@ from typing import Any
 
 import pytest
 
-from lab.vmm import exits, ioctl, journal, kvm, kvm_async, vcpu
-from lab.vmm.async_vcpu import AsyncVcpu
+from lab.vmm.devices import journal
 from lab.vmm.errors import VmmError
-from lab.vmm.kvm_async import State
-from lab.vmm.vcpu import EXIT_REASON, Stop, VcpuState
+from lab.vmm.kvm import async_run as kvm_async
+from lab.vmm.kvm import common as kvm
+from lab.vmm.kvm import ioctl
+from lab.vmm.kvm.async_run import State
+from lab.vmm.machine import exits, vcpu
+from lab.vmm.machine.async_vcpu import AsyncVcpu
+from lab.vmm.machine.vcpu import EXIT_REASON, Stop, VcpuState
 
 HYPERCALL = int(kvm.Exit.HYPERCALL)
 

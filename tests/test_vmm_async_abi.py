@@ -7,7 +7,7 @@ import ctypes
 
 import pytest
 
-from lab.vmm import kvm_async
+from lab.vmm.kvm import async_run as kvm_async
 
 
 @pytest.mark.parametrize(

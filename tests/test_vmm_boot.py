@@ -9,8 +9,12 @@ import struct
 
 import pytest
 
-from lab.vmm import cpuid, kvm, kvm_x86, luo, memory, mptable, pvh
+from lab.vmm.arch.x86 import cpuid, mptable, pvh
 from lab.vmm.errors import VmmError
+from lab.vmm.kvm import common as kvm
+from lab.vmm.kvm import x86 as kvm_x86
+from lab.vmm.machine import memory
+from lab.vmm.state import liveupdate
 
 MIB = 1 << 20
 
@@ -27,8 +31,8 @@ MIB = 1 << 20
         (kvm_x86.Sregs, 312),
         (kvm_x86.CpuidEntry, 40),
         (kvm_x86.PitConfig, 64),
-        (luo.Session, 72),
-        (luo.Token, 16),
+        (liveupdate.Session, 72),
+        (liveupdate.Token, 16),
     ],
 )
 def test_structures_have_the_kernels_size(structure: type[ctypes.Structure], size: int) -> None:
@@ -50,7 +54,7 @@ def test_structures_have_the_kernels_size(structure: type[ctypes.Structure], siz
         (kvm_x86.Request.KVM_SET_REGS, 0x4090AE82),
         (kvm_x86.Request.KVM_SET_SREGS, 0x4138AE84),
         (kvm_x86.Request.KVM_SET_CPUID2, 0x4008AE90),
-        (luo.Request.LIVEUPDATE_SESSION_PRESERVE_FD, 0xBA40),
+        (liveupdate.Request.LIVEUPDATE_SESSION_PRESERVE_FD, 0xBA40),
     ],
 )
 def test_requests_have_the_numbers_of_the_kernels_headers(request_: int, number: int) -> None:

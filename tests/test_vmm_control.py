@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import cli, control, pack
+from lab.vmm import cli, pack
 from lab.vmm.errors import VmmError
+from lab.vmm.machine import control
 
 
 def refuse(_: control.Asked) -> control.Reply:

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import adopt, cli, control, journal, keeper, kvm_async
-from lab.vmm.kvm_async import Owner, Ownership, Policy
+from lab.vmm import cli
+from lab.vmm.commands import adopt, keep
+from lab.vmm.devices import journal
+from lab.vmm.kvm import async_run as kvm_async
+from lab.vmm.kvm.async_run import Owner, Ownership, Policy
+from lab.vmm.machine import control
 
 COUNT = 12
 
@@ -22,7 +26,7 @@ COUNT = 12
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Path]:
     state = journal.create(2)
-    holder = keeper.Keeper()
+    holder = keep.Keeper()
     fds = {"vm": os.dup(state.fd), "state": os.dup(state.fd)}
     holder.deposit(control.Asked({"magic": "x", "vcpus": 2}, fds))
     server = control.Server(tmp_path / "k", {"fetch": holder.fetch})

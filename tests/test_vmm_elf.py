@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import elf
+from lab.vmm.arch.x86 import elf
 from lab.vmm.errors import VmmError
 
 ENTRY = 0x100020

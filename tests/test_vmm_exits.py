@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import console, exits, journal, kvm, kvm_async, mutants
+from lab.vmm.devices import console, journal
+from lab.vmm.devices.journal import Journal
+from lab.vmm.devices.serial import LINE
 from lab.vmm.errors import VmmError
-from lab.vmm.journal import Journal
-from lab.vmm.serial import LINE
-from lab.vmm.vcpu import EXIT_REASON
+from lab.vmm.fault import mutants
+from lab.vmm.kvm import async_run as kvm_async
+from lab.vmm.kvm import common as kvm
+from lab.vmm.machine import exits
+from lab.vmm.machine.vcpu import EXIT_REASON
 from tests.vmm_world import Access, World, killed_at, own
 
 IER, THR, IIR, LSR = 1, 0, 2, 5

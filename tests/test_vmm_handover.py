@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from lab.deadline import Deadline, until
-from lab.vmm import control, handover, keeper
+from lab.vmm.commands import keep
 from lab.vmm.errors import VmmError
+from lab.vmm.machine import control
+from lab.vmm.state import handover
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("vm", "ram", "state", "console", "vcpu0", "vcpu1")
@@ -170,7 +172,7 @@ def test_drop_ends_it_and_leaves_no_socket(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_another_user_gets_nothing(fds: dict[str, int], public: Path) -> None:
-    holder = keeper.Keeper()
+    holder = keep.Keeper()
     holder.deposit(control.Asked(dict(GIVEN), {k: os.dup(fd) for k, fd in fds.items()}))
     server = control.Server(public / "s", {"fetch": holder.fetch})
     server.path.chmod(0o666)

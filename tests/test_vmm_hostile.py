@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import cli, control, hostile, keeper
+from lab.vmm import cli
+from lab.vmm.commands import keep
 from lab.vmm.errors import VmmError
+from lab.vmm.fault import hostile
+from lab.vmm.machine import control
 
 SIZE = 1 << 20
 
@@ -24,7 +27,7 @@ def kept(tmp_path: Path) -> Iterator[Path]:
     """Give the socket of a keeper whose guest is a memfd that no KVM knows."""
     memfd = os.memfd_create("ram")
     os.pwrite(memfd, b"x" * SIZE, 0)
-    holder = keeper.Keeper()
+    holder = keep.Keeper()
     fds = {name: os.dup(memfd) for name in ("vm", "ram", "vcpu0")}
     holder.deposit(control.Asked({"magic": "x", "memfd": memfd}, fds))
     server = control.Server(tmp_path / "k", {"fetch": holder.fetch})

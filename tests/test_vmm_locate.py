@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import cli, control, digest, keeper, locate, memory, procfs
+from lab.vmm import cli, procfs
+from lab.vmm.commands import digest, keep, locate
 from lab.vmm.errors import VmmError
+from lab.vmm.machine import control, memory
 
 LABVMM = """\
 7fcf8c000000-7fcf94000000 rw-s 00000000 00:01 1031                       /memfd:labvmm-ram (deleted)
@@ -104,7 +106,7 @@ def test_both_ways_to_hash_ram_agree(ram: memory.Ram, capsys: pytest.CaptureFixt
 @pytest.fixture
 def kept(ram: memory.Ram, tmp_path: Path) -> Iterator[Path]:
     """Give the socket of a keeper that holds a guest's RAM, whose VMM is gone."""
-    holder = keeper.Keeper()
+    holder = keep.Keeper()
     given = {"magic": "x", "protected": False}
     holder.deposit(control.Asked(dict(given), {"ram": os.dup(ram.fd)}))
     server = control.Server(tmp_path / "k", {"fetch": holder.fetch})

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.vmm import memory, probe
+from lab.vmm.commands import probe_read
+from lab.vmm.machine import memory
 
 MIB = 1 << 20
 CANARY = bytes(range(16))
-NOWHERE = probe.Page(os.getpid(), 0x1000, 0x1000)
+NOWHERE = probe_read.Page(os.getpid(), 0x1000, 0x1000)
 
 
 @pytest.fixture
@@ -26,12 +27,12 @@ def ram() -> memory.Ram:
     return made
 
 
-@pytest.mark.parametrize("way", probe.WAYS)
+@pytest.mark.parametrize("way", probe_read.WAYS)
 def test_memory_that_nobody_protects_is_read_in_each_way(ram: memory.Ram, way: str) -> None:
-    page = probe.Page(os.getpid(), ram.address + 0x3000, ram.address + 0x3000)
-    answer = probe.in_a_child(probe.WAYS[way], page)
+    page = probe_read.Page(os.getpid(), ram.address + 0x3000, ram.address + 0x3000)
+    answer = probe_read.in_a_child(probe_read.WAYS[way], page)
     assert answer.content == ram.pages[0x3000:0x4000]
-    told = probe.told(answer, CANARY)
+    told = probe_read.told(answer, CANARY)
     assert (told["errno"], told["signal"], told["bytes"]) == (None, None, 4096)
     assert (told["canary"], told["zero"]) == (True, False)
 
@@ -48,22 +49,22 @@ def test_memory_that_nobody_protects_is_read_in_each_way(ram: memory.Ram, way: s
 def test_memory_that_is_not_there_is_told_by_error_or_signal(
     way: str, errno: str | None, died: str | None
 ) -> None:
-    answer = probe.in_a_child(probe.WAYS[way], NOWHERE)
+    answer = probe_read.in_a_child(probe_read.WAYS[way], NOWHERE)
     assert answer == (b"", errno, died)
-    assert probe.told(answer, CANARY)["canary"] is False
+    assert probe_read.told(answer, CANARY)["canary"] is False
 
 
 def test_a_page_of_zeros_is_called_so_and_holds_no_canary(ram: memory.Ram) -> None:
-    page = probe.Page(os.getpid(), ram.address, ram.address)
-    told = probe.told(probe.in_a_child(probe.by_load, page), CANARY)
+    page = probe_read.Page(os.getpid(), ram.address, ram.address)
+    told = probe_read.told(probe_read.in_a_child(probe_read.by_load, page), CANARY)
     assert (told["zero"], told["canary"]) == (True, False)
 
 
 def test_a_way_that_breaks_is_not_taken_for_a_refusal() -> None:
-    def broken(_: probe.Page) -> bytes:
+    def broken(_: probe_read.Page) -> bytes:
         raise ValueError("a bug")
 
-    assert probe.in_a_child(broken, NOWHERE).errno == "EPROTO"
+    assert probe_read.in_a_child(broken, NOWHERE).errno == "EPROTO"
 
 
 @pytest.mark.skipif(sys.maxsize < 1 << 40, reason="needs a 64-bit Python")
@@ -72,6 +73,6 @@ def test_a_page_that_may_not_be_read_kills_only_the_child() -> None:
     at = ctypes.addressof(ctypes.c_char.from_buffer(page))
     libc = ctypes.CDLL(None)
     assert libc.mprotect(ctypes.c_void_p(at), ctypes.c_size_t(4096), 0) == 0
-    answer = probe.in_a_child(probe.by_load, probe.Page(os.getpid(), at, at))
+    answer = probe_read.in_a_child(probe_read.by_load, probe_read.Page(os.getpid(), at, at))
     assert answer.signal == signal.SIGSEGV.name
     assert Path(f"/proc/{os.getpid()}").exists()

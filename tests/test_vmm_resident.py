@@ -16,18 +16,22 @@ from typing import cast
 
 import pytest
 
+from lab.config.model import GuestKind, VmmKind
 from lab.deadline import Deadline
-from lab.machine.guest import GuestPlan, RunningGuest
-from lab.machine.orphaning.table import orphaning_for
-from lab.spec.model import GuestKind, VmmKind
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.table import orphaning_for
 from lab.ssh.session import Result
-from lab.vmm import control, cpuid, given, luo, record, resident, resident_command, saved
+from lab.vmm.arch.x86 import cpuid
+from lab.vmm.commands import resident as resident_command
 from lab.vmm.errors import VmmError
-from lab.vmm.kvm_async import Policy
-from lab.vmm.kvm_state import Request
-from lab.vmm.machine import Machine
-from lab.vmm.memory import RamKind
-from lab.vmm.record import Record
+from lab.vmm.kvm.async_run import Policy
+from lab.vmm.kvm.x86_state import Request
+from lab.vmm.machine import control
+from lab.vmm.machine.machine import Machine
+from lab.vmm.machine.memory import RamKind
+from lab.vmm.state import caretaker as resident
+from lab.vmm.state import liveupdate, snapshot, vcpu_record, vm_x86
+from lab.vmm.state.vcpu_record import Record
 
 _UAPI = Path(__file__).parents[1] / "guest-images/kernels/reference/tree/include/uapi"
 _FIELDS = ("regs", "sregs", "debugregs", "events", "msrs", "cpuids", "lapic", "xsave")
@@ -53,19 +57,19 @@ def test_structures_and_requests_are_those_of_the_uapi_headers(tmp_path: Path) -
 
 
 def test_a_record_of_another_version_is_refused() -> None:
-    one = Record(magic=record.MAGIC, version=record.VERSION, ncpuids=3)
-    assert record.read(bytes(one)).ncpuids == 3
+    one = Record(magic=vcpu_record.MAGIC, version=vcpu_record.VERSION, ncpuids=3)
+    assert vcpu_record.read(bytes(one)).ncpuids == 3
     one.version += 1
     with pytest.raises(VmmError, match="version 2; this labvmm has 1"):
-        record.read(bytes(one))
+        vcpu_record.read(bytes(one))
     with pytest.raises(VmmError, match="has 4 bytes"):
-        record.read(b"abcd")
+        vcpu_record.read(b"abcd")
 
 
 def _described(**other: object) -> int:
     said = {
-        "magic": given.MAGIC,
-        "version": given.VERSION,
+        "magic": vm_x86.MAGIC,
+        "version": vm_x86.VERSION,
         "vcpus": 2,
         "serial": "AAE=",
         "irqchips": ["AA==", "AQ==", "Ag=="],
@@ -76,16 +80,16 @@ def _described(**other: object) -> int:
         "ram": "gmem",
         "orphan": "park",
     }
-    return luo.in_memfd({**said, **other}, "given")
+    return liveupdate.in_memfd({**said, **other}, "given")
 
 
 def test_a_guest_is_read_as_it_was_given() -> None:
-    found = given.read(_described())
+    found = vm_x86.read(_described())
     assert (found.vcpus, bytes(found.serial)) == (2, b"\0\1")
     assert found.irqchips == (b"\0", b"\1", b"\2")
     assert (found.clock_ns, found.clock_tsc, found.tsc_khz) == (5, 7, 1000)
     assert (found.ram, found.orphan) == (RamKind.GMEM, Policy.PARK)
-    assert given.read(_described(orphan=None)).orphan is None
+    assert vm_x86.read(_described(orphan=None)).orphan is None
 
 
 @pytest.mark.parametrize(
@@ -100,19 +104,19 @@ def test_a_guest_is_read_as_it_was_given() -> None:
 )
 def test_a_guest_that_is_not_understood_is_refused(other: dict[str, object], why: str) -> None:
     with pytest.raises(VmmError, match=why):
-        given.read(_described(**other))
+        vm_x86.read(_described(**other))
 
 
 def test_what_is_no_description_is_refused() -> None:
     fd = os.memfd_create("none")
     os.write(fd, json.dumps({"magic": "x"}).encode())
     with pytest.raises(VmmError, match="no guest: KeyError"):
-        given.read(fd)
+        vm_x86.read(fd)
 
 
 def test_a_clock_is_not_put_if_the_tsc_fell_back() -> None:
     with pytest.raises(VmmError, match="fell back by 1 over"):
-        given.put_clock(-1, given.read(_described()), 6)
+        vm_x86.put_clock(-1, vm_x86.read(_described()), 6)
 
 
 def test_a_plain_guest_is_told_of_kvms_clock_and_nothing_else() -> None:
@@ -134,16 +138,16 @@ def test_a_plain_guest_is_told_of_kvms_clock_and_nothing_else() -> None:
 def test_a_session_that_is_not_given_says_why(
     monkeypatch: pytest.MonkeyPatch, code: int, why: str
 ) -> None:
-    monkeypatch.setattr(luo, "call", _refusing(code))
+    monkeypatch.setattr(liveupdate, "call", _refusing(code))
     with pytest.raises(OSError, match=why) as caught:
-        luo.retrieve(3, "mine")
+        liveupdate.retrieve(3, "mine")
     assert caught.value.errno == code
 
 
 def test_a_vcpu_that_was_given_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(luo, "call", _refusing(errno.EALREADY))
+    monkeypatch.setattr(liveupdate, "call", _refusing(errno.EALREADY))
     with pytest.raises(OSError, match="under token 16 was retrieved before: it is given once"):
-        luo.retrieve_fd(3, 16)
+        liveupdate.retrieve_fd(3, 16)
 
 
 def _refusing(code: int) -> Callable[..., int]:
@@ -169,7 +173,7 @@ class _Caretaker:
 
     def record(self, fd: int) -> Record:
         assert fd in self.stopped
-        return Record(magic=record.MAGIC, version=record.VERSION, entries=9)
+        return Record(magic=vcpu_record.MAGIC, version=vcpu_record.VERSION, entries=9)
 
 
 def test_what_was_refused_in_part_is_given_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +183,8 @@ def test_what_was_refused_in_part_is_given_back_whole(monkeypatch: pytest.Monkey
     monkeypatch.setattr(resident, "stop", caretaker.stopped.append)
     monkeypatch.setattr(control, "ask", lambda _, verb, said: told.append((verb, said["records"])))
     before = [
-        Record(magic=record.MAGIC, version=record.VERSION, entries=n, nmsrs=n) for n in (0, 1)
+        Record(magic=vcpu_record.MAGIC, version=vcpu_record.VERSION, entries=n, nmsrs=n)
+        for n in (0, 1)
     ]
     with Path(os.devnull).open() as ram:
         held = resident_command.Held(Path("vmm.sock"), ram.fileno(), [])
@@ -190,7 +195,7 @@ def test_what_was_refused_in_part_is_given_back_whole(monkeypatch: pytest.Monkey
     assert caretaker.stopped == [70]
     (verb, texts) = told[0]
     assert verb == "take_back"
-    assert [one.entries for one in given.records_of(texts)] == [9, 1]
+    assert [one.entries for one in vm_x86.records_of(texts)] == [9, 1]
 
 
 def test_as_many_cpus_as_vcpus() -> None:
@@ -267,11 +272,11 @@ def _unreadable(_: object) -> object:
     raise OSError(errno.ENXIO, "KVM_GET_DEVICE_ATTR: No such device or address")
 
 
-@pytest.mark.parametrize("away", [given.give, saved.save])
+@pytest.mark.parametrize("away", [vm_x86.give, snapshot.save])
 def test_a_guest_that_cannot_be_read_runs_on(
     away: Callable[[Machine], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saved, "_module", lambda: SimpleNamespace(save=_unreadable))
+    monkeypatch.setattr(snapshot, "_module", lambda: SimpleNamespace(save=_unreadable))
     guest = _Paused()
     with pytest.raises((VmmError, OSError), match=r"in the middle|KVM_GET_DEVICE_ATTR"):
         away(cast("Machine", guest))

@@ -10,25 +10,26 @@ from typing import Any, cast
 
 import pytest
 
-from lab.vmm import kvm_arm64, luo, saved, saved_arm64
 from lab.vmm.errors import VmmError
-from lab.vmm.machine import Machine
-from lab.vmm.saved_arm64 import Field
+from lab.vmm.kvm import arm64 as kvm_arm64
+from lab.vmm.machine.machine import Machine
+from lab.vmm.state import liveupdate, snapshot, snapshot_arm64
+from lab.vmm.state.snapshot_arm64 import Field
 
 TYPER = 7  # 256 interrupt lines, as KVM makes them where nobody says how many
 CTLR = 4 << 8  # five bits of priority
 
 
 def _controller(_: int, group: int, attribute: int, size: int = 4) -> int:
-    if group == kvm_arm64.GROUP_DISTRIBUTOR and attribute == saved_arm64.GICD_TYPER:
+    if group == kvm_arm64.GROUP_DISTRIBUTOR and attribute == snapshot_arm64.GICD_TYPER:
         return TYPER
     return CTLR if group == kvm_arm64.GROUP_CPU_SYSREGS and size == 8 else 0
 
 
 @pytest.fixture
 def fields(monkeypatch: pytest.MonkeyPatch) -> list[Field]:
-    monkeypatch.setattr(saved_arm64, "get_attribute", _controller)
-    return list(saved_arm64._fields(3, 2))
+    monkeypatch.setattr(snapshot_arm64, "get_attribute", _controller)
+    return list(snapshot_arm64._fields(3, 2))
 
 
 def test_all_of_the_interrupt_controller_is_in_the_list_once(fields: list[Field]) -> None:
@@ -47,11 +48,11 @@ def test_who_gets_an_interrupt_and_its_level_come_before_that_it_is_pending(
     fields: list[Field],
 ) -> None:
     """And affinity routing, which decides what the rest means, before all."""
-    assert fields[0] == Field(kvm_arm64.GROUP_DISTRIBUTOR, saved_arm64.GICD_CTLR)
+    assert fields[0] == Field(kvm_arm64.GROUP_DISTRIBUTOR, snapshot_arm64.GICD_CTLR)
     at = {field: n for n, field in enumerate(fields)}
     for irq in range(32, 256, 32):
-        pending = at[Field(kvm_arm64.GROUP_DISTRIBUTOR, saved_arm64.PENDING + irq // 8)]
-        route = Field(kvm_arm64.GROUP_DISTRIBUTOR, saved_arm64.GICD_IROUTER + 8 * irq)
+        pending = at[Field(kvm_arm64.GROUP_DISTRIBUTOR, snapshot_arm64.PENDING + irq // 8)]
+        route = Field(kvm_arm64.GROUP_DISTRIBUTOR, snapshot_arm64.GICD_IROUTER + 8 * irq)
         assert at[route] < pending
         assert at[Field(kvm_arm64.GROUP_LEVEL_INFO, irq)] < pending
 
@@ -66,12 +67,12 @@ def test_each_cpu_is_named_by_its_affinity(fields: list[Field]) -> None:
     [(0x6030_0000_0010_0000, 8), (0x6020_0000_0010_00D4, 4), (0x6040_0000_0010_0054, 16)],
 )
 def test_a_register_says_how_large_it_is(register: int, size: int) -> None:
-    assert saved_arm64._size(register) == size
+    assert snapshot_arm64._size(register) == size
 
 
 def _words(**other: object) -> int:
-    said = {"magic": saved.MAGIC, "version": saved.VERSION, "arch": platform.machine()}
-    return luo.in_memfd({**said, "count": 1, **other}, "saved")
+    said = {"magic": snapshot.MAGIC, "version": snapshot.VERSION, "arch": platform.machine()}
+    return liveupdate.in_memfd({**said, "count": 1, **other}, "saved")
 
 
 @pytest.mark.parametrize(
@@ -84,15 +85,15 @@ def _words(**other: object) -> int:
 )
 def test_what_it_does_not_know_is_refused(other: dict[str, object], why: str) -> None:
     with pytest.raises(VmmError, match=why):
-        saved.read(_words(**other))
+        snapshot.read(_words(**other))
 
 
 def test_what_is_no_guest_is_refused() -> None:
     fd = os.memfd_create("none")
     os.write(fd, b"[1, 2")
     with pytest.raises(VmmError, match="no guest: JSONDecodeError"):
-        saved.read(fd)
-    assert saved.read(_words())["count"] == 1
+        snapshot.read(fd)
+    assert snapshot.read(_words())["count"] == 1
 
 
 class _Guest:
@@ -112,4 +113,4 @@ class _Guest:
 )
 def test_a_guest_that_cannot_be_saved_runs_on(kind: dict[str, Any], why: str) -> None:
     with pytest.raises(VmmError, match=why):
-        saved.save(cast("Machine", _Guest(**kind)))
+        snapshot.save(cast("Machine", _Guest(**kind)))

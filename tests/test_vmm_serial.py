@@ -5,8 +5,20 @@ from __future__ import annotations
 
 import pytest
 
-from lab.vmm.ports import Ports, Reset
-from lab.vmm.serial import IER, IIR_FCR, LCR, LSR, MCR, MSR, RBR_THR, SCR, STATE_BYTES, THRI, Serial
+from lab.vmm.devices.pio import Ports, Reset
+from lab.vmm.devices.serial import (
+    IER,
+    IIR_FCR,
+    LCR,
+    LSR,
+    MCR,
+    MSR,
+    RBR_THR,
+    SCR,
+    STATE_BYTES,
+    THRI,
+    Serial,
+)
 
 
 class Wire:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import pytest
 
 from lab.errors import LabError
-from lab.witness.beacon import PAGE, READABLE, RECORDS, Foreign, Page, Torn, encode, parse
-from lab.witness.chain import broken_at, links, origin, siphash24
-from lab.witness.rehearsal import BOOT, CANARY, KEY, FakeGuest
+from lab.observe.beacon import PAGE, READABLE, RECORDS, Foreign, Page, Torn, encode, parse
+from lab.observe.chain import broken_at, links, origin, siphash24
+from lab.testing.simulated_guest import BOOT, CANARY, KEY, FakeGuest
 
 # From the reference implementation's vectors: key 00..0f, message 00..(n-1).
 VECTORS = {

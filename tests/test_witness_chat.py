@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.witness.chat import heard
+from lab.observe.console_sequence import heard
 
 GOOD = "BEACON beating n=1\nCHAT 0\r\nCHAT 1\n[    1.0] printk: hello\nCHAT 2\nCHA"
 

@@ -10,11 +10,11 @@ import pytest
 
 from lab.deadline import Deadline, pause, until
 from lab.errors import DeadlineError, InfraError, UnreachableError
-from lab.witness.beacon import PAGE
-from lab.witness.eye import Eye, spans
-from lab.witness.rehearsal import CANARY, KEY, FakeGuest
-from lab.witness.scan import choose, scan
-from lab.witness.trail import Kind
+from lab.observe.beacon import PAGE
+from lab.observe.eye import Eye, spans
+from lab.observe.scan import choose, scan
+from lab.observe.trail import Kind
+from lab.testing.simulated_guest import CANARY, KEY, FakeGuest
 
 
 class LiveGuest(FakeGuest):

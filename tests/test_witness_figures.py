@@ -11,18 +11,10 @@ import pytest
 
 from lab.deadline import Deadline, pause, until
 from lab.errors import InfraError
-from lab.witness.jitter import JitterProbe
-from lab.witness.stats import calibration
-from lab.witness.verdict import (
-    Check,
-    Lost,
-    Parked,
-    Scope,
-    Survived,
-    Unproven,
-    satisfies,
-)
-from lab.witness.window import Window
+from lab.observe.jitter import JitterProbe
+from lab.observe.window import Window
+from lab.verdict.calibration import calibration
+from lab.verdict.verdict import Check, Lost, Parked, Scope, Survived, Unproven, satisfies
 
 KINDS = (Survived, Parked, Lost, Unproven)
 
@@ -94,7 +86,7 @@ def test_a_probe_with_a_generous_limit_says_nothing() -> None:
 
 def test_a_probe_ends_when_whoever_asked_is_gone() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "lab.witness.jitter"],
+        [sys.executable, "-m", "lab.observe.jitter"],
         input="",
         capture_output=True,
         text=True,

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from lab.witness.beacon import PAGE
-from lab.witness.eye import Eye
-from lab.witness.identity import Undisturbed
-from lab.witness.judge import judge
-from lab.witness.rehearsal import BOOT, CANARY, KEY, Rehearsal
-from lab.witness.verdict import Lost, Survived
+from lab.observe.beacon import PAGE
+from lab.observe.eye import Eye
+from lab.observe.identity import Undisturbed
+from lab.testing.simulated_guest import BOOT, CANARY, KEY, Rehearsal
+from lab.verdict.judge import judge
+from lab.verdict.verdict import Lost, Survived
 
 Deed = Callable[[Rehearsal, random.Random], None]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InfraError
-from lab.witness.identity import (
+from lab.observe.identity import (
     DidNot,
     Happened,
     HostIdentity,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from lab.witness.evidence import Evidence, Limits
-from lab.witness.judge import judge
-from lab.witness.rehearsal import Rehearsal
-from lab.witness.verdict import Check, Lost, Parked, Survived, Unproven
-from lab.witness.window import Window
+from lab.observe.window import Window
+from lab.testing.simulated_guest import Rehearsal
+from lab.verdict.evidence import Evidence, Limits
+from lab.verdict.judge import judge
+from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 from tests.judge_lives import (
     breaks_its_chain,
     changes_its_canary,

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from lab.witness.judge import judge
-from lab.witness.rehearsal import Rehearsal
-from lab.witness.verdict import Survived
+from lab.testing.simulated_guest import Rehearsal
+from lab.verdict.judge import judge
+from lab.verdict.verdict import Survived
 from tests.judge_lives import counts_faults, dies_at_once, one_vcpu_dies, pauses
 from tests.judge_sights import cannot_be_read, lives_on_and_l0_jitters, pauses_for_six
 from tests.judge_words import was_not_struck

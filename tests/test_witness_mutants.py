@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from lab.witness.beacon import PAGE
-from lab.witness.evidence import Evidence, Limits
-from lab.witness.eye import Eye
-from lab.witness.identity import Undisturbed
-from lab.witness.judge import judge
-from lab.witness.rehearsal import CANARY, KEY
-from lab.witness.verdict import Check, Lost, Survived
-from lab.witness.window import Window
+from lab.observe.beacon import PAGE
+from lab.observe.eye import Eye
+from lab.observe.identity import Undisturbed
+from lab.observe.window import Window
+from lab.testing.simulated_guest import CANARY, KEY
+from lab.verdict.evidence import Evidence, Limits
+from lab.verdict.judge import judge
+from lab.verdict.verdict import Check, Lost, Survived
 
 HERE = Path(__file__).parent
 L2 = HERE.parent / "guest-images" / "l2"

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from lab.witness.beacon import READABLE, Foreign, Page, Torn, parse
-from lab.witness.rehearsal import BOOT, CANARY, KEY, FakeGuest
-from lab.witness.silence import beats, drift, longest, longest_gap, silences
-from lab.witness.trail import Kind, Look, Trail
-from lab.witness.window import Window
+from lab.observe.beacon import READABLE, Foreign, Page, Torn, parse
+from lab.observe.trail import Kind, Look, Trail
+from lab.observe.window import Window
+from lab.testing.simulated_guest import BOOT, CANARY, KEY, FakeGuest
+from lab.verdict.silence import beats, drift, longest, longest_gap, silences
 
 OTHER = bytes(16)
 

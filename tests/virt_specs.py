@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.spec.words import Accel, Arch
-from lab.virt.owner import Owner
-from lab.virt.runs import QemuUser
+from lab.config.enums import Accel, Arch
+from lab.resources.owner import Owner
+from lab.resources.run_folders import QemuUser
 from lab.virt.xml import DomainSpec
 
 L1 = DomainSpec(

@@ -14,8 +14,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lab.vmm import arm64, console, exits, journal, kvm, kvm_async, virt, x86
-from lab.vmm.vcpu import EXIT_REASON, UNION
+from lab.vmm.arch.arm64 import board
+from lab.vmm.arch.arm64 import driver as arm64
+from lab.vmm.arch.x86 import driver as x86
+from lab.vmm.devices import console, journal
+from lab.vmm.kvm import async_run as kvm_async
+from lab.vmm.kvm import common as kvm
+from lab.vmm.machine import exits
+from lab.vmm.machine.vcpu import EXIT_REASON, UNION
 
 DATA_AT = 4096  # where KVM puts what an x86 port reads or writes
 COM1 = 0x3F8
@@ -39,7 +45,7 @@ class Access:
 
     def put_arm64(self, run: mmap.mmap) -> None:
         """Leave it in kvm_run, as KVM does."""
-        address, data = virt.UART[0] + self.register, self.content.ljust(8, b"\0")
+        address, data = board.UART[0] + self.register, self.content.ljust(8, b"\0")
         struct.pack_into("=Q8sIB", run, UNION, address, data, 4, int(bool(self.content)))
         struct.pack_into("=I", run, EXIT_REASON, kvm.Exit.MMIO)
 

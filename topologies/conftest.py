@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
+from lab.caretaker.control import Caretaker, Region
+from lab.caretaker.swallow_proof import is_below
+from lab.config.model import Arch, Cell, GuestKind, HostMode, VmmKind
 from lab.deadline import Deadline, until
-from lab.machine.caretaker import Caretaker, Region
-from lab.machine.guest import GuestPlan, RunningGuest
-from lab.machine.health import complaint, illness
-from lab.machine.host import RunningHost, booted
-from lab.machine.inside import LABVMM, labvmm
-from lab.machine.orphaning.protocol import Orphaning, OrphanStatus
-from lab.machine.orphaning.table import orphaning_for
-from lab.machine.swallowed import is_below
-from lab.spec.model import Arch, Cell, GuestKind, HostMode, VmmKind
-from lab.stand.host_request import HostRequest
-from lab.stand.pool import Pool
-from lab.stand.stand import Stand
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.protocol import Orphaning, OrphanStatus
+from lab.guest.handover.table import orphaning_for
+from lab.host.commands import LABVMM, labvmm
+from lab.host.health import complaint, illness
+from lab.host.host import RunningHost, booted
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand
+from lab.runner.pool import Pool
 from lab.virt.console import Mark
 
 _BEATING = re.compile(r"BEACON beating n=2\r?\n")

@@ -11,16 +11,16 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
+from lab.config.model import GuestKind, VmmKind, Watch
 from lab.deadline import Deadline, pause, until
-from lab.machine.guest import GuestPlan, RunningGuest
-from lab.machine.host import INITRD_IN_L1, RunningHost
-from lab.machine.inside import LABVMM, labvmm
-from lab.machine.orphaning.launch import ready
-from lab.machine.orphaning.table import orphaning_for
-from lab.spec.model import GuestKind, VmmKind, Watch
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.launch import ready
+from lab.guest.handover.table import orphaning_for
+from lab.host.commands import LABVMM, labvmm
+from lab.host.host import INITRD_IN_L1, RunningHost
+from lab.observe.trail import Kind, Trail
+from lab.runner.watch import Watched, look_again, watched
 from lab.ssh.session import Result
-from lab.stand.watch import Watched, look_again, watched
-from lab.witness.trail import Kind, Trail
 
 BZIMAGE = "/lab/bzImage"
 ONLINE = "/sys/devices/system/cpu/online"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import pytest
 
+from lab.caretaker.control import MAGIC
+from lab.caretaker.probe_guest import FAIL_ENTRY, IO, LOADS, STORES, run_small
+from lab.caretaker.swallow_proof import require_swallowed
 from lab.deadline import Deadline
 from lab.errors import InfraError
-from lab.machine.caretaker import MAGIC
-from lab.machine.small_guest import FAIL_ENTRY, IO, LOADS, STORES, run_small
-from lab.machine.swallowed import require_swallowed
 from topologies.conftest import Boot, Kept
 
 pytestmark = pytest.mark.arch("x86_64")

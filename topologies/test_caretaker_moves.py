@@ -14,15 +14,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.caretaker.control import DEEDS
+from lab.config.model import GuestKind, VmmKind
 from lab.deadline import Deadline, pause, until
 from lab.errors import InfraError
-from lab.machine.caretaker import DEEDS
-from lab.machine.drivers import driver_for
-from lab.machine.guest import GuestPlan, RunningGuest
-from lab.machine.health import complaint
-from lab.machine.host import RunningHost
-from lab.spec.model import GuestKind, VmmKind
-from lab.witness.chat import heard
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.vmms.table import driver_for
+from lab.host.health import complaint
+from lab.host.host import RunningHost
+from lab.observe.console_sequence import heard
 from topologies.conftest import Boot, Kept
 
 pytestmark = [

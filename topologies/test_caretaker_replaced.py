@@ -9,12 +9,12 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.caretaker.swallow_proof import require_swallowed
+from lab.config.model import KexecLoad
 from lab.deadline import Deadline
 from lab.errors import InfraError
-from lab.machine import kexec as kexecs
-from lab.machine.swallowed import require_swallowed
-from lab.spec.model import KexecLoad
-from lab.stand.stand import Stand
+from lab.host import kexec as kexecs
+from lab.runner.lab_session import Stand
 from topologies.conftest import Boot, Kept
 from topologies.residents import Resident
 

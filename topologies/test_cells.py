@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.report.record import CellRecord, Outcome
-from lab.spec.model import Cell
+from lab.config.model import Cell
+from lab.record.model import CellRecord, Outcome
 
 
 @pytest.mark.cell

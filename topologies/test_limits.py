@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import pytest
 
+from lab.config.model import Arch, Cell, DisruptionKind, GuestKind, HostMode, VmmKind
 from lab.deadline import Deadline
-from lab.machine.drivers import driver_for
-from lab.machine.guest import GuestPlan
-from lab.machine.inside import labvmm
-from lab.spec.model import Arch, Cell, DisruptionKind, GuestKind, HostMode, VmmKind
-from lab.stand.host_request import HostRequest
-from lab.stand.pool import Pool
+from lab.guest.guest import GuestPlan
+from lab.guest.vmms.table import driver_for
+from lab.host.commands import labvmm
+from lab.runner.host_request import HostRequest
+from lab.runner.pool import Pool
 
 
 @pytest.fixture(params=list(Arch), ids=str)

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
+from lab.config.model import Cell, DisruptionKind, GuestKind, KexecLoad, Options, VmmKind
 from lab.deadline import Deadline
 from lab.disruption.delivered import Delivered
 from lab.errors import HostDiedError
-from lab.machine import kexec
-from lab.machine.guest import RunningGuest
-from lab.machine.host import RunningHost
-from lab.machine.vmm import Vmm
-from lab.spec.model import Cell, DisruptionKind, GuestKind, KexecLoad, Options, VmmKind
-from lab.stand.attempts import attempted
-from lab.stand.host_request import HostRequest
-from lab.stand.pool import Pool
-from lab.witness.identity import kexec_happened, process_gone
-from lab.witness.verdict import Check, Lost, Unproven, Verdict
+from lab.guest.guest import RunningGuest
+from lab.guest.vmms.protocol import Vmm
+from lab.host import kexec
+from lab.host.host import RunningHost
+from lab.observe.identity import kexec_happened, process_gone
+from lab.runner.host_request import HostRequest
+from lab.runner.pool import Pool
+from lab.runner.retry import attempted
+from lab.verdict.verdict import Check, Lost, Unproven, Verdict
 
 # A mutant turns some 7 s after its first beat. It is watched from 1 to 5 s after that beat on, and
 # for long enough that one which froze for 4 s is seen to beat again.

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from lab.config.model import GuestKind
 from lab.deadline import pause, until
-from lab.machine.drivers import driver_for
-from lab.machine.guest import RunningGuest
-from lab.spec.model import GuestKind
-from lab.stand.stand import Stand
-from lab.stand.watch import watched
-from lab.witness.chat import heard
-from lab.witness.silence import beats
-from lab.witness.window import Window
+from lab.guest.guest import RunningGuest
+from lab.guest.vmms.table import driver_for
+from lab.observe.console_sequence import heard
+from lab.observe.window import Window
+from lab.runner.lab_session import Stand
+from lab.runner.watch import watched
+from lab.verdict.silence import beats
 from topologies.conftest import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same

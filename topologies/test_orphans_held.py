@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from lab.deadline import pause, until
-from lab.machine.guest import RunningGuest
+from lab.guest.guest import RunningGuest
 from topologies.conftest import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same

@@ -13,12 +13,12 @@ from statistics import median
 
 import pytest
 
+from lab.config.model import GuestKind
 from lab.deadline import pause
-from lab.spec.model import GuestKind
-from lab.stand.stand import Stand
-from lab.stand.watch import watched
-from lab.witness.silence import longest_gap
-from lab.witness.window import Window
+from lab.observe.window import Window
+from lab.runner.lab_session import Stand
+from lab.runner.watch import watched
+from lab.verdict.silence import longest_gap
 from topologies.conftest import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # a minute each

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
+from lab.config.model import Arch, Cell, GuestKind, HostMode, KexecLoad, VmmKind
 from lab.deadline import Deadline
 from lab.errors import InfraError
-from lab.machine import kexec
-from lab.machine.drivers import driver_for
-from lab.machine.guest import Beacons, GuestPlan, RunningGuest
-from lab.machine.host import RunningHost
-from lab.machine.inside import labvmm
-from lab.spec.model import Arch, Cell, GuestKind, HostMode, KexecLoad, VmmKind
-from lab.stand.host_request import HostRequest
-from lab.stand.pool import Pool
+from lab.guest.guest import Beacons, GuestPlan, RunningGuest
+from lab.guest.vmms.table import driver_for
+from lab.host import kexec
+from lab.host.commands import labvmm
+from lab.host.host import RunningHost
+from lab.runner.host_request import HostRequest
+from lab.runner.pool import Pool
 
 PAGE = 4096
 KEPT = "/run/lab/read"

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from lab.deadline import Deadline
-from lab.machine.host import RunningHost
-from lab.machine.inside import labvmm
-from lab.stand.stand import Stand
+from lab.host.commands import labvmm
+from lab.host.host import RunningHost
+from lab.runner.lab_session import Stand
 from topologies.conftest import Kept
 from topologies.residents import Resident
 

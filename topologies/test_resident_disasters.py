@@ -12,13 +12,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.caretaker.control import DEEDS, Caretaker
+from lab.config.model import KexecLoad
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
-from lab.machine import kexec as kexecs
-from lab.machine.caretaker import DEEDS, Caretaker
-from lab.machine.host import ready_line
-from lab.spec.model import KexecLoad
-from lab.stand.stand import Stand
+from lab.host import kexec as kexecs
+from lab.host.host import ready_line
+from lab.runner.lab_session import Stand
 from topologies.conftest import Boot
 from topologies.residents import Resident
 

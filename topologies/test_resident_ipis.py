@@ -11,10 +11,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.config.model import GuestKind, KexecLoad
 from lab.deadline import Deadline, until
-from lab.machine import kexec as kexecs
-from lab.spec.model import GuestKind, KexecLoad
-from lab.stand.stand import Stand
+from lab.host import kexec as kexecs
+from lab.runner.lab_session import Stand
 from topologies.conftest import Boot
 from topologies.residents import Resident
 

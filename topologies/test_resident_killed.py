@@ -13,12 +13,12 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.config.model import KexecLoad
 from lab.deadline import Deadline, until
-from lab.machine import kexec as kexecs
-from lab.machine.inside import LABVMM
-from lab.machine.orphaning.launch import ready
-from lab.spec.model import KexecLoad
-from lab.stand.stand import Stand
+from lab.guest.handover.launch import ready
+from lab.host import kexec as kexecs
+from lab.host.commands import LABVMM
+from lab.runner.lab_session import Stand
 from topologies.conftest import Kept
 from topologies.residents import Resident
 

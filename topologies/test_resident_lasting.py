@@ -12,12 +12,12 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.config.model import KexecLoad
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
-from lab.machine import kexec as kexecs
-from lab.machine.orphaning.kvm_async import AsyncOrphaning
-from lab.spec.model import KexecLoad
-from lab.stand.stand import Stand
+from lab.guest.handover.kvm_async import AsyncOrphaning
+from lab.host import kexec as kexecs
+from lab.runner.lab_session import Stand
 from topologies.conftest import Kept
 from topologies.residents import Resident
 
@@ -33,8 +33,11 @@ MOVES = 20
 CLAIMED = """
 import errno, os, sys
 sys.path.insert(0, "/lab/labvmm.pyz")
-from labvmm import kvm, luo, memory, resident_adopt as tokens
-from labvmm.ioctl import call
+from labvmm.commands import resident_adopt as tokens
+from labvmm.kvm import common as kvm
+from labvmm.kvm.ioctl import call
+from labvmm.machine import memory
+from labvmm.state import liveupdate as luo
 session = luo.retrieve(luo.open_device(), sys.argv[1])
 fd = luo.retrieve_fd(session, tokens.RAM)
 ram = memory.mapped(memory.RamKind.GMEM, fd, os.fstat(fd).st_size)

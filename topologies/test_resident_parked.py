@@ -7,11 +7,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.config.model import GuestKind, KexecLoad
 from lab.deadline import Deadline, pause, until
-from lab.machine import kexec as kexecs
-from lab.spec.model import GuestKind, KexecLoad
-from lab.stand.stand import Stand
-from lab.witness.chat import heard
+from lab.host import kexec as kexecs
+from lab.observe.console_sequence import heard
+from lab.runner.lab_session import Stand
 from topologies.conftest import Boot
 from topologies.residents import Resident
 

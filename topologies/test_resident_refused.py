@@ -14,14 +14,14 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.config.model import KexecLoad
 from lab.deadline import Deadline
 from lab.errors import InfraError
-from lab.machine import kexec as kexecs
-from lab.machine.kexec import Loaded
-from lab.machine.orphaning.table import orphaning_for
-from lab.spec.model import KexecLoad
-from lab.stand.host_request import HostRequest
-from lab.stand.stand import Stand
+from lab.guest.handover.table import orphaning_for
+from lab.host import kexec as kexecs
+from lab.host.kexec import Loaded
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand
 from topologies.conftest import Boot, Kept
 from topologies.residents import BZIMAGE, Resident
 
@@ -39,7 +39,8 @@ OTHER = "/run/lab/other-bzImage"
 AGAIN = """
 import errno, os, sys
 sys.path.insert(0, "/lab/labvmm.pyz")
-from labvmm import luo, resident_adopt as tokens
+from labvmm.commands import resident_adopt as tokens
+from labvmm.state import liveupdate as luo
 def said(act, *words):
     try:
         act(*words)

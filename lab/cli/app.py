@@ -14,7 +14,7 @@ from lab import __version__
 from lab.cli import bench, build, enter, look, nightly, reports, run, selftest, stand
 from lab.cli.settings import Settings, err
 from lab.errors import ConfigError, LabError
-from lab.stopping import StoppedError, stoppable
+from lab.signals import StoppedError, stoppable
 
 OK, BROKE, MISTAKE = 0, 3, 2
 # typer brings its own click, or takes another's.

@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
+from lab.bench.boots import ROUNDS, bench
+from lab.bench.swallowed import bench_swallowed, lines
 from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
-from lab.report.files import write_text
-from lab.spec.model import Accel, Arch, DisruptionKind
-from lab.stand.bench import ROUNDS, bench
-from lab.stand.bench_swallowed import bench_swallowed, lines
-from lab.stand.single import single_cell
-from lab.stand.stand import opened
+from lab.config.model import Accel, Arch, DisruptionKind
+from lab.record.files import write_text
+from lab.runner.lab_session import opened
+from lab.runner.single_cell import single_cell
 
 
 def register(app: typer.Typer) -> None:

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from lab.artifacts import series
-from lab.artifacts.cache import MIB, standard
-from lab.artifacts.recipes import recipe_of
+from lab.build import series
+from lab.build.cache import MIB, standard
+from lab.build.recipes import recipe_of
 from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
+from lab.config.model import Arch, FromImage
 from lab.errors import ConfigError
-from lab.spec.model import Arch, FromImage
-from lab.stand.workshop import Workshop
+from lab.runner.image_store import Workshop
 
 
 def register(app: typer.Typer) -> None:

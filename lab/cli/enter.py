@@ -15,9 +15,9 @@ import typer
 from lab.cli.settings import Settings
 from lab.deadline import Deadline, pause
 from lab.errors import ConfigError, UnavailableError
-from lab.stand.standing import Standing, StandingHost
-from lab.stand.survey import open_session
-from lab.virt.ledger import state_dir
+from lab.resources.ledger import state_dir
+from lab.standing.inventory import open_session
+from lab.standing.registry import Standing, StandingHost
 
 _LOOK_S = 0.2
 

@@ -11,16 +11,16 @@ import typer
 from rich.measure import Measurement
 
 from lab.cli.settings import Settings, err, out
-from lab.report.files import load
+from lab.config.load import load_topologies
+from lab.config.matrix import expand, select
+from lab.config.model import Accel, Arch, LabConfig, Tier
+from lab.doctor.examine import examine
+from lab.doctor.findings import Finding, Level
+from lab.record.files import load
+from lab.record.labels import result
+from lab.record.plan import planned
 from lab.report.ladder import ladder_table
-from lab.report.plan import planned
-from lab.report.words import result
-from lab.spec.cells import expand, select
-from lab.spec.load import load_topologies
-from lab.spec.model import Accel, Arch, LabConfig, Tier
-from lab.stand.doctor import examine
-from lab.stand.findings import Finding, Level
-from lab.virt.ledger import state_dir
+from lab.resources.ledger import state_dir
 from lab.virt.probe import remembered
 
 _UNUSABLE = 1

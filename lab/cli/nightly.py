@@ -18,20 +18,21 @@ import typer
 from lab.cli.child import Child, alone, run_child
 from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
+from lab.config.fields import REPOSITORY
+from lab.config.model import LabConfig, Tier
+from lab.doctor.examine import insist
 from lab.errors import ConfigError, InfraError, LabError
-from lab.report import night, publish, shelf
-from lab.report.exits import AS_EXPECTED, CANNOT_TELL, exit_status, headline
-from lab.report.files import load, load_document, write_document
-from lab.report.history import NAME, opened
-from lab.report.night import Night
-from lab.report.record import RunHeader, RunRecord
-from lab.report.words import seconds
-from lab.spec.fields import REPOSITORY
-from lab.spec.model import LabConfig, Tier
-from lab.stand.doctor import insist
-from lab.stand.tidy import remove_leftovers_of
-from lab.stopping import StoppedError
-from lab.virt.ledger import state_dir
+from lab.history import night
+from lab.history.night import Night
+from lab.history.store import NAME, opened
+from lab.record.classify import AS_EXPECTED, CANNOT_TELL, exit_status, headline
+from lab.record.files import load, load_document, write_document
+from lab.record.labels import seconds
+from lab.record.model import RunHeader, RunRecord
+from lab.report import index, publish
+from lab.resources.ledger import state_dir
+from lab.signals import StoppedError
+from lab.standing.cleanup import remove_leftovers_of
 
 _TELL_S = 30.0
 _STALE_S = 36 * 3600.0
@@ -256,7 +257,7 @@ def _published(plan: _Plan, folder: Path, notes: Sequence[str]) -> RunRecord:
     told = tuple(dict.fromkeys((*header.notes, *notes)))
     write_document(folder / "header.json", header.model_copy(update={"notes": told}))
     record = publish.publish(folder, known=plan.known, tell=_say)
-    shelf.shelve(plan.reports)
+    index.shelve(plan.reports)
     return record
 
 

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from lab.cli.settings import Settings, err, out
 from lab.errors import ConfigError
-from lab.report import publish, shelf
-from lab.report.compare import Pair, Tally, compared, tallied
-from lab.report.history import NAME, PastResult, opened
-from lab.report.words import milliseconds
-from lab.virt.ledger import state_dir
+from lab.history.compare import Pair, Tally, compared, tallied
+from lab.history.store import NAME, PastResult, opened
+from lab.record.labels import milliseconds
+from lab.report import index, publish
+from lab.resources.ledger import state_dir
 
 Reports = Annotated[Path, typer.Option(envvar="LAB_REPORTS", help="Where the folders of runs are.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -55,12 +55,12 @@ def report(
     if again:
         settings: Settings = ctx.obj
         publish.publish(folder, known=known_of(settings), tell=_warn)
-        shelf.shelve(folder.parent)
+        index.shelve(folder.parent)
     page = (folder / "index.html").resolve()
     if not page.is_file():
         raise ConfigError(f"{folder}: no report is there", hint="make one: pytest topologies")
     if as_json:
-        told, why = shelf.brief_of(folder)
+        told, why = index.brief_of(folder)
         facts = told.model_dump(mode="json") if told else {"problem": why}
         typer.echo(json.dumps({"page": str(page), **facts}, indent=1))
     else:
@@ -117,7 +117,7 @@ def _folder(run: str, reports: Path) -> Path:
         return reports / "latest"
     if Path(run).is_dir():
         return Path(run)
-    found = [path for path in shelf.folders(reports) if path.name.endswith(f"-{run}")]
+    found = [path for path in index.folders(reports) if path.name.endswith(f"-{run}")]
     if not found:
         raise ConfigError(f"no run {run!r} in {reports}", hint=f"try: ls {reports}")
     return found[0]
@@ -130,7 +130,7 @@ def _rebuild(known: Path, reports: Path) -> None:
         err.print(f"kept aside: {aside}", markup=False, soft_wrap=True)
     runs = 0
     with opened(known) as book:
-        for folder, record in shelf.records(reports):
+        for folder, record in index.records(reports):
             book.note(record, folder)
             runs += 1
     err.print(f"{known}: made from {runs} runs in {reports}", markup=False, soft_wrap=True)

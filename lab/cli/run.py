@@ -19,18 +19,8 @@ from rich.table import Table
 from lab import __version__
 from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
-from lab.errors import LabError
-from lab.events import Sink
-from lab.report import fragments, publish
-from lab.report.ended import record_of
-from lab.report.environment import environment_of
-from lab.report.exits import CANNOT_TELL, exit_status
-from lab.report.history import NAME
-from lab.report.plan import planned
-from lab.report.record import CellRecord, RunHeader, RunRecord
-from lab.report.words import between, cause, milliseconds, result
-from lab.spec.load import with_overrides
-from lab.spec.model import (
+from lab.config.load import with_overrides
+from lab.config.model import (
     Accel,
     Arch,
     Cell,
@@ -43,12 +33,23 @@ from lab.spec.model import (
     MemoryKind,
     VmmKind,
 )
-from lab.stand.attempts import attempted
-from lab.stand.doctor import insist
-from lab.stand.pool import Pool
-from lab.stand.single import on_paper, plan_of, single_cell
-from lab.stand.stand import Stand, opened
-from lab.virt.ledger import state_dir
+from lab.doctor.examine import insist
+from lab.errors import LabError
+from lab.events import Sink
+from lab.history.store import NAME
+from lab.record import shards
+from lab.record.classify import CANNOT_TELL, exit_status
+from lab.record.labels import between, cause, milliseconds, result
+from lab.record.model import CellRecord, RunHeader, RunRecord
+from lab.record.plan import planned
+from lab.report import publish
+from lab.resources.ledger import state_dir
+from lab.runner.environment import environment_of
+from lab.runner.lab_session import Stand, opened
+from lab.runner.pool import Pool
+from lab.runner.recording import record_of
+from lab.runner.retry import attempted
+from lab.runner.single_cell import on_paper, plan_of, single_cell
 from lab.virt.probe import remembered
 from lab.virt.xml import domain_xml
 
@@ -201,16 +202,16 @@ def _run(
             versions={"lab": __version__},
             planned=(planned(cell, rerun=rerun),),
         )
-        folder = fragments.begin(reports, header)
-        fragments.write_cell(folder, _judged(stand, cell, folder, rerun))
-        fragments.note_environment(folder, environment_of(stand), worker="main")
+        folder = shards.begin(reports, header)
+        shards.write_cell(folder, _judged(stand, cell, folder, rerun))
+        shards.note_environment(folder, environment_of(stand), worker="main")
     known = state_dir(lab.state) / NAME
     told = publish.finish(folder, known=known, keep=lab.report.keep, tell=_complain)
     return folder, told
 
 
 def _judged(stand: Stand, cell: Cell, folder: Path, rerun: str) -> CellRecord:
-    evidence = Path("evidence") / fragments.file_name(cell.id)
+    evidence = Path("evidence") / shards.file_name(cell.id)
     with closing(Pool(stand)) as pool:
         came, broke = attempted(pool, cell, folder / evidence)
     return record_of(came, rerun=rerun, evidence=str(evidence), broke=broke)

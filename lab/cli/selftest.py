@@ -16,28 +16,29 @@ from typing import Annotated
 import typer
 
 from lab import __version__
-from lab.artifacts import selftests
-from lab.artifacts.cache import standard
-from lab.artifacts.recipes import recipe_of
+from lab.build import selftests
+from lab.build.cache import standard
+from lab.build.recipes import recipe_of
 from lab.cli.selftest_cells import Came, On, Suite, Words, cell_of, evidence_of, planned
 from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
+from lab.config.load import with_overrides
+from lab.config.model import MODES, Arch, FromImage, HostMode, LabConfig
+from lab.doctor.examine import insist
 from lab.errors import ConfigError, LabError
-from lab.report import fragments, publish
-from lab.report.beside import excused, pairs
-from lab.report.environment import environment_of
-from lab.report.exits import CANNOT_TELL, exit_status, headline
-from lab.report.history import NAME
+from lab.history.store import NAME
+from lab.record import shards
+from lab.record.classify import CANNOT_TELL, exit_status, headline
+from lab.record.model import ChildRecord, RunHeader, RunRecord
+from lab.report import publish
 from lab.report.ktap import children_of
-from lab.report.record import ChildRecord, RunHeader, RunRecord
-from lab.spec.load import with_overrides
-from lab.spec.model import MODES, Arch, FromImage, HostMode, LabConfig
-from lab.stand.doctor import insist
-from lab.stand.host_request import HostRequest
-from lab.stand.pool import Pool
-from lab.stand.selftest import run_selftests
-from lab.stand.stand import Stand, opened
-from lab.virt.ledger import state_dir
+from lab.report.side_by_side import excused, pairs
+from lab.resources.ledger import state_dir
+from lab.runner.environment import environment_of
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand, opened
+from lab.runner.pool import Pool
+from lab.runner.selftest import run_selftests
 
 
 def register(app: typer.Typer) -> None:
@@ -135,7 +136,7 @@ def _run(lab: LabConfig, stand: Stand, words: Words, reports: Path) -> tuple[Pat
         versions={"lab": __version__},
         planned=tuple(plans),
     )
-    folder = fragments.begin(reports, header)
+    folder = shards.begin(reports, header)
     measure: tuple[ChildRecord, ...] = ()
     for on, plan in zip(hosts, plans, strict=True):
         came = _came(stand, _wish(lab, words, on), tests, folder / evidence_of(plan), words)
@@ -143,8 +144,8 @@ def _run(lab: LabConfig, stand: Stand, words: Words, reports: Path) -> tuple[Pat
         told = came.children
         if words.beside:
             told = excused(told, measure, str(words.beside))
-        fragments.write_cell(folder, cell_of(plan, came, told))
-    fragments.note_environment(folder, environment_of(stand), worker="main")
+        shards.write_cell(folder, cell_of(plan, came, told))
+    shards.note_environment(folder, environment_of(stand), worker="main")
     known = state_dir(lab.state) / NAME
     return folder, publish.finish(folder, known=known, keep=lab.report.keep)
 

@@ -7,10 +7,10 @@ import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lab.report import fragments
-from lab.report.exits import failing
-from lab.report.record import CellRecord, ChildRecord, Outcome, PlannedCell, Scalar
-from lab.spec.model import Accel, Arch, HostMode
+from lab.config.model import Accel, Arch, HostMode
+from lab.record import shards
+from lab.record.classify import failing
+from lab.record.model import CellRecord, ChildRecord, Outcome, PlannedCell, Scalar
 
 
 class Suite(StrEnum):
@@ -80,7 +80,7 @@ def planned(words: Words, on: On, accel: Accel) -> PlannedCell:
 
 def evidence_of(plan: PlannedCell) -> str:
     """Give its folder, as the run's folder has it."""
-    return f"evidence/{fragments.file_name(plan.id)}"
+    return f"evidence/{shards.file_name(plan.id)}"
 
 
 def cell_of(plan: PlannedCell, came: Came, told: tuple[ChildRecord, ...]) -> CellRecord:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lab.config.fields import REPOSITORY, did_you_mean
+from lab.config.load import MUST_RUN, load_lab, load_topology
+from lab.config.model import LabConfig, Topology
 from lab.errors import ConfigError
-from lab.spec.fields import REPOSITORY, did_you_mean
-from lab.spec.load import MUST_RUN, load_lab, load_topology
-from lab.spec.model import LabConfig, Topology
 
 DEFAULT_TOPOLOGIES = ("x86_64-one-host", "arm64-modes")
 _TOML = "lab.toml"

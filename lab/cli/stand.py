@@ -14,12 +14,12 @@ from rich.table import Table
 
 from lab.cli.settings import DEFAULT_TOPOLOGIES, Settings, err, out
 from lab.cli.telling import telling
-from lab.report.words import seconds
-from lab.spec.model import Accel
-from lab.stand.doctor import insist
-from lab.stand.raising import raise_topology, take_down
-from lab.stand.standing import StandingHost
-from lab.stand.survey import RUNNING, Survey, surveyed, uptime_s
+from lab.config.model import Accel
+from lab.doctor.examine import insist
+from lab.record.labels import seconds
+from lab.standing.inventory import RUNNING, Survey, surveyed, uptime_s
+from lab.standing.registry import StandingHost
+from lab.standing.up_down import raise_topology, take_down
 
 _KVM_NOTE = (
     "note: this lab was built where KVM ran no guests, so its KVM path is new ground: "

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from lab.events import Event, HostEvent, Progress, Sink, Step
-from lab.report.words import seconds
+from lab.record.labels import seconds
 
 _EVERY_S = 20.0
 

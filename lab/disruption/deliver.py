@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from lab.config.model import DisruptionKind, Options
 from lab.disruption import host, vmm
 from lab.disruption.delivered import Delivered
-from lab.machine.guest import RunningGuest
-from lab.machine.vmm import Vmm
-from lab.spec.model import DisruptionKind, Options
-from lab.witness.identity import Undisturbed
+from lab.guest.guest import RunningGuest
+from lab.guest.vmms.protocol import Vmm
+from lab.observe.identity import Undisturbed
 
 Deed = Callable[[RunningGuest, Vmm, Options], Delivered]
 

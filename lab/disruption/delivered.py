@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lab.machine.guest import RunningGuest
-from lab.witness.identity import Witness
+from lab.guest.guest import RunningGuest
+from lab.observe.identity import Witness
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import time
 
-from lab.artifacts.kernel import KernelImage
+from lab.build.kernel import KernelImage
+from lab.config.model import Options
 from lab.deadline import Deadline
 from lab.disruption.delivered import Delivered
-from lab.machine import kexec as kexecs
-from lab.machine.guest import RunningGuest
-from lab.machine.host import ready_line
-from lab.machine.orphaning.table import orphaning_for
-from lab.machine.vmm import Vmm
-from lab.spec.model import Options
-from lab.witness.identity import DidNot, Happened, HostIdentity, kexec_happened
+from lab.guest.guest import RunningGuest
+from lab.guest.handover.table import orphaning_for
+from lab.guest.vmms.protocol import Vmm
+from lab.host import kexec as kexecs
+from lab.host.host import ready_line
+from lab.observe.identity import DidNot, Happened, HostIdentity, kexec_happened
 
 
 def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:

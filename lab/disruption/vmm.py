@@ -6,14 +6,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from lab.config.model import Options
 from lab.deadline import Deadline, until
 from lab.disruption.delivered import Delivered
 from lab.errors import DeadlineError
-from lab.machine.guest import RunningGuest
-from lab.machine.inside import labvmm, process
-from lab.machine.vmm import Vmm
-from lab.spec.model import Options
-from lab.witness.identity import DidNot, Happened, process_gone
+from lab.guest.guest import RunningGuest
+from lab.guest.vmms.protocol import Vmm
+from lab.host.commands import labvmm, process
+from lab.observe.identity import DidNot, Happened, process_gone
 
 _MS = 1_000_000  # nanoseconds
 _INIT = 1

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.model import Cell, Tier, Unavailable
 from lab.errors import ConfigError, InfraError, LabError
 from lab.events import Step, nowhere
 from lab.pytest_plugin.building import build
 from lab.pytest_plugin.checks import Checks
 from lab.pytest_plugin.run import NAME, Run, key_of, turn_of
-from lab.report import fragments
-from lab.report.ended import record_of, unavailable
-from lab.report.environment import environment_of
-from lab.report.record import CellRecord, Outcome
-from lab.spec.model import Cell, Tier, Unavailable
-from lab.stand.attempts import attempted
-from lab.stand.pool import Pool
-from lab.stand.stand import Stand, opened
-from lab.stand.standing import leave_standing
-from lab.stand.unavailable import why_not
-from lab.stopping import stoppable
+from lab.record import shards
+from lab.record.model import CellRecord, Outcome
+from lab.runner.environment import environment_of
+from lab.runner.lab_session import Stand, opened
+from lab.runner.pool import Pool
+from lab.runner.recording import record_of, unavailable
+from lab.runner.retry import attempted
+from lab.runner.unavailable import why_not
+from lab.signals import stoppable
+from lab.standing.registry import leave_standing
 
 OPTIONS = (
     ("toml", "lab.toml", "the lab's configuration"),
@@ -174,10 +174,10 @@ def judged(
     if isinstance(cell.expectation, Unavailable):
         reason = why_not(pool.stand, cell, cell.expectation)
         told = unavailable(cell, reason, rerun=run.rerun(cell), repeat=repeat)
-        fragments.write_cell(run.folder, told)
+        shards.write_cell(run.folder, told)
         pytest.skip(f"unavailable: {reason}")
     record, broke = _run(run, pool, cell, repeat)
-    fragments.write_cell(run.folder, record)
+    shards.write_cell(run.folder, record)
     if pytestconfig.getoption("--lab-keep") == "failed" and record.outcome in _WANTS_A_LOOK:
         _keep(pool, request.session, cell)
     if record.outcome in {Outcome.UNAVAILABLE, Outcome.SKIPPED}:
@@ -196,9 +196,9 @@ def _run(run: Run, pool: Pool, cell: Cell, repeat: int) -> tuple[CellRecord, Lab
             hint="run it again: it is known now, and the ids will say so",
         )
     assert run.folder is not None  # noqa: S101 - made when the cells were collected
-    evidence = Path("evidence") / fragments.file_name(key_of(cell, repeat))
+    evidence = Path("evidence") / shards.file_name(key_of(cell, repeat))
     result, broke = attempted(pool, cell, run.folder / evidence)
-    fragments.note_environment(run.folder, environment_of(stand), worker=run.worker_id)
+    shards.note_environment(run.folder, environment_of(stand), worker=run.worker_id)
     record = record_of(
         result, rerun=run.rerun(cell), evidence=str(evidence), broke=broke, repeat=repeat
     )

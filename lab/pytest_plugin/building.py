@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from lab.artifacts.cache import standard
+from lab.build.cache import standard
+from lab.config.model import Arch, Cell, LabConfig, Unavailable
 from lab.events import Event, Progress
 from lab.pytest_plugin.run import Run, turn_of
-from lab.spec.model import Arch, Cell, LabConfig, Unavailable
-from lab.stand.workshop import STOCK, Workshop
+from lab.runner.image_store import STOCK, Workshop
 
 _TAKES_A_HOST = frozenset({"pool", "stand"})
 

@@ -8,8 +8,8 @@ from collections.abc import Generator
 import pytest
 
 from lab.pytest_plugin.run import Run, turn_of
-from lab.report import fragments
-from lab.report.record import CheckRecord, Outcome
+from lab.record import shards
+from lab.record.model import CheckRecord, Outcome
 
 _LONGEST_CAUSE = 500
 _TIMEOUT = "Timeout "  # how pytest-timeout begins what it fails a test with
@@ -33,7 +33,7 @@ class Checks:
             return report
         self._note(report, call.excinfo.value if call.excinfo else None)
         if report.when == "teardown":
-            fragments.write_check(folder, self._running.pop(item.nodeid))
+            shards.write_check(folder, self._running.pop(item.nodeid))
         return report
 
     def _note(self, report: pytest.TestReport, raised: BaseException | None) -> None:

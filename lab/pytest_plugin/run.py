@@ -14,20 +14,21 @@ from typing import Any
 import pytest
 
 from lab import __version__
+from lab.config.load import MUST_RUN, load_lab, load_topologies, with_overrides
+from lab.config.matrix import expand, select
+from lab.config.model import Accel, Arch, Cell, LabConfig, Tier
+from lab.config.must_run import load_must_run
 from lab.errors import ConfigError
-from lab.report import fragments, publish
-from lab.report.exits import exit_status, headline, must_run_gaps
-from lab.report.files import load_document, write_document
-from lab.report.fragments import assemble
-from lab.report.history import NAME as HISTORY
-from lab.report.plan import planned
-from lab.report.record import Outcome, RunHeader
-from lab.report.shelf import KEEP
-from lab.spec.cells import expand, select
-from lab.spec.load import MUST_RUN, load_lab, load_topologies, with_overrides
-from lab.spec.model import Accel, Arch, Cell, LabConfig, Tier
-from lab.spec.mustrun import load_must_run
-from lab.virt.ledger import state_dir
+from lab.history.store import NAME as HISTORY
+from lab.record import shards
+from lab.record.classify import exit_status, headline, must_run_gaps
+from lab.record.files import load_document, write_document
+from lab.record.model import Outcome, RunHeader
+from lab.record.plan import planned
+from lab.record.shards import assemble
+from lab.report import publish
+from lab.report.index import KEEP
+from lab.resources.ledger import state_dir
 from lab.virt.probe import remembered
 
 NAME = "lab-run"
@@ -151,7 +152,7 @@ class Run:
         """Make the run's folder, once; every worker knows its name."""
         self.folder = self.reports / f"{self.started:%Y%m%dT%H%M%SZ}-{self.run_id}"
         if self._first:
-            fragments.begin(self.reports, header)
+            shards.begin(self.reports, header)
 
     def _go_on(self, folder: Path) -> None:
         """Note in the record that it was stopped, and is gone on with now."""

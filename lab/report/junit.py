@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from lab.report.exits import Gap, Standing, must_run_gaps, standing, standing_of
-from lab.report.record import CellRecord, CheckRecord, Outcome, RunRecord
-from lab.report.words import cause, result
+from lab.record.classify import Gap, Standing, must_run_gaps, standing, standing_of
+from lab.record.labels import cause, result
+from lab.record.model import CellRecord, CheckRecord, Outcome, RunRecord
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from lab.report.exits import Standing, standing
-from lab.report.record import CellRecord, EnvironmentRecord, KernelRecord, Outcome, RunRecord
-from lab.report.words import cause, result
+from lab.record.classify import Standing, standing
+from lab.record.labels import cause, result
+from lab.record.model import CellRecord, EnvironmentRecord, KernelRecord, Outcome, RunRecord
 
 ORIGIN = "caretaker_lab"
 _NOT_A_PATH = re.compile(r"[^a-zA-Z0-9_-]+")

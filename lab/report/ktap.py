@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lab.report.exits import Standing, must_run_gaps, standing, standing_of
-from lab.report.groups import Group, grouped
-from lab.report.record import CellRecord, ChildRecord, Outcome, RunRecord
-from lab.report.words import cause, result
+from lab.record.classify import Standing, must_run_gaps, standing, standing_of
+from lab.record.groups import Group, grouped
+from lab.record.labels import cause, result
+from lab.record.model import CellRecord, ChildRecord, Outcome, RunRecord
 
 VERSION_LINE = "KTAP version 1"
 _RESULT = re.compile(r"(?P<not>not )?ok\b(?: +(?P<number>\d+))?(?:[ \t]+(?:- )?(?P<rest>.*))?$")

@@ -9,10 +9,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lab.report.exits import Standing, standing
+from lab.record.classify import Standing, standing
+from lab.record.labels import milliseconds, result
+from lab.record.model import CellRecord
 from lab.report.grid import C, lay_out
-from lab.report.record import CellRecord
-from lab.report.words import milliseconds, result
 
 _STYLE = {
     Standing.EXPECTED: "green",

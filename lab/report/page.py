@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
-from lab.report.bands import BANDS, TCG, placed
-from lab.report.exits import Standing, exit_status, headline, must_run_gaps, standing_of
+from lab.history.published import BANDS, TCG, placed
+from lab.history.statistics import Survival, survival
+from lab.history.trend import CellPast, Past
+from lab.record.classify import Standing, exit_status, headline, must_run_gaps, standing_of
+from lab.record.groups import Group, grouped
+from lab.record.model import RunRecord
 from lab.report.grid import SIDE, Row, lay_out
-from lab.report.groups import Group, grouped
-from lab.report.past import CellPast, Past
 from lab.report.plot import DotPlot, SilencePlot, dot_plot, silence_plot
-from lab.report.record import RunRecord
 from lab.report.render import anchor, templates
-from lab.report.stats import Survival, survival
 
 INDEX = "index.html"
 DETAILED = 250  # cells of which the index has all details

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.report.bands import BANDS
-from lab.report.record import TimelineRecord, VcpuFigures, VcpuTimeline, VerdictRecord
-from lab.report.words import between, milliseconds
+from lab.history.published import BANDS
+from lab.record.labels import between, milliseconds
+from lab.record.model import TimelineRecord, VcpuFigures, VcpuTimeline, VerdictRecord
 
 HIGH = 22  # of a row of bars; the unit of `Row.bars`
 _CONTROL = "none"  # the disruption of a cell that nothing is done to

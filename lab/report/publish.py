@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.report import history, shelf
-from lab.report.files import load_document, point, write_document, write_text
-from lab.report.fragments import assemble
+from lab.history import store
+from lab.history.trend import Past, past_of
+from lab.record.files import load_document, point, write_document, write_text
+from lab.record.model import RunHeader, RunRecord
+from lab.record.shards import assemble
+from lab.report import index
 from lab.report.junit import junit_xml
 from lab.report.kcidb import kcidb_json
 from lab.report.ktap import results_ktap
 from lab.report.page import pages
-from lab.report.past import Past, past_of
-from lab.report.record import RunHeader, RunRecord
 from lab.report.summary import summary_md
 
 Tell = Callable[[str], None]
@@ -27,7 +28,7 @@ def _nobody(said: str) -> None:
 
 
 def finish(
-    folder: Path, *, known: Path | None = None, keep: int = shelf.KEEP, tell: Tell = _nobody
+    folder: Path, *, known: Path | None = None, keep: int = index.KEEP, tell: Tell = _nobody
 ) -> RunRecord:
     """End a run now: publish it, make `latest` point at it, and let go of the oldest runs.
 
@@ -42,8 +43,8 @@ def finish(
     write_document(folder / "header.json", ended)
     record = publish(folder, known=known, tell=tell)
     point(folder.parent / "latest", folder.name)
-    shelf.clear(folder.parent, keep)
-    shelf.shelve(folder.parent)
+    index.clear(folder.parent, keep)
+    index.shelve(folder.parent)
     return record
 
 
@@ -51,7 +52,7 @@ def publish(folder: Path, *, known: Path | None = None, tell: Tell = _nobody) ->
     """Make run.json and the pages from what lies in the folder; may be done again at any time."""
     record = assemble(folder)
     write_document(folder / "run.json", record)  # the truth first: the rest is made from it
-    write_document(folder / shelf.BRIEF, shelf.brief(record))
+    write_document(folder / index.BRIEF, index.brief(record))
     write_text(folder / "junit.xml", junit_xml(record))
     write_text(folder / "results.ktap", results_ktap(record))
     write_text(folder / "kcidb.json", kcidb_json(record))
@@ -66,9 +67,9 @@ def publish(folder: Path, *, known: Path | None = None, tell: Tell = _nobody) ->
 def _past(record: RunRecord, folder: Path, known: Path | None, tell: Tell) -> Past:
     if known is None:
         return Past()
-    there = frozenset(path.name for path in shelf.folders(folder.parent))
+    there = frozenset(path.name for path in index.folders(folder.parent))
     try:
-        with history.opened(known) as book:
+        with store.opened(known) as book:
             past = past_of(record, book, there)
             book.note(record, folder.name)
     except LabError as e:

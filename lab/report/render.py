@@ -10,9 +10,9 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lab.report import words
-from lab.report.exits import standing
-from lab.report.fragments import file_name
+from lab.record import labels
+from lab.record.classify import standing
+from lab.record.shards import file_name
 from lab.report.grid import LadderCell, apart
 
 _MARKUP = re.compile(r"([\\`*_\[\]#|~<>&]|^[-+])")
@@ -29,16 +29,16 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     env.filters.update(
-        word=words.word,
-        outcome=words.word_of,
-        result=words.result,
-        cause=words.cause,
-        ms=words.milliseconds,
-        seconds=words.seconds,
+        word=labels.word,
+        outcome=labels.word_of,
+        result=labels.result,
+        cause=labels.cause,
+        ms=labels.milliseconds,
+        seconds=labels.seconds,
         standing=standing,
         apart=apart,
         anchor=anchor,
-        mark=words.mark,
+        mark=labels.mark,
         percent=_percent,
         folder=lambda path: quote(path.rstrip("/") + "/"),
         web=_web,
@@ -46,7 +46,7 @@ def templates() -> Environment:
         md=_markdown,
         code=_code,
     )
-    env.globals["between"] = words.between
+    env.globals["between"] = labels.between
     return env
 
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from lab.report.exits import Standing, headline, must_run_gaps, standing_of
+from lab.history.trend import Past
+from lab.record.classify import Standing, headline, must_run_gaps, standing_of
+from lab.record.groups import grouped
+from lab.record.model import RunRecord
 from lab.report.grid import lay_out
-from lab.report.groups import grouped
-from lab.report.past import Past
-from lab.report.record import RunRecord
 from lab.report.render import templates
 
 _NO_PAST = Past()

@@ -12,14 +12,14 @@ from typing import Any
 
 import libvirt
 
+from lab.config.enums import Arch
 from lab.errors import InfraError
 from lab.events import HostEvent, Sink, Step, nowhere
-from lab.spec.words import Arch
+from lab.resources.run_folders import QemuUser, must_be_readable
 from lab.virt import errata
 from lab.virt.confidential import launch_security_in
 from lab.virt.domain import Domain, doing
 from lab.virt.lifecycle import described
-from lab.virt.runs import QemuUser, must_be_readable
 from lab.virt.xml import DomainSpec, domain_xml, qemu_user_in, role_in
 
 _KEEPALIVE = (10, 6)  # seconds, count: a machine full of TCG guests may be slow to answer

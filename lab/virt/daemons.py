@@ -21,8 +21,8 @@ import libvirt
 from lab.deadline import Deadline, until
 from lab.errors import DeadlineError, InfraError, LabError
 from lab.events import Sink, Step, nowhere
-from lab.virt.ledger import Ledger, flocked, owned, owner_of
-from lab.virt.owner import Owner
+from lab.resources.ledger import Ledger, flocked, owned, owner_of
+from lab.resources.owner import Owner
 
 SYSTEM = "qemu:///system"
 

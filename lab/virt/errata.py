@@ -31,7 +31,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.hash import GNUHashSection
 
-from lab.spec.words import Accel, Arch
+from lab.config.enums import Accel, Arch
 from lab.virt.xml import DomainSpec
 
 RACE = "cpu_clear_ignne"

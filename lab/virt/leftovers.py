@@ -13,9 +13,9 @@ import libvirt
 
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
+from lab.resources.owner import Owner
 from lab.virt.connection import Connection
 from lab.virt.domain import Domain, doing
-from lab.virt.owner import Owner
 from lab.virt.xml import console_in, tags_in
 
 

@@ -9,16 +9,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.config.enums import Accel, Arch
 from lab.deadline import Deadline
 from lab.errors import InfraError, LabError, UnavailableError
 from lab.events import Sink, Step, nowhere
-from lab.spec.words import Accel, Arch
-from lab.stopping import whole
+from lab.resources.ledger import flocked
+from lab.resources.owner import Owner, boot_id
+from lab.signals import whole
 from lab.virt.connection import Connection
 from lab.virt.console import Console
 from lab.virt.domain import Domain
-from lab.virt.ledger import flocked
-from lab.virt.owner import Owner, boot_id
 from lab.virt.xml import DomainSpec
 
 _MIB = 512

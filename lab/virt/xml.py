@@ -9,10 +9,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lab.config.enums import Accel, Arch
 from lab.errors import ConfigError
-from lab.spec.words import Accel, Arch
-from lab.virt.owner import Owner
-from lab.virt.runs import QemuUser
+from lab.resources.owner import Owner
+from lab.resources.run_folders import QemuUser
 
 NAMESPACE = "https://caretaker-lab.org/xmlns/domain/1"
 _MAX_DISKS = 8

@@ -15,23 +15,26 @@ PROGRAM = "labvmm"
 # Each command is a module with `arguments(parser)` and `main(chosen)`. Only the one
 # that was asked for is imported: under TCG all of them would take a second.
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "run": ("run", "run a guest until it resets itself or is told to quit"),
-    "keep": ("keeper", "hold an orphanable guest's descriptors while no VMM does"),
-    "adopt": ("adopt", "take over a guest whose VMM is gone or gave it up"),
-    "cycle": ("cycle", "adopt a guest and be killed, again and again"),
-    "hostile": ("hostile", "do to an orphan what others on its host may try"),
-    "orphan-status": ("orphan_status", "say who owns a guest and what its vCPUs do"),
-    "ctl": ("ctl", "ask or tell a running labvmm"),
-    "check": ("check", "prove that /dev/kvm runs a guest"),
-    "locate": ("locate", "find where in this machine's memory a guest's pages are"),
-    "digest": ("digest", "hash a paused guest's RAM"),
-    "luo": ("luo_command", "keep a guest's RAM over a kexec by /dev/liveupdate"),
-    "resident": ("resident_command", "have a guest live with the caretaker, over a kexec"),
-    "probe-read": ("probe", "try to read a guest's pages, in all ways that a host has"),
-    "foreign": ("foreign", "try a guest's descriptors from another process"),
-    "vcpu-stop": ("freeze", "stop a whole VMM for a known time"),
-    "segv": ("segv", "make a VMM die of SIGSEGV"),
-    "oom": ("oom", "make the OOM killer kill a VMM"),
+    "run": ("commands.run", "run a guest until it resets itself or is told to quit"),
+    "keep": ("commands.keep", "hold an orphanable guest's descriptors while no VMM does"),
+    "adopt": ("commands.adopt", "take over a guest whose VMM is gone or gave it up"),
+    "cycle": ("fault.cycle", "adopt a guest and be killed, again and again"),
+    "hostile": ("fault.hostile", "do to an orphan what others on its host may try"),
+    "orphan-status": ("commands.orphan_status", "say who owns a guest and what its vCPUs do"),
+    "ctl": ("commands.ctl", "ask or tell a running labvmm"),
+    "check": ("commands.check", "prove that /dev/kvm runs a guest"),
+    "locate": ("commands.locate", "find where in this machine's memory a guest's pages are"),
+    "digest": ("commands.digest", "hash a paused guest's RAM"),
+    "luo": ("commands.luo", "keep a guest's RAM over a kexec by /dev/liveupdate"),
+    "resident": ("commands.resident", "have a guest live with the caretaker, over a kexec"),
+    "probe-read": (
+        "commands.probe_read",
+        "try to read a guest's pages, in all ways that a host has",
+    ),
+    "foreign": ("fault.foreign", "try a guest's descriptors from another process"),
+    "vcpu-stop": ("fault.vcpu_stop", "stop a whole VMM for a known time"),
+    "segv": ("fault.segv", "make a VMM die of SIGSEGV"),
+    "oom": ("fault.oom", "make the OOM killer kill a VMM"),
 }
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 ENTRY = """\
@@ -14,13 +14,15 @@ import sys
 from labvmm.cli import main
 sys.exit(main())
 """
+HOME = Path(__file__).parent
 LEFT_OUT = frozenset({"pack.py", "__main__.py"})
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def sources() -> list[Path]:
-    """List the files that go into the zipapp; a cache key is made of their content."""
-    return sorted(p for p in Path(__file__).parent.glob("*.py") if p.name not in LEFT_OUT)
+def sources() -> dict[PurePath, Path]:
+    """Return each file of the zipapp by its place in the package; a cache key is made of them."""
+    files = {path.relative_to(HOME): path for path in sorted(HOME.rglob("*.py"))}
+    return {place: path for place, path in files.items() if place.as_posix() not in LEFT_OUT}
 
 
 def pack(target: Path, compiled: Callable[[Path], None] | None = None) -> None:
@@ -33,14 +35,16 @@ def pack(target: Path, compiled: Callable[[Path], None] | None = None) -> None:
     with TemporaryDirectory(dir=target.parent) as folder:
         package = Path(folder) / "labvmm"
         package.mkdir()
-        for source in sources():
-            shutil.copy(source, package)
+        for place, source in sources().items():
+            copy = package / place
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, copy)
         if compiled is not None:
             compiled(package)
         with zipfile.ZipFile(target, "w") as archive:
             _add(archive, "__main__.py", ENTRY.encode())
-            for path in sorted(package.iterdir()):
-                _add(archive, f"labvmm/{path.name}", path.read_bytes())
+            for path in sorted(p for p in package.rglob("*") if p.is_file()):
+                _add(archive, f"labvmm/{path.relative_to(package)}", path.read_bytes())
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast the lab is, as ratios within one run: bare boots and lab boots, turn and turn about."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lab.build.commands import need
+from lab.config.model import Accel, Cell
+from lab.deadline import Deadline
+from lab.errors import InfraError
+from lab.events import Step
+from lab.host.cmdline import host_cmdline
+from lab.host.host import Blueprint, boot
+from lab.resources.admission import alone
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand
+from lab.runner.pool import Pool
+from lab.runner.retry import attempted
+
+ROUNDS = 5
+_TURN_S = 3600.0
+_RAW_S = 300.0
+
+
+def bench(stand: Stand, cell: Cell, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Measure boots and one cell, alone on this machine; times are seconds, sizes MiB.
+
+    Raises:
+        InfraError: a machine did not come up.
+    """
+    wish = HostRequest.of(cell)
+    with alone(stand.state, Deadline.after(_TURN_S), what="bench"):
+        raw, ready = [], []
+        for turn in range(rounds):
+            blueprint = stand.blueprint(wish, f"bench{turn}")
+            stand.sink(Step(what=f"round {turn + 1} of {rounds}: the lab's boot, then a bare one"))
+            ready.append(_lab_boot(stand, blueprint))
+            raw.append(_raw_boot(blueprint))
+    phases = _cell(stand, cell)
+    ratios = [b / a for a, b in zip(raw, ready, strict=True)]
+    return {
+        "raw_boot_s": _told(raw),
+        "ssh_ready_s": _told(ready),
+        "ssh_ready_over_raw_boot": {"median": statistics.median(ratios), "each": ratios},
+        "cell": {
+            "id": cell.id,
+            "seconds_on_a_warm_host": sum(s for phase, s in phases.items() if phase != "host"),
+            "phases": phases,
+        },
+        "resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "accelerator": stand.accelerator(cell.arch).accel.value,
+        "kernel_build_id": stand.workshop.kernel(cell.kernel, cell.arch).build_id,
+    }
+
+
+def _raw_boot(blueprint: Blueprint) -> float:
+    """Boot what the lab booted before, by QEMU alone; its init powers off in userland."""
+    accel = "kvm" if blueprint.accel is Accel.KVM else "tcg,thread=multi"
+    cmdline = host_cmdline(
+        blueprint.spec.arch, nonce="bench", extra=(*blueprint.words, "lab.poweroff=1")
+    )
+    with tempfile.NamedTemporaryFile(suffix=".log") as console:
+        argv = [
+            need("qemu-system-x86_64", package="qemu-system-x86"),
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "q35,kernel-irqchip=split" if accel == "kvm" else "q35",
+            "-accel", accel, "-cpu", "host" if accel == "kvm" else "max",
+            "-device", "intel-iommu,intremap=on,eim=on",
+            "-smp", str(blueprint.vcpus), "-m", str(blueprint.memory_mib),
+            "-kernel", str(blueprint.kernel.image), "-initrd", str(blueprint.folder / "initrd"),
+            "-append", cmdline,
+            "-serial", f"file:{console.name}",
+            "-nic", "user,model=virtio-net-pci,restrict=on",  # or the kernel waits for one
+            *(word for disk in blueprint.disks for word in _disk(disk)),
+        ]  # fmt: skip
+        began = time.monotonic()
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_RAW_S, check=False)
+        took = time.monotonic() - began
+        said = Path(console.name).read_text(encoding="utf-8", errors="replace")
+    if done.returncode != 0 or "LAB-INIT userland" not in said:
+        last = "\n".join((done.stderr.strip() or said).splitlines()[-3:])
+        raise InfraError(f"the bare boot did not come to userland: {last}")
+    return took
+
+
+def _disk(path: Path) -> tuple[str, str]:
+    return "-drive", f"file={path},format=raw,if=virtio,readonly=on"
+
+
+def _lab_boot(stand: Stand, blueprint: Blueprint) -> float:
+    """Boot as the lab does; the time until SSH answers, without the proof that its KVM works."""
+    with ExitStack() as stack:
+        return boot(stack, stand.connection, blueprint, stand.sink).answered_s
+
+
+def _cell(stand: Stand, cell: Cell) -> dict[str, float]:
+    """Run a cell; give the seconds of each of its phases."""
+    pool = Pool(stand)
+    with tempfile.TemporaryDirectory() as evidence:
+        result, broke = attempted(pool, cell, Path(evidence))
+        pool.close()
+    if broke is not None:
+        raise broke
+    if result.verdict is None:
+        raise InfraError(f"{cell.id} came to no verdict")
+    return dict(result.phases)
+
+
+def _told(seconds: list[float]) -> dict[str, Any]:
+    return {"median": statistics.median(seconds), "each": seconds}

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's archive, through an apt root of the lab's own: signed, and the user's stays as it is.
+
+Its mirror is the one that this machine uses itself, so that proxies and local mirrors are honoured.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.build.cache import Cache
+from lab.build.commands import need, output
+from lab.build.targets import Target
+from lab.errors import ConfigError, InfraError
+from lab.events import Sink, Step
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+FRESH_S = 24 * 3600
+_CARRIED_OVER = re.compile(r"Acquire::(https?|Retries|ForceIPv[46]|Check-Date|Check-Valid-Until)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One version of a package, and the suite that offers it."""
+
+    version: str
+    suite: str
+
+
+def mirror(override: str | None = None) -> str:
+    """Give the URL of the Debian mirror to use: `override`, or the one that this machine uses.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    if override:
+        return override.rstrip("/")
+    need("apt-get", package="apt")
+    listed = output(
+        ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Origin: Debian"],
+        doing="asking apt for its mirrors",
+    )
+    for line in listed.splitlines():
+        site, _, _ = line.partition(" ")
+        if not site.rstrip("/").endswith("-security"):
+            return site.rstrip("/")
+    raise ConfigError(
+        "this machine's apt has no Debian mirror (or its lists were never fetched)",
+        hint="run 'apt-get update', or set 'mirror' in lab.toml to the URL of a Debian mirror",
+    )
+
+
+def sources(site: str, suites: Sequence[str]) -> str:
+    """Give the text of a sources.list that trusts Debian's own keys and no others."""
+    if not KEYRING.exists():
+        raise ConfigError(
+            f"'{KEYRING}' is missing, so Debian's signatures cannot be checked",
+            hint="apt install debian-archive-keyring",
+        )
+    return "".join(f"deb [signed-by={KEYRING}] {site} {suite} main\n" for suite in suites)
+
+
+def carried_over() -> str:
+    """Give this machine's own download settings (proxies and the like) as lines of apt.conf."""
+    dump = output(["apt-config", "dump"], doing="reading apt's configuration")
+    return "".join(f"{line}\n" for line in dump.splitlines() if _CARRIED_OVER.match(line))
+
+
+class Archive:
+    """Some suites of Debian for one architecture, indexed under the cache.
+
+    Its mirror is `override`, or the one that this machine uses.
+    """
+
+    def __init__(
+        self, cache: Cache, override: str | None, suites: Sequence[str], target: Target
+    ) -> None:
+        self._suites = tuple(suites)
+        self._override = override
+        self._target = target
+        self._root = cache.folder("apt") / "-".join((target.debian, *sorted(suites)))
+        self._stamp = self._root / "fetched-from"
+
+    def __str__(self) -> str:
+        return f"{', '.join(self._suites)} at {self._known()}"
+
+    def versions(self, package: str, sink: Sink) -> tuple[Found, ...]:
+        """Give the versions of `package`, newest first, by an index less than a day old.
+
+        Raises:
+            ConfigError: no mirror is known.
+            InfraError: no index is there, and the mirror gives none.
+        """
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._refresh(sink)
+            listed = self._madison(package)
+        return tuple(
+            Found(version.strip(), where.split()[1].split("/")[0])
+            for _, version, where in (line.split("|") for line in listed.splitlines())
+            if "Packages" in where
+        )
+
+    def download(self, package: str, version: str, into: Path) -> Path:
+        """Fetch one package into the folder `into`; apt checks it against the signed index."""
+        output(
+            ["apt-get", *self._options(), "download", f"{package}={version}"],
+            doing=f"downloading {package} {version} of {self}",
+            cwd=into,
+        )
+        return next(into.glob(f"{package}_*.deb"))
+
+    def _known(self) -> str | None:
+        return self._stamp.read_text() if self._stamp.exists() else None
+
+    def _refresh(self, sink: Sink) -> None:
+        known = self._known()
+        usable = known is not None and self._override in {None, known}
+        if usable and time.time() - self._stamp.stat().st_mtime < FRESH_S:  # noqa: TID251 - a file's
+            return
+        site = mirror(self._override)
+        self._write_settings(site)
+        sink(Step(what=f"fetching the package index of {', '.join(self._suites)}"))
+        try:
+            output(
+                ["apt-get", *self._options(), "update", "--error-on=any"],
+                doing=f"fetching the package index from {site}",
+            )
+        except InfraError:
+            if not usable:
+                raise
+            sink(Step(what="the mirror does not answer; going on with the index of before"))
+        else:
+            self._stamp.write_text(site)
+
+    def _madison(self, package: str) -> str:
+        """Ask apt-cache once an index: it takes seconds."""
+        answer = self._root / f"{package}.versions"
+        if not answer.exists() or answer.stat().st_mtime < self._stamp.stat().st_mtime:
+            listed = output(
+                ["apt-cache", *self._options(), "madison", package], doing=f"looking for {package}"
+            )
+            answer.write_text(listed)
+        return answer.read_text()
+
+    def _write_settings(self, site: str) -> None:
+        for folder in ("etc/apt.conf.d", "etc/preferences.d", "state/lists/partial"):
+            (self._root / folder).mkdir(parents=True, exist_ok=True)
+        (self._root / "cache/archives/partial").mkdir(parents=True, exist_ok=True)
+        (self._root / "status").touch()
+        (self._root / "etc/sources.list").write_text(sources(site, self._suites))
+        settings = self._root / "etc/apt.conf.d/machine"
+        settings.touch(mode=0o600)
+        settings.chmod(0o600)  # a proxy may be named with its password
+        settings.write_text(carried_over())
+
+    def _options(self) -> list[str]:
+        settings = {
+            "Dir::Etc": self._root / "etc",
+            "Dir::Etc::parts": self._root / "etc/apt.conf.d",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::netrc": "/etc/apt/auth.conf",
+            "Dir::Etc::netrcparts": "/etc/apt/auth.conf.d",
+            "Dir::State": self._root / "state",
+            "Dir::State::status": self._root / "status",
+            "Dir::Cache": self._root / "cache",
+            "APT::Architecture": self._target.debian,
+            "APT::Architectures": self._target.debian,
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+        }
+        return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place in this package that runs programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from lab.build.targets import Target
+from lab.errors import InfraError, UnavailableError
+
+LAST_LINES = 15
+
+
+def need(program: str, *, package: str) -> str:
+    """Give the path of `program`.
+
+    Raises:
+        UnavailableError: it is not installed; the hint names the Debian package.
+    """
+    # What administrators have is not on every user's PATH.
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise UnavailableError(
+            f"the program '{program}' is not installed", hint=f"apt install {package}"
+        )
+    return found
+
+
+def output(
+    command: Sequence[object],
+    *,
+    doing: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Run `command` to its end and give its standard output.
+
+    Raises:
+        InfraError: it failed; the message says what was being done and what it said last.
+    """
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        close_fds=False,  # a cache lock must live as long as whatever writes beneath it
+    )
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).decode(errors="replace").splitlines()
+        raise InfraError(
+            f"{doing}: '{command[0]}' ended with status {done.returncode}:\n"
+            + "\n".join(said[-LAST_LINES:])
+        )
+    return done.stdout.decode(errors="replace")
+
+
+def output_of_bytes(command: Sequence[object], stdin: bytes) -> bytes:
+    """Run a filter over `stdin`, and give what comes out."""
+    done = subprocess.run(
+        [str(word) for word in command], input=stdin, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        raise InfraError(f"'{command[0]}': {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def follow(
+    command: Sequence[object],
+    log: Path,
+    seen: Callable[[str], None],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Run `command`, append all it says to `log`, show `seen` each line, and give its status."""
+    with (
+        log.open("a", encoding="utf-8", buffering=1) as file,
+        _process([str(word) for word in command], cwd, env) as (process, lines),
+    ):
+        for line in lines:
+            file.write(line)
+            seen(line.rstrip("\n"))
+        return process.wait()
+
+
+@contextmanager
+def _process(
+    command: list[str], cwd: Path | None, env: Mapping[str, str] | None
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        close_fds=False,  # as above
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - PIPE, above
+        try:
+            yield process, process.stdout
+        except BaseException:
+            process.terminate()  # make passes it on to its children
+            raise
+
+
+def compiler_of(made_for: Target) -> str:
+    """Give the C compiler for an architecture: this machine's own, or a cross compiler."""
+    native = os.uname().machine == made_for.triplet.split("-")[0]
+    if native:
+        return need("gcc", package="gcc libc6-dev")
+    compiler = f"{made_for.triplet}-gcc"
+    return need(compiler, package=f"gcc-{made_for.triplet} libc6-dev-{made_for.debian}-cross")

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's makefiles: how they are called, so that the same inputs give the same bits."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.build import kconfig
+from lab.build.cache import Cache
+from lab.build.commands import follow, need, output
+from lab.build.targets import Target
+from lab.errors import ConfigError, InfraError
+
+_OBJECT = re.compile(r"  [A-Z]{2,}\S*( \[\S\])? +\S")
+_COMPLAINT = re.compile(r"\berror:|\bError \d|undefined reference|No rule to make|\*\*\*")
+_SHOWN = 5
+_FIXED = {  # the same inputs shall give the same bits
+    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
+    "KBUILD_BUILD_USER": "lab",
+    "KBUILD_BUILD_HOST": "lab",
+    "LC_ALL": "C",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kbuild:
+    """One source tree, and one folder of objects made from it.
+
+    Attributes:
+        name: What the kernel is called; part of its release.
+        target: The architecture.
+        tools: As `tools_for` gives them.
+        tree: The source.
+        objects: Where objects go.
+        base: A folder above both; where it is, ccache does not mind.
+    """
+
+    name: str
+    target: Target
+    tools: Mapping[str, str]
+    tree: Path
+    objects: Path
+    base: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration."""
+        return self.objects / ".config"
+
+    def configure(self, wishes: tuple[kconfig.Wish, ...]) -> None:
+        """Lay `wishes` over the smallest configuration; who wants to know looks what survived.
+
+        Raises:
+            ConfigError: the source cannot be configured.
+        """
+        self._quick("tinyconfig")
+        self.config.write_text(kconfig.lay_over(self.config.read_text(), wishes))
+        self._quick("olddefconfig")
+
+    def reconfigure(self, wishes: tuple[kconfig.Wish, ...]) -> None:
+        """Lay `wishes` over what is there already, after the source has changed."""
+        self.config.write_text(kconfig.lay_over(self.config.read_text(), wishes))
+        self._quick("olddefconfig")
+
+    def _quick(self, goal: str) -> None:
+        try:
+            output(self._command(goal), doing=f"make {goal}", env=_FIXED)
+        except InfraError as e:
+            raise ConfigError(
+                f"kernel {self.name}: its source has no working 'make {goal}': {e}"
+            ) from e
+
+    def make(self, goal: str, log: Path, cache: Cache, done: Callable[[], None]) -> tuple[str, ...]:
+        """Make `goal`, and tell of each object; give the first complaints, none if it was made."""
+
+        def seen(line: str) -> None:
+            if _OBJECT.match(line):
+                done()
+
+        status = follow(
+            [*self._command(goal), f"-j{_cores()}"],
+            log,
+            seen,
+            env={**_FIXED, **self._ccache(cache)},
+        )
+        if status == 0:
+            return ()
+        lines = log.read_text().splitlines()
+        return tuple([line for line in lines if _COMPLAINT.search(line)][:_SHOWN]) or (
+            f"make ended with status {status}",
+        )
+
+    def _command(self, goal: str) -> list[str]:
+        compiler = self.tools["CC"]
+        if "CCACHE" in self.tools:
+            compiler = f"{self.tools['CCACHE']} {compiler}"
+        return [
+            "make", "-C", str(self.tree), f"O={self.objects}",
+            f"ARCH={self.target.kernel}", f"CROSS_COMPILE={self.tools['PREFIX']}",
+            f"CC={compiler}", f"LOCALVERSION=-{self.name}", goal,
+        ]  # fmt: skip
+
+    def _ccache(self, cache: Cache) -> dict[str, str]:
+        return {
+            "CCACHE_DIR": str(cache.folder("ccache")),
+            "CCACHE_BASEDIR": str(self.base),
+            "CCACHE_NOHASHDIR": "1",
+            "CCACHE_MAXSIZE": "4G",
+        }
+
+
+def tools_for(made_for: Target) -> dict[str, str]:
+    """Find the programs that build kernels for an architecture.
+
+    Raises:
+        UnavailableError: one is missing.
+    """
+    native = os.uname().machine == made_for.triplet.split("-")[0]
+    prefix = "" if native else f"{made_for.triplet}-"
+    package = "gcc" if native else f"gcc-{made_for.triplet}"
+    for program in ("make", "flex", "bison", "bc", "lz4", "cpio"):
+        need(program, package=program)
+    need(f"{prefix}gcc", package=package)
+    need(f"{prefix}strip", package=package.replace("gcc", "binutils", 1))
+    tools = {"CC": f"{prefix}gcc", "STRIP": f"{prefix}strip", "PREFIX": prefix}
+    if ccache := shutil.which("ccache"):
+        tools["CCACHE"] = ccache
+    return tools
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) + 1

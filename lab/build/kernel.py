@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels: from a recipe to a boot image whose running copy can be told by its build id."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.build import elf, kconfig
+from lab.build.cache import Cache, Value, file_digest
+from lab.build.commands import output
+from lab.build.kbuild import Kbuild, tools_for
+from lab.build.patching import copy_tree, lay_files_over, patch_in_order
+from lab.build.source import Source, SourceTree, fetch
+from lab.build.targets import Target, target
+from lab.errors import ConfigError, InfraError
+from lab.events import Progress, Sink, Step, nowhere
+
+BUILD_MIB = 2500
+_USUALLY_S = 830.0  # from nothing, on 2 cores; a minute with a warm ccache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a kernel is made of. `tree` is a folder of files to add, beneath the source's root."""
+
+    name: str
+    source: Source
+    fragments: tuple[Path, ...]
+    patches: tuple[Path, ...] = ()
+    tree: Path | None = None
+    fixes: tuple[Path, ...] = ()
+    """Patches on top of all that: they may change what `tree` adds."""
+    cmdline: tuple[str, ...] = ()
+
+    def change(self, tree: Path) -> None:
+        """Make of a copy of the source what this recipe builds.
+
+        Raises:
+            ConfigError: a patch does not apply.
+        """
+        patch_in_order(tree, self.patches)
+        if self.tree:
+            lay_files_over(tree, self.tree)
+        patch_in_order(tree, self.fixes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelImage:
+    """A kernel that can be booted."""
+
+    name: str
+    arch: str
+    image: Path
+    """bzImage or Image."""
+    vmlinux: Path
+    """Stripped ELF; on x86 with the PVH note, if the configuration has PVH."""
+    config: Path | None
+    release: str
+    """What `uname -r` says."""
+    build_id: str
+    """GNU build id in hex; a running kernel shows it in /sys/kernel/notes."""
+    digest: str
+    source: str
+    """Where the source came from, with its version, for reports."""
+    cmdline: tuple[str, ...] = ()
+    """What its recipe adds to the kernel's command line."""
+
+
+def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> KernelImage:
+    """Build `recipe` for `arch`, or find it built.
+
+    Raises:
+        ConfigError: the recipe cannot be built: its source, a fragment, a patch or the code.
+        UnavailableError: a program that builds kernels is missing.
+    """
+    made_for = target(arch)
+    tools = tools_for(made_for)
+    source = fetch(recipe.source, cache, sink)
+    wishes = kconfig.read_fragments(recipe.fragments)
+    inputs: dict[str, Value] = {
+        "name": recipe.name,
+        "arch": arch,
+        "source": source.digest,
+        "wishes": sorted(wish.line for wish in wishes),
+        "patches": [file_digest(patch) for patch in recipe.patches],
+        "tree": _digests(recipe.tree),
+        "compiler": output([tools["CC"], "--version"], doing="asking for gcc").splitlines()[0],
+    }
+    if recipe.fixes:
+        inputs["fixes"] = [file_digest(patch) for patch in recipe.fixes]
+    what = f"kernel {recipe.name} for {arch}"
+    path = cache.entry(
+        "kernel",
+        inputs,
+        lambda out: _Build(recipe, made_for, tools, source, wishes, cache, sink, out).run(),
+        what=what,
+        usually_s=_USUALLY_S,
+        sink=sink,
+        needs_mib=BUILD_MIB,
+    )
+    return _image(recipe, arch, path, source.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    recipe: Recipe
+    target: Target
+    tools: Mapping[str, str]
+    source: SourceTree
+    wishes: tuple[kconfig.Wish, ...]
+    cache: Cache
+    sink: Sink
+    out: Path
+
+    def run(self) -> None:
+        work = self.out / "work"
+        objects = work / "o"
+        objects.mkdir(parents=True)
+        kbuild = Kbuild(
+            name=self.recipe.name,
+            target=self.target,
+            tools=self.tools,
+            tree=self._tree(work / "src"),
+            objects=objects,
+            base=self.out,
+        )
+        self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
+        kbuild.configure(self.wishes)
+        kconfig.check_survival(self.wishes, kbuild.config.read_text(), kbuild.tree)
+        self._make(kbuild)
+        self._collect(objects)
+        shutil.rmtree(work)
+
+    def _tree(self, into: Path) -> Path:
+        changed = self.recipe.patches or self.recipe.tree or self.recipe.fixes
+        if not (self.source.ours or changed):
+            return self.source.path
+        # Always at the same place relative to the objects, so that ccache knows it again.
+        copy_tree(self.source, into)
+        self.recipe.change(into)
+        return into
+
+    def _make(self, kbuild: Kbuild) -> None:
+        digest = self.out.name.rpartition("-")[2]
+        name = f"kernel-{self.recipe.name}-{self.target.name}-{digest}.log"
+        log = self.cache.folder("logs") / name
+        log.write_text("")
+        done = 0
+
+        def one_more() -> None:
+            nonlocal done
+            done += 1
+            if done % 20 == 0:
+                self._tell(done)
+
+        said = kbuild.make(Path(self.target.image).name, log, self.cache, one_more)
+        if said:
+            raise ConfigError(
+                f"kernel {self.recipe.name} does not build:\n" + "\n".join(said),
+                hint=f"all that make said is in {log}",
+            )
+
+    def _tell(self, done: int) -> None:
+        what = f"kernel {self.recipe.name} for {self.target.name}"
+        total = max(done, self.target.objects)
+        self.sink(Progress(what=what, done=done, total=total, usually=_USUALLY_S))
+
+    def _collect(self, objects: Path) -> None:
+        vmlinux = self.out / "vmlinux"
+        shutil.copyfile(objects / self.target.image, self.out / Path(self.target.image).name)
+        shutil.copyfile(objects / ".config", self.out / "config")
+        shutil.copyfile(objects / "System.map", self.out / "System.map")
+        shutil.copyfile(objects / "include/config/kernel.release", self.out / "release")
+        output(
+            [self.tools["STRIP"], "--strip-all", "-o", vmlinux, objects / "vmlinux"],
+            doing="stripping vmlinux",
+        )
+        pvh = "CONFIG_PVH=y" in (self.out / "config").read_text().splitlines()
+        if pvh and not elf.boots_by_pvh(vmlinux):
+            raise InfraError(f"'{vmlinux}' lost its PVH note when it was stripped")
+
+
+def _image(recipe: Recipe, arch: str, path: Path, source: str) -> KernelImage:
+    return KernelImage(
+        name=recipe.name,
+        arch=target(arch).name,
+        image=path / Path(target(arch).image).name,
+        vmlinux=path / "vmlinux",
+        config=path / "config",
+        release=(path / "release").read_text().strip(),
+        build_id=elf.build_id(path / "vmlinux"),
+        digest=path.name,
+        source=source,
+        cmdline=recipe.cmdline,
+    )
+
+
+def _digests(tree: Path | None) -> dict[str, str]:
+    if tree is None:
+        return {}
+    if not tree.is_dir():
+        raise ConfigError(f"kernel files '{tree}' are not a folder")
+    return {
+        str(path.relative_to(tree)): file_digest(path)
+        for path in sorted(tree.rglob("*"))
+        if path.is_file()
+    }

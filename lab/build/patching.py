@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recipe's own changes to a source tree: patches in order, then whole files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.build.commands import need, output
+from lab.build.source import SourceTree
+from lab.errors import ConfigError, InfraError
+
+
+def copy_tree(source: SourceTree, into: Path) -> None:
+    """Copy a source tree; from the cache by hard links, which a patched file leaves behind."""
+    if source.ours:
+        output(["cp", "-al", source.path, into], doing=f"linking {source.name}")
+        return
+    into.mkdir()
+    entries = [path for path in source.path.iterdir() if path.name != ".git"]
+    output(["cp", "-a", "--reflink=auto", *entries, into], doing=f"copying {source.name}")
+
+
+def patch_in_order(tree: Path, patches: Sequence[Path]) -> None:
+    """Apply `patches` to `tree`.
+
+    Raises:
+        ConfigError: one does not apply; the message has its name and the first place that failed.
+    """
+    if patches:
+        need("git", package="git")
+    # Beneath a checkout, git would take the tree for a part of it and skip every file.
+    apart = {"GIT_CEILING_DIRECTORIES": str(tree.parent), "GIT_DIR": "/dev/null"}
+    for patch in patches:
+        if not patch.is_file():
+            raise ConfigError(f"patch '{patch}' is not there")
+        try:
+            output(
+                ["git", "apply", "--whitespace=nowarn", patch.resolve()],
+                doing=f"applying {patch.name}",
+                cwd=tree,
+                env=apart,
+            )
+        except InfraError as e:
+            said = [line for line in str(e).splitlines() if line.startswith("error:")]
+            first = said[0].removeprefix("error: ") if said else str(e)
+            raise ConfigError(
+                f"patch '{patch.name}' does not apply to {tree.name}: {first}",
+                hint="rebase it on this source, or set the source that it was made for",
+            ) from e
+
+
+def lay_files_over(tree: Path, files: Path) -> None:
+    """Copy all files beneath `files` to the same places in `tree`, replacing what is there."""
+    for folder, _, names in os.walk(files):
+        place = tree / Path(folder).relative_to(files)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (place / name).unlink(missing_ok=True)  # it may be a link into the cache
+            shutil.copyfile(Path(folder) / name, place / name)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what lab.toml says of a kernel to one that can be booted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab.build import kernel, prebuilt, source
+from lab.build.cache import Cache
+from lab.build.kernel import KernelImage
+from lab.config import kernels
+from lab.config.enums import Arch
+from lab.config.kernels import KernelRecipe, KernelSpec
+from lab.config.load import load_recipe
+from lab.errors import ConfigError
+from lab.events import Sink, nowhere
+
+
+def kernel_for(
+    name: str,
+    spec: KernelSpec,
+    arch: Arch,
+    cache: Cache,
+    *,
+    mirror: str | None = None,
+    sink: Sink = nowhere,
+) -> KernelImage:
+    """Build the kernel called `name`, or find it built.
+
+    Raises:
+        ConfigError: what lab.toml or the recipe says cannot be built.
+        UnavailableError: a program that builds kernels is missing.
+    """
+    if isinstance(spec.source, kernels.FromImage):
+        return prebuilt.take(name, arch, spec.source.file, cache, sink=sink)
+    return kernel.build(recipe_of(name, spec, arch, mirror=mirror), arch, cache, sink=sink)
+
+
+def recipe_of(
+    name: str, spec: KernelSpec, arch: Arch, *, mirror: str | None = None
+) -> kernel.Recipe:
+    """Give all that goes into a kernel: the recipe's own, then what lab.toml adds to it.
+
+    Raises:
+        ConfigError: the recipe is wrong, or is not for `arch`.
+    """
+    written = load_recipe(spec.recipe_folder)
+    fragments = written.fragments_for(arch)
+    if not fragments:
+        raise ConfigError(
+            f"{spec.recipe_folder / 'kernel.toml'}: the recipe has no fragments for {arch}",
+            hint=f"add under [fragments]: {arch} = ['{arch}.config']",
+        )
+    own = isinstance(spec.source, kernels.FromRecipe)  # else only its fragments are used
+    patches = (written.patches,) if own and written.patches else ()
+    return kernel.Recipe(
+        name=name,
+        source=_source(spec, written, mirror),
+        fragments=(*fragments, *spec.config),
+        patches=tuple(_patches(patches)),
+        tree=written.tree if own else None,
+        fixes=tuple(_patches(spec.patches)),
+        cmdline=written.cmdline if own else (),
+    )
+
+
+def _source(spec: KernelSpec, written: KernelRecipe, mirror: str | None) -> source.Source:
+    origin = spec.source
+    if isinstance(origin, kernels.FromRecipe):
+        origin = written.origin
+    match origin:
+        case kernels.FromDebian(package=package, suites=suites):
+            return source.DebianSource(
+                package=package, suites=suites, version=written.version, mirror=mirror
+            )
+        case kernels.FromTarball(url=url, sha256=sha256):
+            return source.TarballSource(url=url, sha256=sha256)
+        case kernels.FromGit(url=url, ref=ref):
+            return source.GitSource(url=url, ref=ref)
+        case kernels.FromTree(folder=folder):
+            return source.TreeSource(path=folder)
+        case kernels.FromImage() | kernels.FromRecipe():
+            raise ConfigError(f"a recipe's source cannot be {origin!r}")
+
+
+def _patches(given: Iterable[Path]) -> Iterable[Path]:
+    for path in given:
+        if path.is_dir():
+            yield from sorted(path.glob("*.patch"))
+        else:
+            yield path

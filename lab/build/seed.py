@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes an L1 one run's own: a small archive put behind the shared initramfs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lab.build import cpio
+from lab.errors import InfraError
+
+NEEDED = frozenset({"ssh_host_ed25519_key", "authorized_keys", "hostname", "nonce", "run-id"})
+
+
+def make(files: Mapping[str, tuple[bytes, int]]) -> bytes:
+    """Give a newc archive of `files` (content and mode, by name) beneath /seed/.
+
+    Raises:
+        InfraError: a file is missing that the L1's init cannot do without.
+    """
+    missing = sorted(NEEDED - files.keys())
+    if missing:
+        raise InfraError(f"the seed of an L1 lacks {', '.join(missing)}")
+    return cpio.archive(
+        {f"seed/{name}": cpio.File(content, mode) for name, (content, mode) in files.items()}
+    )

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The selftests that a kernel brings in its own tree, compiled to be run in an L1 of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.build.cache import Cache, file_digest
+from lab.build.commands import compiler_of, need, output
+from lab.build.kernel import Recipe
+from lab.build.patching import copy_tree
+from lab.build.source import fetch
+from lab.build.targets import target
+from lab.errors import ConfigError, InfraError
+from lab.events import Sink, nowhere
+
+_HOME = Path("tools/testing/selftests")
+_MIB = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Selftests:
+    """One suite, ready to be copied: its programs, in the order in which the tree names them.
+
+    Scripts are left out: they want more of a host than the lab's has.
+    """
+
+    suite: str
+    programs: tuple[Path, ...]
+
+
+def build(
+    recipe: Recipe, suite: str, arch: str, cache: Cache, *, sink: Sink = nowhere
+) -> Selftests:
+    """Compile suite `suite` of the tree that `recipe` makes, for `arch`, or find it compiled.
+
+    Raises:
+        ConfigError: the tree has no such suite.
+        InfraError: it does not compile.
+    """
+    made_for = target(arch)
+    compiler = compiler_of(made_for)
+    make = need("make", package="make")
+    source = fetch(recipe.source, cache, sink)
+    overlay = sorted(p for p in recipe.tree.rglob("*") if p.is_file()) if recipe.tree else []
+    has = (source.path / _HOME / suite / "Makefile").is_file()
+    if not has and not any(p.parts[-3:-1] == ("selftests", suite) for p in overlay):
+        raise ConfigError(
+            f"{source.name} has no selftests '{suite}' that can be built on their own",
+            hint=f"look in {source.path / _HOME}",
+        )
+
+    def into(out: Path) -> None:
+        tree, objects, made = out / "src", out / "o", out / "tests"
+        copy_tree(source, tree)
+        recipe.change(tree)
+        made.mkdir()
+        doing = f"compiling the selftests {suite} for {arch}"
+        words = (f"ARCH={made_for.kernel}", f"CC={compiler}")
+        output([make, "-s", "-C", tree, f"O={objects}", words[0], "headers"], doing=doing)
+        headers = f"KHDR_INCLUDES=-isystem {objects}/usr/include"
+        home = [make, "-s", "-C", tree / _HOME / suite, f"OUTPUT={made}", headers, *words]
+        # Of another distribution than L1's: they bring their libraries along.
+        env = {"LDFLAGS": "-static"}
+        output([*home, f"-j{os.cpu_count() or 1}"], doing=doing, env=env)
+        named = output([*home, "emit_tests", f"COLLECTION={suite}"], doing=doing, env=env)
+        names = [line.partition(":")[2] for line in named.splitlines() if ":" in line]
+        programs = [name for name in names if not name.endswith(".sh")]
+        (out / "names").write_text("\n".join(programs), encoding="utf-8")
+        _keep_only(made, programs)
+        shutil.rmtree(tree)
+        shutil.rmtree(objects)
+
+    path = cache.entry(
+        "selftests",
+        {
+            "suite": suite,
+            "layout": 2,
+            "arch": arch,
+            "source": source.digest,
+            "patches": [file_digest(patch) for patch in recipe.patches],
+            "tree": [file_digest(p) for p in overlay],
+            "fixes": [file_digest(patch) for patch in recipe.fixes],
+        },
+        into,
+        what=f"selftests {suite} of {recipe.name} for {arch}",
+        usually_s=120 if suite == "kvm" else 15,
+        sink=sink,
+        needs_mib=_MIB,
+    )
+    names = (path / "names").read_text(encoding="utf-8").split()
+    return Selftests(suite, tuple(path / "tests" / name for name in names))
+
+
+def _keep_only(folder: Path, names: list[str]) -> None:
+    """Leave nothing but the programs, side by side; objects and libraries take much room.
+
+    The tree names a program without the folder that it is built in, which may be the
+    architecture's.
+    """
+    kept = folder.with_name("kept")
+    kept.mkdir()
+    for name in names:
+        found = next((p for p in sorted(folder.rglob(name)) if p.is_file()), None)
+        if found is None:
+            raise InfraError(f"the selftest {name} is named by its makefile, and was not built")
+        found.rename(kept / name)
+    shutil.rmtree(folder)
+    kept.rename(folder)

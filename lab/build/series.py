@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recipe's patches, one after the other: each must build by itself, as for `git bisect`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.build import kconfig
+from lab.build.cache import Cache
+from lab.build.kbuild import Kbuild, tools_for
+from lab.build.kernel import BUILD_MIB, Recipe
+from lab.build.patching import copy_tree, lay_files_over, patch_in_order
+from lab.build.source import fetch
+from lab.build.targets import target
+from lab.events import Progress, Sink, nowhere
+
+_SOURCE, _WHOLE = "the source", "all of it, with its files and options"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What came of one step.
+
+    Attributes:
+        step: The patch; or the source before the first, or the whole recipe.
+        objects: How many objects were made anew.
+        seconds: How long it took.
+        said: The first complaints; none if it was built.
+    """
+
+    step: str
+    objects: int
+    seconds: float
+    said: tuple[str, ...]
+
+
+def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> Iterator[Built]:
+    """Build the source, then after each patch vmlinux with all that it changed, then all of it.
+
+    Until the end, options stay off that only the recipe brings: what they switch on may be among
+    its files. One that does not build does not keep the others from being tried.
+
+    Raises:
+        ConfigError: the source cannot be configured, or a patch does not apply.
+        UnavailableError: a program that builds kernels is missing.
+    """
+    made_for = target(arch)
+    tools = tools_for(made_for)
+    source = fetch(recipe.source, cache, sink)
+    wishes = kconfig.read_fragments(recipe.fragments)
+    home = cache.folder("series")
+    cache.require_space(BUILD_MIB, f"building {recipe.name} patch by patch")
+    # Not hidden: what a killed one left behind is for `lab clean`.
+    with tempfile.TemporaryDirectory(prefix="patches-", dir=home) as folder:
+        base = Path(folder)
+        tree, objects = base / "work/src", base / "work/o"  # as in kernel.py, for ccache
+        objects.mkdir(parents=True)
+        copy_tree(source, tree)
+        kbuild = Kbuild(
+            name=recipe.name, target=made_for, tools=tools, tree=tree, objects=objects, base=base
+        )
+        kbuild.configure(wishes)
+        mine = own(wishes, kbuild.config.read_text())
+        log = cache.folder("logs") / f"series-{recipe.name}-{arch}.log"
+        yield _step(kbuild, _SOURCE, log, cache, sink)
+        for patch in recipe.patches:
+            patch_in_order(tree, [patch])
+            kbuild.reconfigure(mine)
+            yield _step(kbuild, patch.name, log, cache, sink)
+        if recipe.tree:
+            lay_files_over(tree, recipe.tree)
+        patch_in_order(tree, recipe.fixes)
+        kbuild.reconfigure(wishes)
+        kconfig.check_survival(wishes, kbuild.config.read_text(), tree)
+        yield _step(kbuild, _WHOLE, log, cache, sink)
+
+
+def own(wishes: tuple[kconfig.Wish, ...], config: str) -> tuple[kconfig.Wish, ...]:
+    """Give wishes that switch off what the source without the recipe did not know."""
+    known = kconfig.values(config)
+    lost = [w for w in wishes if w.value != "n" and w.symbol not in known]
+    return tuple(kconfig.Wish(w.symbol, "n", w.where) for w in lost)
+
+
+def _step(kbuild: Kbuild, step: str, log: Path, cache: Cache, sink: Sink) -> Built:
+    what = f"{kbuild.name} for {kbuild.target.name}: {step}"
+    began, done = time.monotonic(), 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+
+    sink(Progress(what=what, done=0, total=1))
+    log.write_text("")  # of this step only
+    said = kbuild.make("vmlinux", log, cache, one_more)
+    sink(Progress(what=what, done=1, total=1))
+    return Built(step, done, time.monotonic() - began, said)

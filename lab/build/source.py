@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a kernel's source comes from, and getting it onto the disk, proven to be what was meant."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from lab.build.archive import Archive
+from lab.build.cache import Cache, file_digest
+from lab.build.commands import need, output
+from lab.build.targets import target
+from lab.errors import ConfigError, InfraError
+from lab.events import Progress, Sink, Step
+
+UNPACKED_MIB = 2200
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianSource:
+    """Debian's `package` (linux-source-7.3), the newest that any of `suites` has.
+
+    `version` narrows it: "7.3" to the newest 7.3.x, "7.3.4-1~bpo13+1" to that very one.
+    """
+
+    package: str
+    suites: tuple[str, ...]
+    version: str | None = None
+    mirror: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarballSource:
+    """A tarball, by URL or path, and the SHA-256 that it must have."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitSource:
+    """A tag, branch or commit of a git repository, by URL or path."""
+
+    url: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeSource:
+    """A tree on this machine, as it is now; it is read, never written."""
+
+    path: Path
+
+
+Source: TypeAlias = DebianSource | TarballSource | GitSource | TreeSource
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTree:
+    """An unpacked kernel source: where, what it is called in reports, and its identity."""
+
+    path: Path
+    name: str
+    digest: str
+    ours: bool
+    """It is in the cache, so hard links to its files are safe to make."""
+
+
+def fetch(source: Source, cache: Cache, sink: Sink) -> SourceTree:
+    """Get `source` onto the disk, from the cache if it is there.
+
+    Raises:
+        ConfigError: it is not there, is not a kernel tree, or is not what its checksum says.
+        InfraError: it could not be fetched.
+    """
+    match source:
+        case DebianSource():
+            return _debian(source, cache, sink)
+        case TarballSource():
+            return _tarball(source, cache, sink)
+        case GitSource():
+            return _git(source, cache, sink)
+        case TreeSource():
+            return _local(source.path)
+
+
+def check_is_kernel(tree: Path, where: str) -> None:
+    """Raise `ConfigError` unless `tree` is a Linux source tree that kconfig can configure."""
+    for needed in ("Makefile", "Kconfig", "scripts/kconfig/Makefile"):
+        if not (tree / needed).is_file():
+            raise ConfigError(f"{where} is not a Linux source tree: it has no '{needed}'")
+
+
+def _debian(source: DebianSource, cache: Cache, sink: Sink) -> SourceTree:
+    # The package is the same for all architectures.
+    archive = Archive(cache, source.mirror, source.suites, target("x86_64"))
+    version = _choose(source, archive, cache, sink)
+
+    def build(out: Path) -> None:
+        package = archive.download(source.package, version, out)
+        output(["dpkg-deb", "--extract", package, out / "deb"], doing=f"unpacking {package.name}")
+        tarballs = sorted((out / "deb/usr/src").glob("linux-source-*.tar.xz"))
+        if not tarballs:
+            raise ConfigError(f"{source.package} {version} holds no usr/src/linux-source-*.tar.xz")
+        _unpack(tarballs[0], out / "tree")
+        shutil.rmtree(out / "deb")
+        package.unlink()
+
+    name = f"{source.package} {version}"
+    need("dpkg-deb", package="dpkg")
+    path = cache.entry(
+        "source",
+        {"package": source.package, "version": version},
+        build,
+        what=f"source {name}",
+        usually_s=40,
+        sink=sink,
+        needs_mib=UNPACKED_MIB,
+    )
+    return SourceTree(path / "tree", name, path.name, ours=True)
+
+
+def _choose(source: DebianSource, archive: Archive, cache: Cache, sink: Sink) -> str:
+    wanted = source.version
+    if wanted and cache.existing("source", {"package": source.package, "version": wanted}):
+        return wanted  # no mirror is needed
+    found = archive.versions(source.package, sink)
+    if not found:
+        raise ConfigError(
+            f"no package '{source.package}' in {archive}",
+            hint="set 'package', 'suites' or 'mirror' to where there is one",
+        )
+    for candidate in found:  # newest first
+        if wanted in {None, candidate.version} or candidate.version.startswith(f"{wanted}."):
+            sink(Step(what=f"{source.package} is at {candidate.version} in {candidate.suite}"))
+            return candidate.version
+    offered = ", ".join(f"{candidate.version} ({candidate.suite})" for candidate in found)
+    raise ConfigError(
+        f"no version '{wanted}' of {source.package} in {archive}",
+        hint=f"set 'version' to one that is there: {offered}",
+    )
+
+
+def _tarball(source: TarballSource, cache: Cache, sink: Sink) -> SourceTree:
+    if not re.fullmatch(r"[0-9a-f]{64}", source.sha256):
+        raise ConfigError(
+            f"source '{source.url}': sha256 is 64 hex digits, not '{source.sha256}'",
+            hint="take it from the sha256sums.asc beside the tarball",
+        )
+
+    def build(out: Path) -> None:
+        tarball = out / source.url.rsplit("/", 1)[-1]
+        _download(source.url, tarball, sink)
+        got = file_digest(tarball)
+        if got != source.sha256:
+            raise ConfigError(
+                f"source '{source.url}' is not what was meant: "
+                f"its SHA-256 is {got}, expected {source.sha256}"
+            )
+        _unpack(tarball, out / "tree")
+        tarball.unlink()
+
+    name = source.url.rsplit("/", 1)[-1]
+    path = cache.entry(
+        "source",
+        {"tarball": source.sha256},
+        build,
+        what=f"source {name}",
+        usually_s=90,
+        sink=sink,
+        needs_mib=UNPACKED_MIB,
+    )
+    return SourceTree(path / "tree", name, path.name, ours=True)
+
+
+def _git(source: GitSource, cache: Cache, sink: Sink) -> SourceTree:
+    need("git", package="git")
+    commit = _commit_of(source)
+
+    def build(out: Path) -> None:
+        tree = out / "tree"
+        output(["git", "init", "--quiet", tree], doing="making a git repository")
+        output(
+            ["git", "-C", tree, "fetch", "--quiet", "--depth=1", source.url, commit],
+            doing=f"fetching {source.ref} from {source.url}",
+        )
+        output(
+            ["git", "-C", tree, "checkout", "--quiet", "--detach", "FETCH_HEAD"],
+            doing=f"checking out {source.ref}",
+        )
+        shutil.rmtree(tree / ".git")
+        check_is_kernel(tree, f"'{source.ref}' of '{source.url}'")
+
+    path = cache.entry(
+        "source",
+        {"commit": commit},
+        build,
+        what=f"source {source.ref} of {source.url}",
+        usually_s=180,
+        sink=sink,
+        needs_mib=UNPACKED_MIB,
+    )
+    return SourceTree(path / "tree", f"git {source.ref} {commit[:12]}", path.name, ours=True)
+
+
+def _commit_of(source: GitSource) -> str:
+    if re.fullmatch(r"[0-9a-f]{40}", source.ref):
+        return source.ref
+    listed = output(
+        ["git", "ls-remote", source.url, source.ref, f"{source.ref}^{{}}"],
+        doing=f"asking {source.url} for '{source.ref}'",
+        env={"GIT_TERMINAL_PROMPT": "0"},
+    )
+    if not listed:
+        raise ConfigError(
+            f"source '{source.url}' has no branch or tag '{source.ref}'",
+            hint=f"git ls-remote {source.url} shows what it has; a commit needs all 40 digits",
+        )
+    return listed.splitlines()[-1].split()[0]  # a tag's commit comes after the tag
+
+
+def _local(path: Path) -> SourceTree:
+    if not path.is_dir():
+        raise ConfigError(f"source '{path}' is not a folder")
+    check_is_kernel(path, f"source '{path}'")
+    for built in (".config", "include/config"):
+        if (path / built).exists():
+            raise ConfigError(
+                f"source '{path}' was built in place ('{built}' is there), "
+                "so no other configuration can be built from it",
+                hint=f"make -C {path} mrproper (save its .config first), or use a clean worktree",
+            )
+    return SourceTree(path, f"tree {path.name}", _signature(path), ours=False)
+
+
+def _signature(tree: Path) -> str:
+    """Hash names, sizes and times: a changed file is noticed, and 90,000 are not read."""
+    digest = hashlib.sha256()
+    for folder, names, files in os.walk(tree):
+        names[:] = sorted(name for name in names if name != ".git")
+        for name in sorted(files):
+            found = (path := Path(folder) / name).lstat()
+            digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _download(url: str, into: Path, sink: Sink) -> None:
+    if "://" not in url:
+        if not Path(url).is_file():
+            raise ConfigError(f"source '{url}' is not a file")
+        shutil.copyfile(url, into)
+        return
+    what = f"downloading {url}"
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer, into.open("wb") as file:  # noqa: S310
+            total = int(answer.headers.get("Content-Length") or 0) // _BLOCK
+            for done, block in enumerate(iter(lambda: answer.read(_BLOCK), b"")):
+                file.write(block)
+                sink(Progress(what=what, done=min(done, total), total=total))
+    except (urllib.error.URLError, OSError, ValueError) as e:
+        raise InfraError(f"{what}: {e}") from e
+
+
+def _unpack(tarball: Path, into: Path) -> None:
+    into.mkdir()
+    output(
+        ["tar", "--extract", "--file", tarball, "--directory", into, "--strip-components=1"],
+        doing=f"unpacking {tarball.name}",
+    )
+    check_is_kernel(into, f"'{tarball.name}'")

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proof that an x86-64 host is swallowed, for the most part by what L0 sees.
+
+1. Each CPU, asked from inside by hypercall, is answered from below.
+2. Where the caretaker is said to be, L0 reads code that is, byte for byte, in the kernel it built.
+3. QEMU itself holds each CPU to be in SVM's guest mode, on a nested table that lies there. A CPU
+   of a native host is in guest mode only while KVM runs a guest, and then on a table of KVM's.
+4. L0 walks that table: it leads nowhere into the caretaker's memory.
+5. A process in the host that touches that memory dies of it, while L0 reads it.
+
+The first is the caretaker's and Linux's word. 2 to 4 need nothing of them but the address.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+
+from lab.build.kernel import KernelImage
+from lab.caretaker.control import MAGIC, Caretaker, Region
+from lab.config.model import HostMode
+from lab.deadline import Deadline, until
+from lab.errors import InfraError, UnavailableError
+from lab.ssh.session import Session
+from lab.virt.cpus import Cpu
+from lab.virt.domain import Domain
+
+_PAGE = 4096
+_TABLES = 8192  # more are no identity map in leaves of 1 GiB
+_PRESENT, _LEAF, _ADDRESS = 1, 1 << 7, 0x000FFFFFFFFFF000
+HEAD = struct.Struct("<4s 7I")  # struct caretaker_image
+_LARGEST_TEXT = 1 << 20
+
+Peek = Callable[[int, int], bytes]
+
+
+def require_caretaker(kernel: KernelImage, mode: HostMode) -> None:
+    """Insist, before anything boots, that a host that is to be swallowed has what does it.
+
+    Raises:
+        UnavailableError: its kernel was built without.
+    """
+    if mode is not HostMode.SWALLOWED or kernel.config is None:
+        return
+    if "CONFIG_CARETAKER=y" not in kernel.config.read_text(encoding="utf-8").splitlines():
+        raise _no_caretaker(kernel)
+
+
+def _no_caretaker(kernel: KernelImage) -> UnavailableError:
+    return UnavailableError(
+        f"no caretaker: kernel {kernel.name!r} was built without one, and cannot be swallowed",
+        hint='a kernel with CONFIG_CARETAKER is wanted: kernel = "reference"',
+    )
+
+
+def require_swallowed(
+    session: Session, domain: Domain, kernel: KernelImage, by: Deadline
+) -> list[str]:
+    """Insist that a host is swallowed; say what proved it.
+
+    Raises:
+        UnavailableError: its kernel has no caretaker.
+        InfraError: it is native, or in part, or the caretaker hides nothing.
+    """
+    inside = Caretaker(session)
+    proofs = [_answered(inside, kernel, session.peer)]
+    region = inside.region()
+    proofs.append(_code(domain.peek, region, kernel))
+    if domain.evidence()["accelerator"] == "tcg":
+        cpus = until("all CPUs in guest mode", lambda: _all_below(domain.cpus(), region), by)
+        proofs.append(_hidden(domain.peek, cpus, region))
+    else:
+        proofs.append(
+            "that its CPUs are in guest mode was not looked at: that is known of TCG only"
+        )
+    touch = inside.touch()
+    if not touch.refused:
+        raise InfraError(
+            f"{session.peer} was to be swallowed, but can reach private memory: {touch}"
+        )
+    proofs.append(
+        f"a process that touches it dies; L0 reads {domain.peek(region.start, 4)!r} there"
+    )
+    return proofs
+
+
+def _answered(inside: Caretaker, kernel: KernelImage, peer: str) -> str:
+    native, asked = inside.native_cpus()
+    if native or not asked:
+        state = inside.state
+        if not state:
+            raise _no_caretaker(kernel)
+        raise InfraError(
+            f"{peer} was to be swallowed, and is not: {', '.join(native) or state}",
+            hint="its console says why: see lines with 'caretaker:'",
+        )
+    return f"the caretaker answers on each of {asked} CPUs"
+
+
+def _code(peek: Peek, region: Region, kernel: KernelImage) -> str:
+    """Compare what lies in private memory with what was built, both by L0."""
+    magic, _, _, text_end, *_ = HEAD.unpack(peek(region.start, HEAD.size))
+    if magic != MAGIC or not HEAD.size < text_end < _LARGEST_TEXT:
+        raise InfraError(f"L0 sees no caretaker at {region.start:#x}: {magic!r}")
+    if peek(region.start, text_end) not in kernel.vmlinux.read_bytes():
+        raise InfraError(f"the caretaker's code at {region.start:#x} is not what was built")
+    return f"L0 reads its {text_end} bytes of code at {region.start:#x} as they were built"
+
+
+def is_below(cpu: Cpu, region: Region) -> bool:
+    """Whether a CPU is in guest mode on a table of the caretaker's, as QEMU holds it.
+
+    It may be in the caretaker itself at that moment: who is told no looks again.
+    """
+    return cpu.in_guest and cpu.root is not None and region.holds(cpu.root)
+
+
+def _all_below(cpus: tuple[Cpu, ...], region: Region) -> tuple[Cpu, ...] | None:
+    return cpus if all(is_below(cpu, region) for cpu in cpus) else None
+
+
+def _hidden(peek: Peek, cpus: tuple[Cpu, ...], region: Region) -> str:
+    """Walk the nested tables of all CPUs, which are the same while no guest runs."""
+    roots = {(c.root, c.levels) for c in cpus if c.root is not None}
+    count = 0
+    for root, levels in roots:
+        for start, size in leaves(peek, root, levels):
+            count += 1
+            if region.touches(start, size):
+                raise InfraError(
+                    f"the nested table at {root:#x} leads to {start:#x}, which is private: "
+                    "this caretaker hides nothing"
+                )
+    if not count:
+        raise InfraError("the nested tables of its CPUs are empty, but they run")
+    return (
+        f"QEMU has all {len(cpus)} CPUs in guest mode, on {len(roots)} nested table of the "
+        f"caretaker's, of whose {count} leaves none is private"
+    )
+
+
+def leaves(peek: Peek, root: int, levels: int) -> Iterator[tuple[int, int]]:
+    """Give each piece of memory that a nested table leads to: where it begins, its size.
+
+    Raises:
+        InfraError: it is larger than any that we make.
+    """
+    tables = [(root & _ADDRESS, levels)]
+    read = 0
+    while tables:
+        at, level = tables.pop()
+        read += 1
+        if read > _TABLES:
+            raise InfraError(f"the nested table at {root:#x} does not end")
+        for (entry,) in struct.iter_unpack("<Q", peek(at, _PAGE)):
+            if not entry & _PRESENT:
+                continue
+            if level == 1 or (level <= 3 and entry & _LEAF):  # noqa: PLR2004 - 1 GiB
+                size = 1 << (12 + 9 * (level - 1))
+                yield entry & _ADDRESS & -size, size
+            else:
+                tables.append((entry & _ADDRESS, level - 1))

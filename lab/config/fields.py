@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all models are made of: the frozen base, checked numbers, and paths as users write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+T = TypeVar("T")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RECIPES = Path("guest-images/kernels")
+
+
+class Model(BaseModel):
+    """The base of every table: frozen, and a key that nobody knows is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def wrong(message: str, hint: str | None = None) -> PydanticCustomError:
+    """Return the error to raise in a validator; `validation_errors` adds file and key to it."""
+    return PydanticCustomError("lab", "{message}", {"message": message, "hint": hint})
+
+
+def did_you_mean(word: str, known: list[str]) -> str | None:
+    """Give the hint for a word that is in no list, if one of the list is near."""
+    near = get_close_matches(word, known, 1)
+    return f"did you mean {near[0]!r}?" if near else None
+
+
+def _base(info: ValidationInfo) -> Path | None:
+    """Give the folder that relative paths are relative to; without one, the disk is left alone."""
+    return info.context["folder"] if info.context else None
+
+
+def _located(path: Path, info: ValidationInfo) -> Path:
+    base = _base(info)
+    return path if base is None else base / path.expanduser()
+
+
+def _existing(kind: str, test: Callable[[Path], bool]) -> Callable[[Path, ValidationInfo], Path]:
+    def check(path: Path, info: ValidationInfo) -> Path:
+        found = _located(path, info)
+        if _base(info) is not None and not test(found):
+            raise wrong(f"no such {kind}: {str(path)!r}", f"looked for {found}")
+        return found
+
+    return check
+
+
+def _recipe(name: Path, info: ValidationInfo) -> Path:
+    base = _base(info)
+    if base is None:
+        return name
+    shelves = [base / RECIPES, REPOSITORY / RECIPES]
+    for shelf in shelves:
+        if (shelf / name / "kernel.toml").is_file():
+            return shelf / name
+    known = sorted({p.parent.name for shelf in shelves for p in shelf.glob("*/kernel.toml")})
+    hint = did_you_mean(str(name), known) or f"there are: {', '.join(known) or 'none'}"
+    raise wrong(f"no recipe {str(name)!r} in {RECIPES}/", hint)
+
+
+def _in_a_list(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Seconds = Annotated[float, Field(strict=True, gt=0)]
+Milliseconds = Annotated[int, Field(strict=True, ge=1)]
+Mebibytes = Annotated[int, Field(strict=True, ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+Place = Annotated[Path, AfterValidator(_located)]
+File = Annotated[Path, AfterValidator(_existing("file", Path.is_file))]
+Folder = Annotated[Path, AfterValidator(_existing("folder", Path.is_dir))]
+FileOrFolder = Annotated[Path, AfterValidator(_existing("file or folder", Path.exists))]
+RecipeFolder = Annotated[Path, AfterValidator(_recipe)]
+OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_in_a_list), Field(min_length=1)]

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels: what lab.toml says of them, and the recipes in guest-images/kernels/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from lab.config.enums import Arch
+from lab.config.fields import File, FileOrFolder, Folder, Model, RecipeFolder, Text, wrong
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class FromRecipe(Model):
+    """Build what `folder`/kernel.toml describes."""
+
+    folder: Path
+
+
+class FromDebian(Model):
+    """Unpack a Debian source package, from the first of `suites` that has it."""
+
+    package: str
+    suites: tuple[str, ...]
+
+
+class FromTarball(Model):
+    """Unpack a tarball, fetched from a URL or read from a path."""
+
+    url: str
+    sha256: str
+
+
+class FromGit(Model):
+    """Check out `ref` of a repository."""
+
+    url: str
+    ref: str
+
+
+class FromTree(Model):
+    """Build a source tree out of place; it is not written to."""
+
+    folder: Path
+
+
+class FromImage(Model):
+    """Take a bootable image as it is."""
+
+    file: Path
+
+
+Source = FromRecipe | FromDebian | FromTarball | FromGit | FromTree | FromImage
+
+
+def _exactly_one(given: dict[str, object], pairs: dict[str, str]) -> None:
+    """Check that one source is given, and that each half of a pair comes with the other."""
+    sources = [
+        key for key, value in given.items() if value is not None and key not in pairs.values()
+    ]
+    choice = ", ".join(key for key in given if key not in pairs.values())
+    if len(sources) != 1:
+        came = " and ".join(repr(key) for key in sources) or "none"
+        raise wrong(f"expected exactly one source, got {came}", f"keep one of: {choice}")
+    for key, partner in pairs.items():
+        if given[key] is not None and given[partner] is None:
+            raise wrong(f"{key!r} comes without {partner!r}", f"add: {partner} = '...'")
+        if given[key] is None and given[partner] is not None:
+            raise wrong(f"{partner!r} comes without {key!r}", f"add {key!r}, or remove {partner!r}")
+
+
+class _Fetched(Model):
+    """The sources that lab.toml and recipes have in common."""
+
+    tarball: Text | None = None
+    sha256: Sha256 | None = None
+    git: Text | None = None
+    ref: Text | None = None
+
+    @field_validator("tarball")
+    @classmethod
+    def _found(cls, tarball: str | None, info: ValidationInfo) -> str | None:
+        if tarball is None or "://" in tarball or not info.context:
+            return tarball
+        path: Path = info.context["folder"] / Path(tarball).expanduser()
+        if not path.is_file():
+            raise wrong(f"no such file: {tarball!r}", f"looked for {path}")
+        return str(path)
+
+    def _fetched(self) -> Source:
+        if self.tarball is not None and self.sha256 is not None:
+            return FromTarball(url=self.tarball, sha256=self.sha256)
+        assert self.git is not None and self.ref is not None  # noqa: S101, PT018 - validated
+        return FromGit(url=self.git, ref=self.ref)
+
+
+class KernelSpec(_Fetched):
+    """One [kernel.<name>] of lab.toml: where its source comes from, and what is added to it."""
+
+    recipe: RecipeFolder | None = None
+    tree: Folder | None = None
+    image: File | None = None
+    fragments: RecipeFolder = Path("stock")
+    config: tuple[File, ...] = ()
+    patches: tuple[FileOrFolder, ...] = ()
+    cmdline: tuple[Text, ...] = ()
+    stands_for: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        keys = ("recipe", "tree", "tarball", "sha256", "git", "ref", "image")
+        _exactly_one({k: getattr(self, k) for k in keys}, {"tarball": "sha256", "git": "ref"})
+        changes = [k for k in ("fragments", "config", "patches") if k in self.model_fields_set]
+        if self.image and changes:
+            raise wrong(f"'image' is taken as it is, so {changes[0]!r} has no effect")
+        if self.recipe and "fragments" in self.model_fields_set:
+            raise wrong("a recipe has its own fragments", "remove 'fragments', or use 'config'")
+        return self
+
+    @property
+    def source(self) -> Source:
+        """The one source, as a type to match on."""
+        if self.recipe is not None:
+            return FromRecipe(folder=self.recipe)
+        if self.tree is not None:
+            return FromTree(folder=self.tree)
+        if self.image is not None:
+            return FromImage(file=self.image)
+        return self._fetched()
+
+    @property
+    def recipe_folder(self) -> Path:
+        """The recipe whose fragments it is built with; all else of it only if it is the source."""
+        return self.recipe or self.fragments
+
+
+class RecipeSource(_Fetched):
+    """The [source] of a recipe."""
+
+    package: Text | None = None
+    suites: tuple[Text, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        keys = ("package", "suites", "tarball", "sha256", "git", "ref")
+        pairs = {"package": "suites", "tarball": "sha256", "git": "ref"}
+        _exactly_one({k: getattr(self, k) for k in keys}, pairs)
+        return self
+
+
+class Fragments(Model):
+    """Config fragments on top of tinyconfig, in order; `common` comes before the architecture's."""
+
+    common: tuple[File, ...] = ()
+    x86_64: tuple[File, ...] = ()
+    arm64: tuple[File, ...] = ()
+
+
+class KernelRecipe(Model):
+    """One kernel.toml: everything that a kernel is built from."""
+
+    version: Text
+    description: str = ""
+    source: RecipeSource
+    fragments: Fragments
+    patches: Folder | None = None
+    tree: Folder | None = None
+    cmdline: tuple[Text, ...] = ()
+
+    @property
+    def origin(self) -> Source:
+        """Where the source comes from, as a type to match on."""
+        if self.source.package is not None and self.source.suites is not None:
+            return FromDebian(package=self.source.package, suites=self.source.suites)
+        return self.source._fetched()  # noqa: SLF001 - of the same module
+
+    def fragments_for(self, arch: Arch) -> tuple[Path, ...]:
+        """Give the fragments to apply for `arch`, in order; none if it is not for `arch`."""
+        own = self.fragments.arm64 if arch is Arch.ARM64 else self.fragments.x86_64
+        return (*self.fragments.common, *own) if own else ()

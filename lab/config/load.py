@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only reader of lab.toml, kernel.toml and topologies: a model, or one ConfigError."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lab.config.fields import did_you_mean
+from lab.config.model import Accel, FromRecipe, KernelRecipe, KernelSpec, LabConfig, Topology
+from lab.config.validation_errors import model_mistake, toml_mistake
+from lab.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+MUST_RUN = "must-run.toml"
+STOCK = "stock"
+MINE = "mine"
+
+
+def load_lab(path: Path) -> LabConfig:
+    """Read lab.toml; relative paths in it are relative to its folder.
+
+    Raises:
+        ConfigError: it is not there, is not TOML, or says something that makes no sense.
+    """
+    return read(path, LabConfig)
+
+
+def load_recipe(folder: Path) -> KernelRecipe:
+    """Read the kernel.toml of a recipe; paths in it are relative to its folder.
+
+    Raises:
+        ConfigError: as for lab.toml; also if a fragment or a folder that it names is not there.
+    """
+    return read(folder / "kernel.toml", KernelRecipe)
+
+
+def boot_words(spec: KernelSpec) -> tuple[str, ...]:
+    """Give what a kernel's recipe, then lab.toml, add to its command line; the last one counts."""
+    source = spec.source
+    usual = load_recipe(source.folder).cmdline if isinstance(source, FromRecipe) else ()
+    return (*usual, *spec.cmdline)
+
+
+def load_topology(path: Path, lab: LabConfig | None = None) -> Topology:
+    """Read one topology.
+
+    Args:
+        path: The file; its stem must be the topology's name.
+        lab: If given, every kernel that the topology names must be defined there.
+
+    Raises:
+        ConfigError: as for lab.toml.
+    """
+    topology = read(path, Topology)
+    if topology.name != path.stem:
+        message = f"{path}: name: expected the name of the file, got {topology.name!r}"
+        raise ConfigError(message, hint=f'type: name = "{path.stem}"')
+    _check_hosts(path, topology)
+    if lab is not None:
+        _check_kernels(path, topology, lab)
+    return topology
+
+
+def load_topologies(folder: Path, lab: LabConfig | None = None) -> tuple[Topology, ...]:
+    """Read every topology of a folder, by name.
+
+    Raises:
+        ConfigError: one of them is wrong, or there is none.
+    """
+    files = sorted(path for path in folder.glob("*.toml") if path.name != MUST_RUN)
+    if not files:
+        raise ConfigError(
+            f"{folder}: no topology there", hint="name a folder that has *.toml files"
+        )
+    return tuple(load_topology(path, lab) for path in files)
+
+
+def with_overrides(
+    lab: LabConfig, *, kernel_tree: Path | None = None, accelerator: Accel | None = None
+) -> LabConfig:
+    """Give `lab` as the command line wants it.
+
+    Args:
+        lab: What lab.toml says.
+        kernel_tree: A source tree that stands for kernel 'stock', under the name 'mine': it is
+            built with stock's fragments, and the ids of stock's cells say 'mine'.
+        accelerator: What to run L1s with, instead of what lab.toml says.
+
+    Raises:
+        ConfigError: `kernel_tree` is no folder.
+    """
+    update: dict[str, object] = {}
+    if accelerator is not None:
+        update["host"] = lab.host.model_copy(update={"accelerator": accelerator})
+    if kernel_tree is not None:
+        update["kernel"] = {**_without_stand_in(lab), MINE: _mine(lab, kernel_tree)}
+    return lab.model_copy(update=update)
+
+
+def _mine(lab: LabConfig, tree: Path) -> KernelSpec:
+    stock = lab.kernel.get(STOCK)
+    raw: dict[str, object] = {"tree": tree, "stands_for": STOCK}
+    if stock is not None:
+        raw |= {"fragments": stock.recipe_folder, "config": stock.config}
+    try:
+        return KernelSpec.model_validate(raw, context={"folder": Path.cwd()})
+    except ValidationError as e:
+        raise model_mistake(Path("--lab-kernel"), KernelSpec, e) from e
+
+
+def _without_stand_in(lab: LabConfig) -> dict[str, KernelSpec]:
+    plain = {"stands_for": None}
+    return {
+        name: spec.model_copy(update=plain) if spec.stands_for == STOCK else spec
+        for name, spec in lab.kernel.items()
+    }
+
+
+def read(path: Path, model: type[M]) -> M:
+    """Read a TOML file into `model`.
+
+    Raises:
+        ConfigError: the one thing to say about what is wrong with it.
+    """
+    raw = _toml(path)
+    try:
+        return model.model_validate(raw, context={"folder": path.parent.absolute()})
+    except ValidationError as e:
+        raise model_mistake(path, model, e) from e
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as e:
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.toml")])
+        hint = near or "run in the lab's own folder, or name the file with its path"
+        raise ConfigError(f"{path}: no such file", hint=hint) from e
+    except UnicodeDecodeError as e:
+        line = path.read_bytes()[: e.start].count(b"\n") + 1
+        raise ConfigError(f"{path}: line {line}: not UTF-8", hint="save it as UTF-8") from e
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from e
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise toml_mistake(path, text, e) from e
+
+
+def _check_hosts(path: Path, topology: Topology) -> None:
+    names = list(topology.hosts)
+    for i, grid in enumerate(topology.grids, 1):
+        if grid.host is None and len(names) > 1:
+            message = f"{path}: cells[{i}]: 'host' is missing, and there are {len(names)}"
+            raise ConfigError(message, hint=f'add: host = "{names[0]}"')
+        for host in set(grid.host or ()) - set(names):
+            hint = did_you_mean(host, names) or f"there are: {', '.join(names)}"
+            raise ConfigError(f"{path}: cells[{i}].host: no host {host!r} here", hint=hint)
+
+
+def _check_kernels(path: Path, topology: Topology, lab: LabConfig) -> None:
+    known = list(lab.kernel)
+    named = [(f"host.{name}.kernel", spec.kernel) for name, spec in topology.hosts.items()]
+    for i, grid in enumerate(topology.grids, 1):
+        named += [(f"cells[{i}].kernel", kernel) for kernel in grid.kernel or ()]
+        through = [options.through for options in grid.options if options.through]
+        named += [(f"cells[{i}].options.through", kernel) for kernel in through]
+    for key, kernel in named:
+        if kernel not in known:
+            hint = did_you_mean(kernel, known)
+            hint = hint or f"define [kernel.{kernel}] in lab.toml; there are: {', '.join(known)}"
+            raise ConfigError(f"{path}: {key}: no kernel {kernel!r} is defined", hint=hint)

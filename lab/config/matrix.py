@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From topologies to cells, and from all cells to those of a tier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+from lab.config.model import Accel, Arch, Cell, Grid, GuestKind, HostSpec, LabConfig, Tier, Topology
+from lab.config.pairwise import pairwise
+from lab.errors import ConfigError
+
+GUEST_MEMORY_MIB = {GuestKind.LINUX: 128, GuestKind.SPINNER: 16, GuestKind.TICKER: 16}
+
+Accels = str | Mapping[Arch, Accel]
+
+
+def expand(topologies: Sequence[Topology], lab: LabConfig, *, accel: Accels) -> tuple[Cell, ...]:
+    """Give every cell of `topologies`: host by host, and as they are written.
+
+    Args:
+        topologies: Whose grids to multiply out.
+        lab: Says how large hosts are, and which kernel stands for which.
+        accel: What L1s will run on, found out before; one for all, or one for each architecture.
+
+    Raises:
+        ConfigError: two grids make the same cell.
+    """
+    cells: dict[str, Cell] = {}
+    made_by: dict[str, str] = {}
+    for topology in topologies:
+        for i, grid in enumerate(topology.grids, 1):
+            where = f"{topology.name}.toml: cells[{i}]"
+            for cell in _all(topology, grid, lab, accel):
+                if cell.id in cells:
+                    message = f"{where}: cell {cell.id!r} is also made by {made_by[cell.id]}"
+                    raise ConfigError(message, hint="take it out of one of the two lists")
+                cells[cell.id] = cell
+                made_by[cell.id] = where
+    # Booting a host takes longer than many a cell: those of one host are run together.
+    places = [(t.name, host) for t in topologies for host in t.hosts]
+    return tuple(sorted(cells.values(), key=lambda c: places.index((c.topology, c.host))))
+
+
+def _all(topology: Topology, grid: Grid, lab: LabConfig, accel: Accels) -> Iterator[Cell]:
+    for name in grid.host or topology.hosts:  # without a list there is one host only
+        yield from _of_host(name, topology, grid, lab, accel)
+
+
+def _of_host(
+    name: str, topology: Topology, grid: Grid, lab: LabConfig, accel: Accels
+) -> Iterator[Cell]:
+    host: HostSpec = topology.hosts[name]
+    chosen = Accel(accel) if isinstance(accel, str) else accel[host.arch]
+    if chosen is Accel.AUTO:
+        raise ValueError("a cell's accelerator is a fact: probe for it before expanding")
+    dimensions = (grid.kernel or (host.kernel,), grid.guest, grid.vmm, grid.disruption)
+    for kernel, guest, vmm, disruption, vcpus, options in product(
+        *dimensions, grid.vcpus, grid.options
+    ):
+        size = topology.guests.get(guest)
+        yield Cell(
+            topology=topology.name,
+            host=name,
+            arch=host.arch,
+            accel=chosen,
+            kernel=lab.kernel_for(kernel),
+            mode=host.mode,
+            host_vcpus=host.vcpus or lab.host.vcpus,
+            host_overcommit=host.overcommit,
+            host_memory_mib=host.memory_mib or lab.host.memory_mib,
+            guest=guest,
+            vmm=vmm,
+            disruption=disruption,
+            vcpus=vcpus,
+            memory_mib=size.memory_mib if size else GUEST_MEMORY_MIB[guest],
+            options=options,
+            expectation=grid.expect.model_copy(update={"scope": grid.scope}),
+            tier=grid.tier,
+        )
+
+
+def dimensions(cell: Cell) -> tuple[tuple[str, str], ...]:
+    """Give what a cell combines, as (dimension, value)."""
+    return (
+        ("arch", cell.arch),
+        ("accel", cell.accel),
+        ("kernel", cell.kernel),
+        ("mode", cell.mode),
+        ("guest", cell.guest),
+        ("vmm", cell.vmm),
+        ("disruption", cell.disruption),
+        ("vcpus", str(cell.vcpus)),
+        ("options", "-".join(cell.options.words)),
+    )
+
+
+def select(cells: Sequence[Cell], tier: Tier) -> tuple[Cell, ...]:
+    """Give the cells that are run in `tier`, in their order.
+
+    `ci` is what is marked so; `nightly` adds as many of those marked `nightly` as it takes to
+    have every pair of dimension values that occurs among the two; `soak` is all.
+    """
+    ci = [cell for cell in cells if cell.tier is Tier.CI]
+    if tier is Tier.CI:
+        return tuple(ci)
+    if tier is Tier.SOAK:
+        return tuple(cells)
+    nightly = [cell for cell in cells if cell.tier is Tier.NIGHTLY]
+    rows = pairwise([dimensions(c) for c in nightly], have=[dimensions(c) for c in ci])
+    chosen = {cell.id for cell in ci} | {nightly[i].id for i in rows}
+    return tuple(cell for cell in cells if cell.id in chosen)

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Topologies: hosts, grids of cells over them, and what is expected of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from lab.config.enums import (
+    MODES,
+    Accel,
+    Arch,
+    Confidential,
+    DisruptionKind,
+    GuestKind,
+    HostMode,
+    KexecLoad,
+    MemoryKind,
+    Orphaning,
+    OrphanPolicy,
+    Scope,
+    Tier,
+    VmmKind,
+)
+from lab.config.fields import (
+    Count,
+    Mebibytes,
+    Milliseconds,
+    Model,
+    OneOrMore,
+    Text,
+    did_you_mean,
+    wrong,
+)
+
+
+class Survives(Model):
+    """The guest is expected to be there afterwards, running or in memory."""
+
+    scope: Scope = Scope.RUNNING
+
+
+class Dies(Model):
+    """A control: the guest must be lost, or the lab cannot tell."""
+
+    scope: Scope = Scope.RUNNING
+
+
+class Parks(Model):
+    """The guest is expected to be held by its kernel, and to go on when it is adopted."""
+
+    scope: Scope = Scope.RUNNING
+
+
+class Xfail(Model):
+    """It ought to survive and is known not to; `link` says where that is being mended."""
+
+    reason: Text
+    link: Text
+    scope: Scope = Scope.RUNNING
+
+
+class Unavailable(Model):
+    """No machine of ours can run it; `source` says where that is known from."""
+
+    reason: Text
+    source: Text | None = None
+    scope: Scope = Scope.RUNNING
+
+
+Expectation = Survives | Dies | Parks | Xfail | Unavailable
+
+_PLAIN: Mapping[str, type[Survives | Dies | Parks]] = {
+    "survives": Survives,
+    "dies": Dies,
+    "parks": Parks,
+}
+_EXPECTATIONS = (
+    'type "survives", "dies" or "parks", {xfail = "why", link = "https://..."}, '
+    'or {unavailable = "why"}'
+)
+
+
+def _read_expectation(value: Any) -> Expectation:
+    if isinstance(value, str) and value in _PLAIN:
+        return _PLAIN[value]()
+    match value:
+        case Survives() | Dies() | Parks() | Xfail() | Unavailable():
+            return value
+        case {"xfail": str(reason), "link": str(link), **rest} if not rest:
+            return Xfail(reason=reason, link=link)
+        case {"unavailable": str(reason), **rest} if not rest:
+            return Unavailable(reason=reason)
+        case {"unavailable": str(reason), "source": str(source), **rest} if not rest:
+            return Unavailable(reason=reason, source=source)
+        case {"xfail": _}:
+            raise wrong(f"an xfail needs a reason and a link, got {value!r}", _EXPECTATIONS)
+        case str():
+            hint = did_you_mean(value, list(_PLAIN)) or _EXPECTATIONS
+            raise wrong(f"no such expectation: {value!r}", hint)
+        case _:
+            raise wrong(f"no such expectation: {value!r}", _EXPECTATIONS)
+
+
+class Options(Model):
+    """What makes a cell special beyond its dimensions; whatever is not said is usual."""
+
+    stop_ms: Milliseconds | None = None
+    memory: MemoryKind | None = None
+    load: KexecLoad = KexecLoad.FILE_LOAD
+    kexecs: Count = 1  # one after the other; in each kernel but the last the guest is adopted
+    through: Text | None = None  # a kernel that each other kexec is into
+    confidential: Confidential | None = None
+    orphaning: Orphaning | None = None
+    policy: OrphanPolicy = OrphanPolicy.RUN
+    chaos: bool = False  # guest and host are busy, and it is struck at any moment
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a cell id says of them: nothing of what is usual."""
+        unusual = (
+            f"{self.stop_ms}ms" if self.stop_ms else None,
+            self.memory,
+            self.load if self.load is not KexecLoad.FILE_LOAD else None,
+            f"{self.kexecs}kexecs" if self.kexecs > 1 else None,
+            f"through_{self.through}" if self.through else None,
+            self.confidential,
+            self.orphaning,
+            self.policy if self.policy is not OrphanPolicy.RUN else None,
+            "chaos" if self.chaos else None,
+        )
+        return tuple(word.replace("-", "_") for word in unusual if word)
+
+
+class HostSpec(Model):
+    """One [host.<name>]; sizes that are not given are lab.toml's.
+
+    Attributes:
+        overcommit: It may have more vCPUs than L0 has cores: they then wait for each other, and the
+            lengths of its guests' silences say nothing.
+    """
+
+    arch: Arch
+    kernel: Text = "stock"
+    mode: HostMode = HostMode.NATIVE
+    vcpus: Count | None = None
+    memory_mib: Mebibytes | None = None
+    overcommit: bool = False
+
+    @model_validator(mode="after")
+    def _has_the_mode(self) -> Self:
+        if self.mode not in MODES[self.arch]:
+            known = " or ".join(f'"{mode}"' for mode in MODES[self.arch])
+            said = f"{self.arch.value} hosts have no mode {self.mode.value!r}"
+            raise wrong(said, f"type mode = {known}")
+        return self
+
+
+class GuestSpec(Model):
+    """One [guest.<kind>]: how large guests of that kind are."""
+
+    memory_mib: Mebibytes
+
+
+class Grid(Model):
+    """One [[cells]]: the product of its lists, with one expectation for all of it."""
+
+    host: OneOrMore[Text] | None = None
+    kernel: OneOrMore[Text] | None = None
+    guest: OneOrMore[GuestKind]
+    vmm: OneOrMore[VmmKind]
+    disruption: OneOrMore[DisruptionKind]
+    vcpus: OneOrMore[Count] = (1,)
+    options: OneOrMore[Options] = (Options(),)
+    expect: Annotated[Expectation, BeforeValidator(_read_expectation)]
+    scope: Scope = Scope.RUNNING
+    tier: Tier
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        for disruption in self.disruption:
+            for options in self.options:
+                _check(disruption, options)
+        if any(options.memory for options in self.options):
+            self._check_memory()
+        if any(options.orphaning for options in self.options) and VmmKind.QEMU in self.vmm:
+            raise wrong("'orphaning' is something that only labvmm can do", 'type vmm = ["labvmm"]')
+        if DisruptionKind.CPR_TRANSFER in self.disruption and VmmKind.LABVMM in self.vmm:
+            raise wrong("'cpr-transfer' is something that only qemu can do", 'type vmm = ["qemu"]')
+        return self
+
+    def _check_memory(self) -> None:
+        if self.scope is not Scope.MEMORY:
+            raise wrong("'memory' says that memory is judged", 'add: scope = "memory"')
+        if VmmKind.QEMU in self.vmm:
+            raise wrong("'memory' is something that only labvmm can do", 'type vmm = ["labvmm"]')
+
+
+def _check(disruption: DisruptionKind, options: Options) -> None:
+    stops = disruption is DisruptionKind.VCPU_STOP
+    if stops and options.stop_ms is None:
+        raise wrong("'vcpu-stop' needs to know for how long", "add: options = [{stop_ms = 250}]")
+    if not stops and options.stop_ms is not None:
+        raise wrong(
+            f"'stop_ms' has no effect on {disruption.value!r}", "it is for 'vcpu-stop' only"
+        )
+    if stops and options.chaos:
+        raise wrong("'vcpu-stop' measures time, and 'chaos' takes it", "leave out one of them")
+    if options.chaos and options.memory:
+        raise wrong("'chaos' is for guests that run", "leave out 'memory'")
+    if options.load is KexecLoad.LOAD and not disruption.loads_kernel:
+        raise wrong(f"'load' has no effect on {disruption.value!r}", "it is for 'kexec' only")
+    if options.through and disruption is not DisruptionKind.KEXEC:
+        raise wrong(f"'through' has no effect on {disruption.value!r}", "it is for 'kexec' only")
+    if options.kexecs > 1 and not (disruption is DisruptionKind.KEXEC and options.orphaning):
+        raise wrong(
+            "'kexecs' is for guests that may outlive each kernel of 'kexec'",
+            'add: disruption = "kexec", options = {orphaning = "resident", kexecs = 3}',
+        )
+    if options.policy is not OrphanPolicy.RUN and not options.orphaning:
+        raise wrong("'policy' is for guests that can be orphaned", 'add: orphaning = "async"')
+    if options.memory and not disruption.ends_host:
+        raise wrong(
+            f"'memory' has no effect on {disruption.value!r}",
+            "it is for what ends the host's kernel: 'kexec', 'crash-kexec', 'host-reset'",
+        )
+
+
+class Topology(Model):
+    """One file of topologies/."""
+
+    name: Text
+    description: Text
+    hosts: dict[str, HostSpec] = Field(alias="host", min_length=1)
+    guests: dict[GuestKind, GuestSpec] = Field(alias="guest", default_factory=dict)
+    grids: tuple[Grid, ...] = Field(alias="cells", min_length=1)
+
+
+class Cell(Model):
+    """One case: everything that is known of it before it is run."""
+
+    topology: str
+    host: str
+    arch: Arch
+    accel: Accel
+    kernel: str
+    mode: HostMode = HostMode.NATIVE
+    host_vcpus: Count
+    host_overcommit: bool = False
+    host_memory_mib: Mebibytes
+    guest: GuestKind
+    vmm: VmmKind
+    disruption: DisruptionKind
+    vcpus: Count = 1
+    memory_mib: Mebibytes
+    options: Options = Options()
+    expectation: Expectation
+    tier: Tier
+
+    @property
+    def scope(self) -> Scope:
+        """What is judged in this cell."""
+        return self.expectation.scope
+
+    @property
+    def id(self) -> str:
+        """Its name everywhere: `x86_64-tcg-stock-linux-qemu-vmm_kill`, then what is unusual."""
+        mode = () if self.mode is HostMode.NATIVE else (self.mode,)
+        vcpus = () if self.vcpus == 1 else (f"{self.vcpus}vcpus",)
+        words = (self.arch, self.accel, self.kernel, *mode, self.guest, self.vmm, self.disruption)
+        return "-".join(w.replace("-", "_") for w in (*words, *vcpus, *self.options.words))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both ways in one guest: it outlives its VMM under KVM, and its host by the caretaker."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from lab.deadline import Deadline, until
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.kvm_async import AsyncOrphaning
+from lab.guest.handover.protocol import OrphanStatus
+from lab.guest.handover.resident import ResidentOrphaning
+from lab.host.host import RunningHost
+
+_NEVER_COUNTED = -1  # KVM counts the adoptions of a VM; the one that it will be in is not made yet
+
+
+class LastingOrphaning:
+    """Its memory is a guest_memfd; so KVM can run it without a VMM, and LUO preserve it."""
+
+    name = "lasting"
+
+    def __init__(self) -> None:
+        self._kvm = AsyncOrphaning(words=("--plain",))
+        self._caretaker = ResidentOrphaning(self.name, preserve=True, holder="holder.sock")
+
+    def can(self, host: RunningHost, by: Deadline) -> str | None:
+        """Say why no guest of this host can outlive both; None if one can."""
+        return self._kvm.can(host, by) or self._caretaker.can(host, by)
+
+    def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
+        """Start it as one that may lose its VMM."""
+        return self._kvm.start(host, plan, by)
+
+    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Kill its VMM, have another adopt it, move it to the caretaker, and kill that one too."""
+        if self._caretaker.can(guest.host, by):
+            return guest
+        guest.host.session.check(["kill", "-KILL", str(guest.vmm.pid)], by=by)
+        until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
+        guest = self._kvm.adopt(guest, by)
+        moved = self._caretaker.leave(guest, by)
+        return dataclasses.replace(moved, keepers=(*guest.keepers, *moved.keepers))
+
+    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+        """Have the VMM release it and end."""
+        self._kvm.orphan(guest, by)
+
+    def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
+        """Ask the caretaker; if it has nothing, KVM."""
+        if self._caretaker.has(guest, by):
+            status = self._caretaker.status(guest, by)
+            return dataclasses.replace(status, generation=_NEVER_COUNTED)
+        return self._kvm.status(guest, by)
+
+    def outside(
+        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
+    ) -> tuple[str, bool]:
+        """Look at the CPUs that its vCPUs are on, if they are the caretaker's."""
+        if self._caretaker.has(guest, by):
+            return self._caretaker.outside(guest, pages, by)
+        return self._kvm.outside(guest, pages, by)
+
+    def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Start a VMM that takes it from KVM; or in a new kernel from LUO, with a new keeper."""
+        if not self._caretaker.has(guest, by):
+            return self._kvm.adopt(guest, by)
+        keeper = self._kvm.keeper(guest.host, guest.plan, by)
+        words = ("--keeper", guest.plan.keeper_socket)
+        guest = self._caretaker.adopt(guest, by, words=words)
+        return dataclasses.replace(guest, keepers=(keeper,))

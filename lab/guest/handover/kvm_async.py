@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference kernel's way: KVM_CAP_ORPHAN, KVM_RUN_ASYNC and KVM_ADOPT, by labvmm."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from lab.deadline import Deadline, until
+from lab.errors import InfraError
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.launch import ready, run_argv
+from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
+from lab.guest.start import started
+from lab.host.commands import LABVMM, labvmm
+from lab.host.host import RunningHost
+from lab.observe.identity import ProcessIdentity
+
+# $0 is the cgroup that the program is to be in
+_IN_CGROUP = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec "$@"'
+
+
+class AsyncOrphaning:
+    """A keeper process holds the guest's descriptors, the kernel runs its vCPUs."""
+
+    name = "async"
+
+    def __init__(self, words: tuple[str, ...] = ()) -> None:
+        self._words = words  # more of them for `labvmm run`
+
+    def can(self, host: RunningHost, by: Deadline) -> str | None:
+        """Say why no guest of this host can outlive its VMM; None if one can."""
+        said = labvmm(host.session, "orphan-status", by=by)
+        return None if said["can"] else f"the kernel of {host.role} has no KVM_CAP_ORPHAN"
+
+    def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
+        """Start the keeper, and then the guest; return as soon as its VMM process exists."""
+        keeper = self.keeper(host, plan, by)
+        words = ["--orphanable", "--orphan-policy", plan.orphan_policy, *self._words]
+        argv = [*run_argv(host, plan), *words, "--keeper", plan.keeper_socket]
+        try:
+            guest = started(host, plan, _placed(plan, argv), by)
+        except InfraError:
+            host.session.run(["kill", "-KILL", str(keeper.pid)], by=by)
+            raise
+        return dataclasses.replace(guest, keepers=(keeper,))
+
+    def keeper(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> ProcessIdentity:
+        """Start the process that will hold a guest's descriptors."""
+        host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
+        argv = [*LABVMM, "keep", "--socket", plan.keeper_socket]
+        return ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
+
+    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Do nothing: it outlives its VMM, not its host's kernel."""
+        return guest
+
+    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+        """Have the VMM release the guest and end."""
+        session = guest.host.session
+        labvmm(session, "ctl", "--socket", guest.plan.socket, "release", by=by)
+        until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
+
+    def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
+        """Ask KVM, by the keeper's descriptors; a guest that nobody holds any more is nowhere."""
+        if not guest.held:
+            return OrphanStatus("GONE", guest.plan.orphan_policy, 0, ())
+        session, socket = guest.host.session, guest.plan.keeper_socket
+        return status_of(labvmm(session, "orphan-status", "--keeper", socket, by=by))
+
+    def outside(
+        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
+    ) -> tuple[str, bool]:
+        """See nothing: its vCPUs are threads of the kernel's."""
+        return "", True
+
+    def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Start a new VMM that takes the guest over from the keeper."""
+        plan, host = guest.plan, guest.host
+        argv = [*LABVMM, "adopt", "--keeper", plan.keeper_socket, "--socket", plan.socket]
+        log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"  # else another's word would do
+        vmm = ready(host, _placed(plan, argv), log, f"the adopter of {plan.name}", by)
+        return dataclasses.replace(guest, vmm=vmm)
+
+
+def status_of(said: Mapping[str, Any]) -> OrphanStatus:
+    """Read what `labvmm orphan-status` printed."""
+    fields = ("index", "state", "exit", "pc", "exit_seq", "served")
+    return OrphanStatus(
+        owner=str(said["owner"]),
+        policy=str(said["policy"]),
+        generation=int(said["generation"]),
+        vcpus=tuple(VcpuSeen(*(v[field] for field in fields)) for v in said["vcpus"]),
+    )
+
+
+def _placed(plan: GuestPlan, argv: list[str]) -> list[str]:
+    return ["sh", "-c", _IN_CGROUP, plan.cgroup, *argv]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The caretaker's way: vCPUs that live on CPUs without a kernel, over a kexec of their host."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import secrets
+from collections.abc import Mapping
+
+from lab.caretaker.control import Caretaker
+from lab.caretaker.residency_proof import held
+from lab.config.model import Accel
+from lab.deadline import Deadline, until
+from lab.errors import UnavailableError
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.launch import ready, run_argv
+from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
+from lab.guest.start import started
+from lab.host.commands import LABVMM
+from lab.host.host import RunningHost
+
+_DEVICE = "/dev/caretaker"
+_VCPUS = "/sys/kernel/caretaker/vcpus"
+_VCPU = re.compile(r"(\d+) (held|parked) apic \d+ entries (\d+) exit (\S+) info \S+ \S+ rip (\S+)")
+_STATES = {"held": "RUNNING", "parked": "PAUSED"}
+
+
+class ResidentOrphaning:
+    """An ordinary VM of labvmm's, whose vCPUs move to the caretaker when their host is to go.
+
+    Where LUO is not told to preserve them, they end with the host's kernel.
+    """
+
+    def __init__(self, name: str, *, preserve: bool, holder: str = "") -> None:
+        self.name = name
+        self.preserve = preserve
+        self._holder = holder  # its socket's name, if not that of the guest's only keeper
+
+    def can(self, host: RunningHost, by: Deadline) -> str | None:
+        """Say why no guest of this host can outlive its kernel; None if one can."""
+        there = host.session.run(["test", "-c", _DEVICE], by=by).status == 0
+        return None if there else f"the kernel of {host.role} has no {_DEVICE}"
+
+    def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
+        """Start the guest and return as soon as its VMM process exists."""
+        return started(host, plan, [*run_argv(host, plan), "--ram", "memfd", "--plain"], by)
+
+    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Move its vCPUs to the caretaker, where there is one, and kill its VMM."""
+        host, plan = guest.host, guest.plan
+        if self.can(host, by):
+            return guest
+        cpus = [str(cpu) for cpu in range(1, plan.vcpus + 1)]
+        argv = [
+            *LABVMM, "resident", "hold", "--session", _session(plan), "--vmm", plan.socket,
+            "--socket", self._socket(plan), "--cpus", *cpus,
+            *([] if self.preserve else ["--unpreserved"]),
+        ]  # fmt: skip
+        keeper = ready(host, argv, f"{plan.folder}/resident.log", "who holds it", by)
+        host.session.check(["kill", "-KILL", str(guest.vmm.pid)], by=by)
+        until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
+        return dataclasses.replace(guest, keepers=(keeper,))
+
+    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+        """Refuse: it leaves its VMM by `leave`, when its host is to go."""
+        raise UnavailableError("a guest of the caretaker's is given up when its host's kernel ends")
+
+    def has(self, guest: RunningGuest, by: Deadline) -> bool:
+        """Say whether any vCPU lives with the caretaker."""
+        return bool(_listed(guest.host, by))
+
+    def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
+        """Ask the caretaker; if it has nothing, the new VMM; if there is none, it is nowhere."""
+        vcpus = _listed(guest.host, by)
+        if vcpus:
+            return OrphanStatus("GONE", "run", 0, vcpus)
+        words = ("ctl", "--socket", guest.plan.socket, "status")
+        said = guest.host.session.run([*LABVMM, *words], by=by)
+        if said.status:
+            return OrphanStatus("GONE", "run", 0, ())
+        answer = json.loads(said.stdout.splitlines()[-1])
+        runs = answer["state"] == "running"
+        seen = tuple(
+            VcpuSeen(v["index"], str(v["state"]).upper(), "none", None, 0, 0)
+            for v in answer["vcpus"]
+        )
+        return OrphanStatus("PRESENT" if runs else "GONE", "run", int(runs), seen)
+
+    def outside(
+        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
+    ) -> tuple[str, bool]:
+        """Look at the CPUs that its vCPUs are on, where they are emulated."""
+        domain = guest.host.domain
+        if guest.host.blueprint.accel is not Accel.TCG:
+            return "", True
+        region = Caretaker(guest.host.session).region()
+        return held(domain.cpus, domain.peek, region, pages, by)
+
+    def adopt(
+        self, guest: RunningGuest, by: Deadline, *, words: tuple[str, ...] = ()
+    ) -> RunningGuest:
+        """Start a VMM in the new kernel that retrieves the guest, and runs it under KVM.
+
+        Args:
+            guest: As it left the kernel before.
+            by: When to give up.
+            words: More of them for `labvmm resident adopt`.
+        """
+        plan, host = guest.plan, guest.host
+        host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
+        argv = [
+            *LABVMM, "resident", "adopt", "--session", _session(plan),
+            "--socket", plan.socket, "--console", plan.console, *words,
+        ]  # fmt: skip
+        log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"
+        vmm = ready(host, argv, log, f"the adopter of {plan.name}", by)
+        return dataclasses.replace(guest, vmm=vmm, keepers=())
+
+    def _socket(self, plan: GuestPlan) -> str:
+        return str(plan.folder / self._holder) if self._holder else plan.keeper_socket
+
+
+def _listed(host: RunningHost, by: Deadline) -> tuple[VcpuSeen, ...]:
+    said = host.session.run(["cat", _VCPUS], by=by).stdout
+    return tuple(
+        VcpuSeen(n, _STATES[found[2]], found[4], found[5], 0, 0)
+        for n, found in enumerate(_VCPU.finditer(said))
+    )
+
+
+def _session(plan: GuestPlan) -> str:
+    return f"lab-{plan.name}"

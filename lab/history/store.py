@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What came of every cell, ever: one SQLite file under the state folder, made from run records.
+
+`run.json` stays the truth: a database that is lost is made again from the runs that are kept.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.errors import ConfigError, InfraError
+from lab.record.classify import exit_status, headline, standing
+from lab.record.labels import word, word_of
+from lab.record.model import CellRecord, RunRecord
+
+VERSION = 2  # 2: how long tests beside the cells took
+NAME = "history.sqlite"
+_WAIT_S = 30.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    run_id TEXT PRIMARY KEY, started TEXT NOT NULL, folder TEXT NOT NULL, tier TEXT NOT NULL,
+    status INTEGER NOT NULL, headline TEXT NOT NULL, ended INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS results (
+    run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    cell TEXT NOT NULL, repeat INTEGER NOT NULL, arch TEXT NOT NULL, accel TEXT NOT NULL,
+    kernel TEXT NOT NULL, build_id TEXT NOT NULL, shape TEXT NOT NULL, expects TEXT NOT NULL,
+    word TEXT NOT NULL, standing TEXT NOT NULL, verdict TEXT, silence_ms REAL, duration_s REAL,
+    PRIMARY KEY (run_id, cell, repeat)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS checks (
+    run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    id TEXT NOT NULL, word TEXT NOT NULL, duration_s REAL, PRIMARY KEY (run_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS results_by_cell ON results (cell, run_id);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run as the history knows it."""
+
+    run_id: str
+    started: str  # ISO 8601, UTC
+    folder: str
+    tier: str
+    status: int
+    headline: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastResult:
+    """What came of one repeat of one cell in one run."""
+
+    run_id: str
+    cell: str
+    repeat: int
+    arch: str
+    accel: str
+    kernel: str
+    build_id: str
+    shape: str  # all dimensions but the kernel
+    expects: str
+    word: str
+    standing: str
+    verdict: str | None
+    silence_ms: float | None
+    duration_s: float | None
+
+
+_RUN = "run_id, started, folder, tier, status, headline"
+_RESULT = ", ".join(PastResult.__slots__)
+
+
+class History:
+    """An open history; every method is one transaction."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self._db = db
+        self._path = path
+
+    def note(self, record: RunRecord, folder: str) -> None:
+        """Take in a run; what was known of it before is replaced.
+
+        Raises:
+            InfraError: It could not be written; what was known is still known.
+        """
+        rows = [_row(record, cell) for cell in record.cells]
+        marks = ", ".join("?" * len(PastResult.__slots__))
+        started = record.started.isoformat(timespec="seconds")
+        told = (record.run_id, started, folder, record.tier, exit_status(record))
+        with _speaking_of(self._path), self._db:
+            self._db.execute("DELETE FROM runs WHERE run_id = ?", (record.run_id,))  # and results
+            self._db.execute(
+                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*told, headline(record), record.ended is not None),
+            )
+            self._db.executemany(f"INSERT INTO results VALUES ({marks})", rows)  # noqa: S608 - ?s
+            self._db.executemany(
+                "INSERT INTO checks VALUES (?, ?, ?, ?)",
+                [(record.run_id, c.id, word_of(c), c.duration_s or None) for c in record.checks],
+            )
+
+    def runs(self, *, before: str = "9999", limit: int = 50) -> list[PastRun]:
+        """Give the runs that began before `before` (ISO 8601, UTC), newest first."""
+        sql = f"SELECT {_RUN} FROM runs WHERE started < ? ORDER BY started DESC LIMIT ?"  # noqa: S608
+        return [PastRun(*row) for row in self._ask(sql, before, limit)]
+
+    def results(self, run_id: str) -> list[PastResult]:
+        """Give all that came of one run."""
+        sql = f"SELECT {_RESULT} FROM results WHERE run_id = ? ORDER BY cell, repeat"  # noqa: S608
+        return [PastResult(*row) for row in self._ask(sql, run_id)]
+
+    def of(self, cells: str = "*", *, before: str = "9999") -> Iterator[PastResult]:
+        """Give everything that came of cells whose id is like `cells` (a glob), oldest first."""
+        columns = ", ".join(f"r.{name}" for name in PastResult.__slots__)
+        sql = (
+            f"SELECT {columns} FROM results r JOIN runs USING (run_id) "  # noqa: S608 - our names
+            "WHERE r.cell GLOB ? AND started < ? ORDER BY started, r.cell, r.repeat"
+        )
+        return (PastResult(*row) for row in self._ask(sql, cells, before))
+
+    def durations(self) -> dict[str, float]:
+        """Give how long each cell and each test beside them took on average, in seconds."""
+        sql = (
+            "SELECT cell, avg(duration_s) FROM results WHERE duration_s > 0 GROUP BY cell "
+            "UNION ALL SELECT id, avg(duration_s) FROM checks WHERE duration_s > 0 GROUP BY id"
+        )
+        return dict(self._ask(sql))
+
+    def _ask(self, sql: str, *values: object) -> list[Any]:
+        with _speaking_of(self._path):
+            return self._db.execute(sql, values).fetchall()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[History]:
+    """Open the history at `path`, made if there is none.
+
+    Raises:
+        ConfigError: A newer lab wrote it.
+        InfraError: It is damaged, or cannot be read or written.
+    """
+    with _speaking_of(path), closing(sqlite3.connect(path, timeout=_WAIT_S)) as db:
+        db.execute("PRAGMA foreign_keys = ON")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise ConfigError(
+                f"{path}: version {version} is newer than this lab's {VERSION}",
+                hint="read it with the lab that wrote it; nothing of it was changed",
+            )
+        if version < VERSION:  # what an older one has stays as it is
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        yield History(db, path)
+
+
+@contextmanager
+def _speaking_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as e:
+        raise InfraError(
+            f"{path}: {e}; what was known before is still there",
+            hint="look at the disk and at who may write there; run.json is not touched by this",
+        ) from e
+    except sqlite3.DatabaseError as e:
+        raise InfraError(
+            f"{path}: damaged: {e}",
+            hint="lab history --rebuild keeps it aside, and makes it again from reports/*/run.json",
+        ) from e
+
+
+def _row(record: RunRecord, cell: CellRecord) -> tuple[object, ...]:
+    place = {name: str(value) for name, value in cell.dimensions.items()}
+    arch, kernel = place.get("arch", ""), place.get("kernel", "")
+    built = record.environment.kernels.get(f"{kernel} {arch}")
+    verdict = cell.verdict
+    return (
+        record.run_id,
+        cell.id,
+        cell.repeat,
+        arch,
+        place.get("accel", ""),
+        kernel,
+        built.build_id if built else "",
+        " ".join([cell.topology, *(v for name, v in place.items() if name != "kernel" and v)]),
+        cell.expectation.word if cell.expectation else "",
+        word(cell),
+        standing(cell).value,
+        verdict.kind if verdict else None,
+        verdict.longest_silence_ms if verdict else None,
+        cell.duration_s or None,
+    )

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run held against those before it: what changed, how often a cell lived, what is flaky; pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lab.history.store import History, PastResult, PastRun
+from lab.record.classify import AS_EXPECTED, Standing, standing
+from lab.record.groups import FLAKY, Group, both, fate, grouped
+from lab.record.model import RunRecord
+
+_STRIP = 24  # runs that the strip of a cell shows
+_LOOK_BACK = 200  # runs among which the last good one is sought
+_ORDER = (Standing.PRODUCT, Standing.LAB, Standing.ABSENT, Standing.EXPECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One cell that is not as it was; `then` and `now` are how it was and is."""
+
+    what: str
+    cell: str
+    then: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What changed since one earlier run."""
+
+    label: str
+    run: PastRun
+    changes: tuple[Change, ...]
+    kernels: tuple[Change, ...]  # whose build is not the one of then
+    appeared: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What came of all repeats of a cell in one earlier run."""
+
+    run: PastRun
+    word: str
+    standing: str
+    verdicts: str
+    expects: str
+    build_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellPast:
+    """The past of one cell; counts are of the kernel build that it runs on now, and no other."""
+
+    strip: tuple[Once, ...] = ()  # oldest first
+    lived: int = 0
+    judged: int = 0
+    silences: tuple[float, ...] = ()
+    first_failing: str = ""  # build ids
+    last_failing: str = ""
+    flaky: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """All that a report says of earlier runs."""
+
+    since: tuple[Since, ...] = ()
+    cells: Mapping[str, CellPast] = field(default_factory=dict)
+    folders: Collection[str] = ()  # of runs that are still there to be linked to
+    problem: str = ""  # why there is no past
+
+    @property
+    def flaky(self) -> frozenset[str]:
+        """Ids of cells that went both ways on the kernel that they run on now."""
+        return frozenset(cell for cell, past in self.cells.items() if past.flaky)
+
+
+def past_of(record: RunRecord, history: History, folders: Collection[str] = ()) -> Past:
+    """Ask `history` for what came before `record`, which may be in it already or not."""
+    before = record.started.isoformat(timespec="seconds")
+    runs = history.runs(before=before, limit=_LOOK_BACK)
+    ids = {cell.id for cell in record.cells}
+    shown = {run.run_id: run for run in runs}
+    rows = defaultdict(list)
+    for row in history.of(before=before):
+        if row.cell in ids:
+            rows[row.cell].append(row)
+    cells = {
+        group.id: _cell_past(group, rows[group.id], shown, _build(record, group))
+        for group in grouped(record.cells)
+    }
+    flaky = frozenset(cell for cell, past in cells.items() if past.flaky)
+    now = grouped(record.cells, flaky=flaky)
+    known = [(run, _by_cell(history.results(run.run_id))) for run in _candidates(runs, rows)]
+    return Past(tuple(_since(record, now, known)), cells, folders)
+
+
+def _candidates(runs: Sequence[PastRun], rows: Mapping[str, Sequence[PastResult]]) -> list[PastRun]:
+    """Choose the last run and the last good one that had at least half of these cells."""
+    shares = Counter(run_id for each in rows.values() for run_id in {row.run_id for row in each})
+    alike = [run for run in runs if 2 * shares[run.run_id] >= len(rows)] if rows else []
+    good = next((run for run in alike if run.status == AS_EXPECTED), None)
+    return list(dict.fromkeys(run for run in (*alike[:1], good) if run is not None))
+
+
+def _since(
+    record: RunRecord,
+    now: Sequence[Group],
+    known: Sequence[tuple[PastRun, Mapping[str, Sequence[PastResult]]]],
+) -> Iterable[Since]:
+    for n, (run, then) in enumerate(known):
+        good = run.status == AS_EXPECTED
+        label = "the last run" if n == 0 else "the last good run"
+        label += ", which was the last good one" if n == 0 and good else ""
+        changes = [
+            change for group in now if group.id in then
+            for change in _changes(group, _once(run, then[group.id]))
+        ]  # fmt: skip
+        ids = {group.id for group in now}
+        yield Since(
+            label,
+            run,
+            tuple(changes),
+            tuple(_kernels(record, then)),
+            appeared=len(ids - set(then)),
+            gone=len(set(then) - ids),
+        )
+
+
+def _changes(group: Group, then: Once) -> Iterable[Change]:
+    was = f"{then.word} {then.verdicts}".strip()
+    came = f"{group.word} {group.verdicts}".strip()
+    wanted = group.cells[0].expectation
+    expects = wanted.word if wanted else ""
+    if what := _named(group, then):
+        yield Change(what, group.id, was, came)
+    if expects != then.expects:
+        told = [f"expects {each or 'nothing'}" for each in (then.expects, expects)]
+        yield Change("expectation changed", group.id, *told)
+
+
+def _named(group: Group, then: Once) -> str:  # noqa: PLR0911 - one return for each kind of change
+    if group.word == FLAKY != then.word:
+        return "now flaky"
+    match Standing(then.standing), group.standing:
+        case (before, after) if before is after:
+            return "other verdict" if then.verdicts != group.verdicts else ""
+        case (_, Standing.PRODUCT):
+            return "new failure"
+        case (_, Standing.LAB):
+            return "can no longer be told"
+        case (_, Standing.ABSENT):
+            return "newly unavailable"
+        case (Standing.PRODUCT, Standing.EXPECTED):
+            return "fixed"
+        case (Standing.LAB, Standing.EXPECTED):
+            return "can be told again"
+        case _:
+            return "newly available"
+
+
+def _kernels(record: RunRecord, then: Mapping[str, Sequence[PastResult]]) -> Iterable[Change]:
+    before = {
+        f"{row.kernel} {row.arch}": row.build_id
+        for rows in then.values() for row in rows if row.build_id
+    }  # fmt: skip
+    for name, kernel in record.environment.kernels.items():
+        if name in before and before[name] != kernel.build_id:
+            yield Change("other build", name, before[name], kernel.build_id)
+
+
+def _build(record: RunRecord, group: Group) -> str:
+    name = f"{group.dimensions.get('kernel', '')} {group.dimensions.get('arch', '')}"
+    kernel = record.environment.kernels.get(name)
+    return kernel.build_id if kernel else ""
+
+
+def _cell_past(
+    group: Group, rows: Sequence[PastResult], runs: Mapping[str, PastRun], build: str
+) -> CellPast:
+    by_run: dict[str, list[PastResult]] = defaultdict(list)
+    for row in rows:
+        by_run[row.run_id].append(row)
+    strip = [_once(runs[run_id], each) for run_id, each in by_run.items() if run_id in runs]
+    judged = [row for row in rows if row.build_id == build and _judged(row)]
+    kinds = [row.verdict for row in judged]
+    kinds += [
+        c.verdict.kind
+        for c in group.cells
+        if c.verdict and fate(c.verdict.kind) and standing(c) is not Standing.LAB
+    ]
+    failing = [row.build_id for row in rows if row.standing == Standing.PRODUCT]
+    failing += [build] if group.standing is Standing.PRODUCT else []
+    lived = [fate(kind) for kind in kinds].count("lived")
+    return CellPast(
+        strip=tuple(strip[-_STRIP:]),
+        lived=lived,
+        judged=len(kinds),
+        silences=tuple(
+            row.silence_ms for row in judged
+            if row.silence_ms is not None and fate(row.verdict) == "lived"
+        ),
+        first_failing=failing[0] if failing else "",
+        last_failing=failing[-1] if failing else "",
+        flaky=bool(build) and both(kinds),
+    )  # fmt: skip
+
+
+def _judged(row: PastResult) -> bool:
+    return row.standing != Standing.LAB and bool(fate(row.verdict))
+
+
+def _once(run: PastRun, rows: Sequence[PastResult]) -> Once:
+    worst = min(rows, key=lambda row: _ORDER.index(Standing(row.standing)))
+    kinds = Counter(row.verdict for row in rows if row.verdict)
+    flaky = both(row.verdict for row in rows if _judged(row))
+    many = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+    return Once(
+        run=run,
+        word=FLAKY if flaky else worst.word,
+        standing=worst.standing,
+        verdicts=many if len(kinds) > 1 else next(iter(kinds), ""),
+        expects=worst.expects,
+        build_id=worst.build_id,
+    )
+
+
+def _by_cell(rows: Iterable[PastResult]) -> dict[str, list[PastResult]]:
+    found: dict[str, list[PastResult]] = {}
+    for row in rows:
+        found.setdefault(row.cell, []).append(row)
+    return found

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernel command lines of L1 and L2, composed from what they are for; pure."""
+
+from __future__ import annotations
+
+from lab.config.model import Arch, GuestKind
+
+_CONSOLE = {Arch.X86_64: "ttyS0", Arch.ARM64: "ttyAMA0"}
+
+_L1_COMMON = (
+    "panic=-1",  # a panic reboots at once; the console has been recorded by then
+    "loglevel=6",
+    "kho=on",
+    # The default is twice what is reserved at boot, and a crash kernel's place counts as that.
+    "kho_scratch=16M,64M,256M",
+    "liveupdate=on",
+    "retain_initrd",  # kexec loads the same initrd again, from /sys/firmware/initrd
+    "crashkernel=256M",
+    "ip=10.0.2.15::10.0.2.2:255.255.255.0:l1:eth0:off",
+)
+
+_L1_ARCH = {
+    # The TSC of a TCG machine is one clock for all CPUs; calibration under load goes wrong.
+    Arch.X86_64: ("tsc=reliable", "no_timer_check"),
+    Arch.ARM64: (),
+}
+
+_L2_COMMON = ("panic=-1", "loglevel=4", "rdinit=/init")
+_L2_ARCH = {
+    # Looking for a CMOS clock that is not there takes an L2 five seconds.
+    Arch.X86_64: ("tsc=reliable", "no_timer_check", "initcall_blacklist=cmos_init"),
+    Arch.ARM64: (),
+}
+
+
+def host_cmdline(arch: Arch, *, nonce: str, extra: tuple[str, ...] = ()) -> str:
+    """Compose the command line of an L1; `nonce` is how its boot is told from any other."""
+    words = (f"console={_CONSOLE[arch]}", *_L1_COMMON, *_L1_ARCH[arch], f"lab.nonce={nonce}")
+    return " ".join((*words, *extra))
+
+
+def guest_cmdline(
+    arch: Arch,
+    kind: GuestKind,
+    *,
+    canary: bytes,
+    key: bytes,
+    vcpus: int,
+    extra: tuple[str, ...] = (),
+) -> str:
+    """Compose the command line of an L2: the beacon's canary and key, and what its kind needs."""
+    beacon = f"beacon={canary.hex()}:{key.hex()}"
+    if kind is GuestKind.LINUX:
+        words = (f"console={_CONSOLE[arch]}", *_L2_COMMON, *_L2_ARCH[arch], beacon)
+    else:
+        words = (beacon, f"vcpus={vcpus}")
+    return " ".join((*words, *extra))

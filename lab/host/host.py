@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An L1 that runs: its console, its session, who it is; and how it is booted."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.build import seed
+from lab.build.kernel import KernelImage
+from lab.caretaker.swallow_proof import require_caretaker
+from lab.config.model import Accel, Arch, HostSpec, Patience
+from lab.deadline import Deadline
+from lab.errors import HostDiedError, InfraError
+from lab.events import Sink, Step
+from lab.host.cmdline import host_cmdline
+from lab.host.commands import identity_of, require_kvm
+from lab.host.mode_cache import note
+from lab.host.modes import BY_MODE, require_mode
+from lab.observe.identity import HostIdentity
+from lab.resources.owner import Owner
+from lab.resources.ports import mac_for, reserved_port
+from lab.resources.run_folders import QemuUser, let_qemu_read
+from lab.signals import whole
+from lab.ssh.keys import KeyPair, new_key
+from lab.ssh.session import Session
+from lab.virt.connection import Connection
+from lab.virt.console import Console
+from lab.virt.domain import Domain
+from lab.virt.xml import DomainSpec
+
+INITRD_IN_L1 = "/sys/firmware/initrd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """Everything that an L1 is made from; `folder` is its own on L0, for console and seed."""
+
+    run_id: str
+    topology: str
+    role: str
+    spec: HostSpec
+    vcpus: int
+    memory_mib: int
+    kernel: KernelImage
+    initrd: Path
+    disks: tuple[Path, ...]  # root, tools
+    accel: Accel
+    cpu_model: str | None
+    folder: Path
+    state: Path
+    patience: Patience
+    words: tuple[str, ...] = ()  # more words for its kernel's command line
+    through: KernelImage | None = None  # another kernel, which it goes to by kexec
+
+    @property
+    def name(self) -> str:
+        """What libvirt calls it."""
+        return f"lab-{self.run_id}-{self.role}"
+
+    @property
+    def all_words(self) -> tuple[str, ...]:
+        """What its command line says beyond the usual: its mode, then `words`."""
+        return (*BY_MODE[self.spec.arch, self.spec.mode].words, *self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How one gets in over SSH: kept in the run's folder, readable by its owner only."""
+
+    port: int
+    host_key_line: str
+    private_pem: str = field(repr=False)
+
+    def open(self, peer: str, by: Deadline) -> Session:
+        """Connect, pinned to this very host key."""
+        return Session.open(peer, "127.0.0.1", self.port, self.host_key_line, self.private_pem, by)
+
+
+class RunningHost:
+    """An L1 that was seen to be up, with KVM that was seen to work."""
+
+    def __init__(
+        self, blueprint: Blueprint, domain: Domain, console: Console, entry: Entry, nonce: str
+    ) -> None:
+        self.blueprint = blueprint
+        self.domain = domain
+        self.console = console
+        self.entry = entry
+        self.nonce = nonce
+        self.session = entry.open(blueprint.role, Deadline.after(blueprint.patience.ssh))
+        self.opened_at = time.monotonic()
+        self.identity: HostIdentity = identity_of(self.session)
+        self.spoilt: str | None = None  # why no other cell may use it
+        self.answered_s = 0.0  # from its definition to an open session
+        self.mode_proof = ""  # what was seen of its mode, from inside and from outside
+
+    @property
+    def role(self) -> str:
+        """What the topology calls it."""
+        return self.blueprint.role
+
+    @property
+    def patience(self) -> Patience:
+        """How long each kind of wait may take here."""
+        return self.blueprint.patience
+
+    def by_guest(self) -> Deadline:
+        """Give the deadline for something that a guest is to do, from now."""
+        return Deadline.after(self.patience.guest)
+
+    def reconnect(self, by: Deadline) -> None:
+        """Open a new session after its kernel or its sshd is another one."""
+        self.session.close()
+        self.session = self.entry.open(self.role, by)
+        self.identity = identity_of(self.session)
+
+    def close(self) -> None:
+        """Hang up."""
+        self.session.close()
+
+    def cmdline(self, *, nonce: str, extra: tuple[str, ...] = ()) -> str:
+        """Compose the command line for another boot of this host, told by another nonce."""
+        words = (*self.blueprint.all_words, *extra)
+        return host_cmdline(self.blueprint.spec.arch, nonce=nonce, extra=words)
+
+
+def ready_line(nonce: str) -> re.Pattern[str]:
+    """Give what init prints when the boot with this nonce listens for SSH."""
+    return re.compile(rf"LAB-INIT ready boot_id=\S+ nonce={nonce}")
+
+
+@contextmanager
+def booted(connection: Connection, blueprint: Blueprint, sink: Sink) -> Iterator[RunningHost]:
+    """Boot an L1 for as long as the block lasts; nothing of it is left behind.
+
+    Raises:
+        InfraError: it did not come up; the message has the last words of its console.
+    """
+    with ExitStack() as stack:
+        yield boot(stack, connection, blueprint, sink)
+
+
+def boot(stack: ExitStack, connection: Connection, blueprint: Blueprint, sink: Sink) -> RunningHost:
+    """Boot an L1; what unmakes it goes on `stack`, so that who empties that leaves it standing.
+
+    Raises:
+        InfraError: as for `booted`.
+        UnavailableError: its kernel cannot be in the mode that it is to be in.
+    """
+    require_caretaker(blueprint.kernel, blueprint.spec.mode)
+    sink(Step(what=f"booting {blueprint.role}: {blueprint.kernel.release}"))
+    blueprint.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    nonce = secrets.token_hex(8)
+    opens, shows = new_key("lab"), new_key(blueprint.role)
+    port = stack.enter_context(
+        reserved_port(blueprint.state, f"{blueprint.role} of run {blueprint.run_id}")
+    )
+    initrd, user = _initrd(blueprint, opens, shows, nonce), connection.qemu_user()
+    let_qemu_read(initrd, user)
+    spec = domain_spec(blueprint, port=port, nonce=nonce, initrd=initrd, user=user)
+    began = time.monotonic()
+    with whole():
+        domain = connection.define_and_start(spec)
+        stack.callback(domain.destroy)
+    console = Console(spec.console, blueprint.role, lambda: domain.ended)
+    _await_ready(console, domain, blueprint, nonce)
+    entry = Entry(port, shows.public_line, opens.private_pem)
+    host = RunningHost(blueprint, domain, console, entry, nonce)
+    stack.callback(host.close)
+    host.answered_s = host.opened_at - began
+    sink(Step(what=f"{blueprint.role} answers after {host.answered_s:.1f} s"))
+    _insist(host)
+    return host
+
+
+def _await_ready(console: Console, domain: Domain, blueprint: Blueprint, nonce: str) -> None:
+    by = Deadline.after(blueprint.patience.boot)
+    try:
+        console.wait_for(ready_line(nonce), by)
+    except InfraError as e:
+        last = "\n".join(console.lines()[-8:])
+        kind = HostDiedError if isinstance(e, HostDiedError) else InfraError
+        raise kind(
+            f"{blueprint.role} did not come up: {e}; libvirt says it is {domain.state()}; "
+            f"its console ends with:\n{last or '(nothing at all)'}",
+            hint=f"the whole console is in {console.path}",
+        ) from e
+
+
+def _insist(host: RunningHost) -> None:
+    """Check that what came up is what was asked for: boot, kernel, mode, and a KVM that runs.
+
+    Raises:
+        InfraError: it is not.
+    """
+    wanted, identity = host.blueprint.kernel, host.identity
+    if f"lab.nonce={host.nonce}" not in identity.cmdline.split():
+        raise InfraError(f"{host.role} runs another boot than ours: {identity.cmdline}")
+    if wanted.build_id and identity.build_id != wanted.build_id:
+        raise InfraError(
+            f"{host.role} runs kernel build {identity.build_id}, not {wanted.build_id}"
+        )
+    by = Deadline.after(host.patience.command)
+    mode = host.blueprint.spec.mode
+    host.mode_proof = require_mode(wanted, mode, host.session, host.domain, by)
+    note(host.blueprint.state, host.blueprint.spec.arch, mode, host.mode_proof)
+    require_kvm(host.session, host.role, by)
+
+
+def _initrd(blueprint: Blueprint, opens: KeyPair, shows: KeyPair, nonce: str) -> Path:
+    """Write this boot's initrd: the shared one, and the run's secrets behind it."""
+    secret = seed.make(
+        {
+            "ssh_host_ed25519_key": (shows.private_pem.encode(), 0o600),
+            "ssh_host_ed25519_key.pub": (f"{shows.public_line}\n".encode(), 0o644),
+            "authorized_keys": (f"{opens.public_line}\n".encode(), 0o600),
+            "nonce": (nonce.encode(), 0o644),
+            "hostname": (blueprint.role.encode(), 0o644),
+            "run-id": (blueprint.run_id.encode(), 0o644),
+        }
+    )
+    path = blueprint.folder / "initrd"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(blueprint.initrd.read_bytes() + secret)
+    key = blueprint.folder / "key"
+    key.touch(mode=0o600)
+    key.write_text(opens.private_pem, encoding="ascii")
+    return path
+
+
+def domain_spec(
+    blueprint: Blueprint, *, port: int, nonce: str, initrd: Path, user: QemuUser | None
+) -> DomainSpec:
+    """Give the machine that libvirt is to make of `blueprint`; pure."""
+    return DomainSpec(
+        name=blueprint.name,
+        run_id=blueprint.run_id,
+        owner=Owner.me(),
+        role=blueprint.role,
+        topology=blueprint.topology,
+        arch=blueprint.spec.arch,
+        accel=blueprint.accel,
+        vcpus=blueprint.vcpus,
+        memory_mib=blueprint.memory_mib,
+        kernel=blueprint.kernel.image,
+        initrd=initrd,
+        cmdline=host_cmdline(blueprint.spec.arch, nonce=nonce, extra=blueprint.all_words),
+        console=blueprint.folder / "console.log",
+        disks=blueprint.disks,
+        ssh_port=port,
+        mac=mac_for(blueprint.run_id, blueprint.role),
+        cpu_model=blueprint.cpu_model,
+        user=user,
+        # QEMU would stop the machine at a panic, and a crash kernel could not start.
+        panic_device=False,
+        debug=blueprint.folder / "debug.log" if blueprint.spec.arch is Arch.X86_64 else None,
+    )

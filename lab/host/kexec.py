@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loading and entering another kernel in L1. Loading may be refused; the jump is done once."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from lab.build.kernel import KernelImage
+from lab.config.model import Arch, KexecLoad
+from lab.deadline import Deadline
+from lab.host.host import INITRD_IN_L1, RunningHost, ready_line
+
+_KERNEL = {Arch.X86_64: "/lab/bzImage", Arch.ARM64: "/lab/Image"}
+_OTHER = "/run/lab/other-kernel"
+_LOG = "/run/lab/kexec.log"
+_SPEAKS = r"Linux version \d"
+_LEAVE = 0.2  # seconds, so that the reply to the command still gets out
+
+# A crash kernel lives in 256 MiB on one CPU, and must not reserve for another crash.
+_CRASH_WORDS = ("maxcpus=1", "irqpoll", "reset_devices", "crashkernel=0")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A kernel that waits for its jump; its boot will be known by `nonce`."""
+
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Jumped:
+    """How long a jump took, in seconds: until the next kernel spoke, and until it answered."""
+
+    kexec_s: float
+    boot_s: float
+
+
+def load(
+    host: RunningHost,
+    *,
+    how: KexecLoad,
+    by: Deadline,
+    extra: tuple[str, ...] = (),
+    other: KernelImage | None = None,
+) -> Loaded:
+    """Load the host's own kernel, or an `other`, and its initrd under a new nonce.
+
+    Raises:
+        InfraError: the kernel refused; the message has its reason.
+    """
+    nonce = secrets.token_hex(8)
+    kernel = _own(host)
+    if other:
+        kernel = _OTHER
+        host.session.put(other.image, kernel, by=by)
+    how_said = ["-s" if how is KexecLoad.FILE_LOAD else "-c", "-l"]
+    _load(host, kernel, how_said, host.cmdline(nonce=nonce, extra=extra), by)
+    return Loaded(nonce)
+
+
+def load_crash(host: RunningHost, *, by: Deadline) -> Loaded:
+    """Load the host's own kernel as the one to enter after a panic."""
+    nonce = secrets.token_hex(8)
+    _load(host, _own(host), ["-s", "-p"], host.cmdline(nonce=nonce, extra=_CRASH_WORDS), by)
+    return Loaded(nonce)
+
+
+def jump(host: RunningHost, loaded: Loaded, by: Deadline) -> Jumped:
+    """Enter the loaded kernel, and come back when it answers over SSH."""
+    mark = host.console.mark()
+    host.spoilt = "another kernel was entered by kexec"
+    ordered = time.monotonic()
+    host.session.spawn(["sh", "-c", f"sleep {_LEAVE}; exec kexec -e"], _LOG, by=by)
+    ready = ready_line(loaded.nonce).pattern
+    host.console.wait_for(f"{_SPEAKS}|{ready}", by, since=mark)
+    spoke = time.monotonic()
+    host.console.wait_for(ready, by, since=mark)
+    host.nonce = loaded.nonce
+    host.reconnect(by)
+    return Jumped(spoke - ordered - _LEAVE, time.monotonic() - spoke)
+
+
+def panic(host: RunningHost, loaded: Loaded, by: Deadline) -> None:
+    """Crash the host's kernel, and come back when its crash kernel answers over SSH."""
+    mark = host.console.mark()
+    host.spoilt = "its kernel was made to panic"
+    crash = f"sleep {_LEAVE}; echo c >/proc/sysrq-trigger"
+    host.session.spawn(["sh", "-c", crash], _LOG, by=by)
+    host.console.wait_for(ready_line(loaded.nonce), by, since=mark, dying=True)
+    host.console.forgive()
+    host.nonce = loaded.nonce
+    host.reconnect(by)
+
+
+def _own(host: RunningHost) -> str:
+    return _KERNEL[host.blueprint.spec.arch]
+
+
+def _load(host: RunningHost, kernel: str, how: list[str], cmdline: str, by: Deadline) -> None:
+    host.session.check(
+        ["kexec", *how, kernel, f"--initrd={INITRD_IN_L1}", f"--command-line={cmdline}"], by=by
+    )

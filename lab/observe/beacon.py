@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place that knows the bytes of a beacon page; `guest-images/l2/beacon.h` is its twin."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+
+from lab.observe.chain import siphash24
+
+MAGIC = b"CTLBEACN"
+VERSION = 1
+NO_BEACON = "there is no beacon"
+PAGE = 4096
+RECORDS = 192
+# The slot of the beat after the newest may be half written, so one beat fewer can be relied on.
+READABLE = RECORDS - 1
+
+_STATIC = struct.Struct("<8sII16s16sIIQ")
+_DYNAMIC = struct.Struct("<7Q")
+_SUM = struct.Struct("<Q")
+_RECORD = struct.Struct("<QQI")
+_STATIC_SUM_AT, _ZERO_AT, _DYNAMIC_AT, _DYNAMIC_SUM_AT, _RECORDS_AT = 0x40, 0x48, 0x80, 0xB8, 0x100
+_LOW32 = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A beacon page whose sums are right: who it says it is and how far it has come."""
+
+    vcpu: int
+    canary: bytes
+    boot_id: bytes
+    nvcpus: int
+    period_ns: int
+    seq: int
+    guest_ns: int
+    chain: int
+    max_gap_ns: int
+    max_gap_at_ns: int
+    faults: int
+    irqs: int
+    ring: bytes
+
+    def records(self, first: int, last: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """Give guest times and chains of beats `first` to `last`.
+
+        None if one of them is not in the ring: written over, or not what its slot should hold.
+        """
+        if not 0 < first <= last <= self.seq or last - first >= RECORDS:
+            return None
+        stamps: list[int] = []
+        chains: list[int] = []
+        for seq in range(first, last + 1):
+            at = (seq - 1) % RECORDS * _RECORD.size
+            guest_ns, chain, low = _RECORD.unpack_from(self.ring, at)
+            if low != seq & _LOW32:
+                return None
+            stamps.append(guest_ns)
+            chains.append(chain)
+        return tuple(stamps), tuple(chains)
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """Our page, read while a beat was being written (or left so by a vCPU that was stopped)."""
+
+    dynamic: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Not a beacon page of this key: the path to the guest leads elsewhere."""
+
+    reason: str
+
+
+Reading = Page | Torn | Foreign
+
+
+@lru_cache(maxsize=256)
+def _static_fault(header: bytes, key: bytes) -> str | None:
+    fields = _STATIC.unpack_from(header)
+    (total,) = _SUM.unpack_from(header, _STATIC_SUM_AT)
+    if fields[0] != MAGIC:
+        return NO_BEACON
+    if fields[1] != VERSION:
+        return f"the beacon is of version {fields[1]}, and this lab reads version {VERSION}"
+    if siphash24(key, header[:_STATIC_SUM_AT]) != total:
+        return "the beacon's header is not signed with the guest's key"
+    if fields[6] != RECORDS:
+        return f"the beacon has {fields[6]} records, and this lab reads {RECORDS}"
+    if any(header[_ZERO_AT:]):
+        return "the beacon's header has something where zeros belong"
+    return None
+
+
+def parse(page: bytes, key: bytes) -> Reading:
+    """Say what these bytes are, believing nothing that is not signed with `key`."""
+    if len(page) != PAGE:
+        return Foreign(f"{len(page)} bytes came, and a beacon has {PAGE}")
+    header = page[:_DYNAMIC_AT]
+    if fault := _static_fault(header, key):
+        return Foreign(fault)
+    dynamic = page[_DYNAMIC_AT:_DYNAMIC_SUM_AT]
+    (total,) = _SUM.unpack_from(page, _DYNAMIC_SUM_AT)
+    if siphash24(key, dynamic) != total:
+        return Torn(page[_DYNAMIC_AT:_RECORDS_AT])
+    _, _, vcpu, canary, boot_id, nvcpus, _, period_ns = _STATIC.unpack_from(header)
+    ring = page[_RECORDS_AT:]
+    seq, guest_ns, chain, *rest = _DYNAMIC.unpack(dynamic)
+    gap_ns, gap_at_ns, faults, irqs = rest
+    return Page(
+        vcpu, canary, boot_id, nvcpus, period_ns,
+        seq, guest_ns, chain, gap_ns, gap_at_ns, faults, irqs, ring,
+    )  # fmt: skip
+
+
+def encode(page: Page, key: bytes) -> bytes:
+    """Write `page` as a guest would; for rehearsals and tests."""
+    fixed = (MAGIC, VERSION, page.vcpu, page.canary, page.boot_id, page.nvcpus, RECORDS)
+    static = _STATIC.pack(*fixed, page.period_ns)
+    gaps = (page.max_gap_ns, page.max_gap_at_ns, page.faults, page.irqs)
+    dynamic = _DYNAMIC.pack(page.seq, page.guest_ns, page.chain, *gaps)
+    head = static + _SUM.pack(siphash24(key, static))
+    head = head.ljust(_DYNAMIC_AT, b"\0") + dynamic + _SUM.pack(siphash24(key, dynamic))
+    return head.ljust(_RECORDS_AT, b"\0") + page.ring.ljust(PAGE - _RECORDS_AT, b"\0")
+
+
+def put_record(ring: bytearray, seq: int, guest_ns: int, chain: int) -> None:
+    """Write the record of one beat into `ring`; for rehearsals and tests."""
+    at = (seq - 1) % RECORDS * _RECORD.size
+    _RECORD.pack_into(ring, at, guest_ns, chain, seq & _LOW32)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds beacons again in a host's memory, when the page that was watched is one no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lab.errors import LabError
+from lab.observe.beacon import MAGIC, PAGE, Page, parse
+from lab.observe.eye import Read
+
+_CHUNK = 64 * 1024
+_READINGS = 10
+_CANARY = slice(0x10, 0x20)
+
+
+def scan(read: Read, size: int, canary: bytes, *, chunk: int = _CHUNK) -> tuple[int, ...]:
+    """Search the host's memory for beacon pages with this canary; gives their addresses.
+
+    Stretches that cannot be read are holes, and passed over. Copies that no longer beat are
+    found too: `choose` tells them apart.
+    """
+    found: list[int] = []
+    for start in range(0, size, chunk):
+        try:
+            data = read(start, min(chunk, size - start))
+        except (LabError, OSError):
+            continue
+        at = data.find(MAGIC)
+        while at >= 0:
+            if at % PAGE == 0 and data[at : at + PAGE][_CANARY] == canary:
+                found.append(start + at)
+            at = data.find(MAGIC, at + 1)
+    return tuple(found)
+
+
+def choose(read: Read, addresses: Iterable[int], key: bytes) -> dict[int, int]:
+    """Give, of each vCPU, the page that has come furthest; the trail judges whether it beats."""
+    best: dict[int, tuple[int, int]] = {}
+    for phys in addresses:
+        for _ in range(_READINGS):
+            page = parse(read(phys, PAGE), key)
+            if isinstance(page, Page):
+                best[page.vcpu] = max(best.get(page.vcpu, (-1, 0)), (page.seq, phys))
+                break
+    return {vcpu: phys for vcpu, (_, phys) in best.items()}

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents on disk: written whole or not at all, and read with errors a person can act on."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from lab.errors import ConfigError, InfraError
+from lab.record.model import SCHEMA_VERSION, Document, RunRecord
+from lab.redact import redacted
+
+D = TypeVar("D", bound=Document)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `path` atomically and durably, without the secrets of the run.
+
+    Raises:
+        InfraError: It could not be written; what was there before is still there.
+    """
+    text = redacted(text)
+    with _beside(path) as tmp:
+        with tmp.open("x", encoding="utf-8", errors="backslashreplace") as f:
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        tmp.replace(path)
+        _sync_folder(path.parent)
+
+
+def write_document(path: Path, document: Document) -> None:
+    """Write a document as JSON, atomically."""
+    write_text(path, document.model_dump_json(indent=1) + "\n")
+
+
+def point(link: Path, target: str) -> None:
+    """Make the symbolic link `link` point at `target`, with no moment in which it is missing."""
+    with _beside(link) as tmp:
+        tmp.symlink_to(target)
+        tmp.replace(link)
+        _sync_folder(link.parent)
+
+
+def load(path: Path) -> RunRecord:
+    """Read a run record; a run's folder stands for the `run.json` in it."""
+    return load_document(path / "run.json" if path.is_dir() else path, RunRecord)
+
+
+def load_document(path: Path, kind: type[D]) -> D:
+    """Read one document.
+
+    Raises:
+        ConfigError: There is none, it is damaged, or a newer lab wrote it.
+    """
+    try:
+        data: object = json.loads(path.read_bytes())
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read: {e.strerror}", hint="try: ls reports") from e
+    except ValueError as e:
+        raise ConfigError(f"{path}: damaged, not JSON: {e}", hint=_AGAIN) from e
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, int):
+        raise ConfigError(f"{path}: schema_version: a number was wanted, {version!r} came")
+    if version > SCHEMA_VERSION:
+        raise ConfigError(
+            f"{path}: schema_version: {version} is newer than this lab's {SCHEMA_VERSION}",
+            hint="read it with the lab that wrote it, or update this one",
+        )
+    try:
+        return kind.model_validate(data)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise ConfigError(f"{path}: {key}: {first['msg']}", hint=_AGAIN) from e
+
+
+_AGAIN = "run.json and the pages are made from header.json and cells/; delete the damaged file"
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    tmp = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        yield tmp
+    except OSError as e:
+        raise InfraError(f"{path}: cannot be written: {e.strerror}") from e
+    finally:
+        tmp.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the pages say things: one word for an outcome, one way to write a duration."""
+
+from __future__ import annotations
+
+from lab.record.classify import Standing, doubt, standing
+from lab.record.model import CellRecord, CheckRecord, Outcome
+
+_WORDS = {
+    Outcome.PASSED: "PASS",
+    Outcome.FAILED: "FAIL",
+    Outcome.ERROR: "ERROR",
+    Outcome.XFAILED: "XFAIL",
+    Outcome.XPASSED: "XPASS",
+    Outcome.UNAVAILABLE: "UNAVAILABLE",
+    Outcome.SKIPPED: "SKIPPED",
+}
+
+
+def word(cell: CellRecord) -> str:
+    """Give the outcome as one word; an outcome in doubt is an ERROR, whatever it says."""
+    return "ERROR" if standing(cell) is Standing.LAB else _WORDS[cell.outcome]
+
+
+def word_of(check: CheckRecord) -> str:
+    """Give the outcome of a test beside the cells as one word."""
+    return _WORDS[check.outcome]
+
+
+# A shape for each word, for eyes that run over a page; the word is always beside it.
+_MARKS = {"PASS": "✓", "FAIL": "✗", "ERROR": "?", "XFAIL": "~", "XPASS": "!", "FLAKY": "≈"}
+
+
+def mark(outcome: str) -> str:
+    """Give the mark of an outcome's word; a dash for what did not run."""
+    return _MARKS.get(outcome, "-")
+
+
+def result(cell: CellRecord) -> str:
+    """Give the outcome with the verdict, where there is one: `PASS Survived`."""
+    return f"{word(cell)} {cell.verdict.kind}" if cell.verdict else word(cell)
+
+
+def cause(cell: CellRecord) -> str:
+    """Say why a cell came out as it did: a doubt first, then the first cause, then the verdict."""
+    said = cell.first_cause or (cell.verdict.reason if cell.verdict else "")
+    if not said and cell.expectation:
+        said = cell.expectation.reason
+    return "; ".join(part for part in (doubt(cell), said) if part)
+
+
+def milliseconds(ms: float | None) -> str:
+    """Write a silence: `12.3 ms`, `412 ms`, `3.41 s`; a hyphen for none."""
+    if ms is None:
+        return "-"
+    if ms >= 1000:  # noqa: PLR2004 - a second
+        return f"{ms / 1000:.2f} s"
+    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.1f} ms"  # noqa: PLR2004 - three digits
+
+
+def between(least: float | None, most: float | None) -> str:
+    """Write a silence that is known within bounds: `412 ms`, `at most 188 ms`, `20 to 61 ms`."""
+    if least is None or most is None:
+        return milliseconds(least)
+    if least <= 0:
+        return f"at most {milliseconds(most)}"
+    low, high = milliseconds(least), milliseconds(most)
+    if low == high or most - least < 0.05 * least:
+        return low
+    return f"{low} to {high}" if low[-2:] != high[-2:] else f"{low[:-3].strip()} to {high}"
+
+
+def seconds(s: float) -> str:
+    """Write a duration: `4.2 s`, `3 min 07 s`, `2 h 05 min`."""
+    if s < 60:  # noqa: PLR2004 - a minute
+        return f"{s:.1f} s"
+    minutes, rest = divmod(round(s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's folder while it runs: each cell's own file, each worker's own file, and the merge.
+
+Nothing here is shared between processes but the folder, so any worker may die at any point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import reduce
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from lab.errors import ConfigError, InfraError
+from lab.record.files import load_document, write_document
+from lab.record.model import (
+    CellRecord,
+    CheckRecord,
+    EnvironmentRecord,
+    Outcome,
+    PlannedCell,
+    RunHeader,
+    RunRecord,
+    merged,
+)
+
+_LONGEST_NAME = 200  # bytes; file systems stop at 255
+_NO_RECORD = "it was planned and left no record: its worker died, or the run was stopped"
+
+
+def begin(reports: Path, header: RunHeader) -> Path:
+    """Make the folder of a run, `<reports>/<UTC>-<run id>`, and return it."""
+    folder = reports / f"{header.started:%Y%m%dT%H%M%SZ}-{header.run_id}"
+    try:
+        for part in ("cells", "checks", "environment", "evidence"):
+            (folder / part).mkdir(parents=True)
+    except OSError as e:
+        raise InfraError(f"{folder}: cannot be made: {e.strerror}") from e
+    write_document(folder / "header.json", header)
+    return folder
+
+
+def write_cell(folder: Path, cell: CellRecord) -> Path:
+    """Keep a cell that has ended; a second one of the same id and repeat replaces the first."""
+    path = folder / "cells" / f"{file_name(cell.key)}.json"
+    write_document(path, cell)
+    return path
+
+
+def write_check(folder: Path, check: CheckRecord) -> Path:
+    """Keep a test beside the cells that has ended; a second one of the same id replaces it."""
+    path = folder / "checks" / f"{file_name(check.id)}.json"
+    write_document(path, check)
+    return path
+
+
+def note_environment(folder: Path, environment: EnvironmentRecord, *, worker: str) -> Path:
+    """Keep what one worker knows about where it runs; it may do so again, with more."""
+    path = folder / "environment" / f"{file_name(worker)}.json"
+    write_document(path, environment)
+    return path
+
+
+def file_name(cell_id: str) -> str:
+    """Give a name for files and folders of this cell: its id, where file systems allow it."""
+    name = quote(cell_id, safe="[]=+,@")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:160]}~{hashlib.sha256(cell_id.encode()).hexdigest()[:16]}"
+
+
+def assemble(folder: Path) -> RunRecord:
+    """Merge what the workers of a run have written.
+
+    A planned cell or test without a file, and a file that cannot be read, become errors: what
+    left no record is never taken for a pass.
+
+    Raises:
+        ConfigError: This is no run's folder, or its header is damaged.
+    """
+    header = load_document(folder / "header.json", RunHeader)
+    found = {cell.key: cell for cell in map(_cell, sorted((folder / "cells").glob("*.json")))}
+    planned = {cell.key: _left_no_record(cell) for cell in header.planned}
+    extra = [key for key in found if key not in planned]
+    checks = {check.id: check for check in map(_check, sorted((folder / "checks").glob("*.json")))}
+    missing = {
+        i: CheckRecord(id=i, outcome=Outcome.ERROR, first_cause=_NO_RECORD)
+        for i in header.checks_planned
+    }
+    seen = [
+        load_document(path, EnvironmentRecord)
+        for path in sorted((folder / "environment").glob("*.json"))
+    ]
+    return RunRecord(
+        **{name: getattr(header, name) for name in RunHeader.model_fields},
+        environment=reduce(merged, seen, EnvironmentRecord()),
+        cells=tuple(({**planned, **found})[key] for key in [*planned, *extra]),
+        checks=tuple((missing | checks).values()),
+    )
+
+
+def _cell(path: Path) -> CellRecord:
+    try:
+        return load_document(path, CellRecord)
+    except ConfigError as e:
+        return CellRecord(id=unquote(path.stem), outcome=Outcome.ERROR, first_cause=str(e))
+
+
+def _check(path: Path) -> CheckRecord:
+    try:
+        return load_document(path, CheckRecord)
+    except ConfigError as e:
+        return CheckRecord(id=unquote(path.stem), outcome=Outcome.ERROR, first_cause=str(e))
+
+
+def _left_no_record(cell: PlannedCell) -> CellRecord:
+    return CellRecord(
+        **{name: getattr(cell, name) for name in PlannedCell.model_fields},
+        outcome=Outcome.ERROR,
+        first_cause=_NO_RECORD,
+    )

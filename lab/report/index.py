@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All runs in one folder: the page over them, and which of them are kept."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab.errors import ConfigError, LabError
+from lab.record.classify import AS_EXPECTED, exit_status, headline
+from lab.record.files import load, load_document, write_document, write_text
+from lab.record.groups import grouped
+from lab.record.model import Document, RunRecord, Utc
+from lab.report.render import templates
+
+KEEP = 60
+BRIEF = "brief.json"
+_FOLDER = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Brief(Document):
+    """What the page over all runs says of one, so that it need not read all of it."""
+
+    run_id: str
+    started: Utc
+    ended: Utc | None
+    tier: str
+    status: int
+    headline: str
+    counts: dict[str, int]
+    kernels: dict[str, str]  # name to build id
+    accelerators: tuple[str, ...]
+    resumed: int = 0
+
+
+def brief(record: RunRecord) -> Brief:
+    """Shorten a run record."""
+    environment = record.environment
+    return Brief(
+        run_id=record.run_id,
+        started=record.started,
+        ended=record.ended,
+        tier=record.tier,
+        status=exit_status(record),
+        headline=headline(record),
+        counts=dict(Counter(group.word for group in grouped(record.cells)).most_common()),
+        kernels={name: kernel.build_id for name, kernel in environment.kernels.items()},
+        accelerators=tuple(sorted({a.name for a in environment.accelerators.values()})),
+        resumed=len(record.resumed),
+    )
+
+
+def folders(reports: Path) -> list[Path]:
+    """List the folders of runs, the newest first; nothing else is ever taken for one."""
+    if not reports.is_dir():
+        return []
+    found = (
+        path
+        for path in reports.iterdir()
+        if _FOLDER.fullmatch(path.name) and not path.is_symlink() and _is_run(path)
+    )
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def shelve(reports: Path) -> None:
+    """Make the page over all runs anew."""
+    runs = [(path.name, *brief_of(path)) for path in folders(reports)]
+    text = templates().get_template("shelf.html.j2").render(runs=runs)
+    write_text(reports / "index.html", text)
+
+
+def clear(reports: Path, keep: int = KEEP) -> list[str]:
+    """Remove the oldest runs beyond `keep`; give their names.
+
+    The last good run, the one that `latest` points at, and runs that have not ended are kept
+    whatever their age: they may be needed, or at work.
+    """
+    latest = reports / "latest"
+    kept = {latest.resolve().name} if latest.is_symlink() else set()
+    known = [(path, brief_of(path)[0]) for path in folders(reports)]
+    good = (path.name for path, told in known if told and told.status == AS_EXPECTED)
+    kept |= set(list(good)[:1])
+    removed = []
+    for path, told in known[keep:]:
+        if path.name in kept or told is None or told.ended is None:
+            continue
+        shutil.rmtree(path)
+        removed.append(path.name)
+    return removed
+
+
+def records(reports: Path) -> Iterable[tuple[str, RunRecord]]:
+    """Give every run record that can be read, the oldest first, as (folder, record)."""
+    for path in reversed(folders(reports)):
+        if (path / "run.json").exists():
+            try:
+                yield path.name, load(path)
+            except ConfigError:
+                continue
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "header.json").is_file() or (path / "run.json").is_file()
+
+
+def brief_of(folder: Path) -> tuple[Brief | None, str]:
+    """Give the brief of a run, made if an older lab made none; or why there is none."""
+    path = folder / BRIEF
+    try:
+        if path.exists():
+            return load_document(path, Brief), ""
+        if not (folder / "run.json").exists():
+            return None, "it has not come to its end"
+        made = brief(load(folder))
+        write_document(path, made)
+    except LabError as e:
+        return None, str(e).partition("\n")[0]
+    return made, ""

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same tests on two kernels, side by side: what is worse on one, what fails on both; pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lab.record.classify import failing
+from lab.record.model import ChildRecord
+
+_BAD = frozenset({"not ok", "timeout", "missing"})
+_ABSENT = "-"
+_EXCUSED = re.compile(rf"({'|'.join(sorted(_BAD))}) on \S+ too")
+
+Key = tuple[int, str, int]  # depth, name, which of that name
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One test on both: its statuses in KTAP's words, or `-` where it did not come to run."""
+
+    name: str
+    depth: int
+    measure: str
+    tested: str
+
+    @property
+    def mark(self) -> str:
+        """Say whether the kernel under test is worse than the measure, better, or as bad."""
+        bad = (self.measure in _BAD, self.tested in _BAD)
+        return {(False, True): "worse", (True, False): "better", (True, True): "both"}.get(bad, "")
+
+
+def pairs(measure: Sequence[ChildRecord], tested: Sequence[ChildRecord]) -> tuple[Pair, ...]:
+    """Lay the results of two runs of the same tests side by side, in the order of the second."""
+    a, b = dict(_keyed(measure)), dict(_keyed(tested))
+    return tuple(
+        Pair(key[1], key[0], _as_it_came(a.get(key)), _as_it_came(b.get(key)))
+        for key in [*b, *(key for key in a if key not in b)]
+    )  # fmt: skip
+
+
+def excused(
+    children: Sequence[ChildRecord], measure: Sequence[ChildRecord], name: str
+) -> tuple[ChildRecord, ...]:
+    """Have what fails on the measure, called `name`, too, be expected to fail."""
+    known = {key for key, child in _keyed(measure) if failing([child])}
+    return tuple(
+        child.model_copy(
+            update={"status": "xfail", "comment": f"{child.status} on {name} too {child.comment}"}
+        )
+        if key in known and failing([child])
+        else child
+        for key, child in _keyed(children)
+    )
+
+
+def _as_it_came(child: ChildRecord | None) -> str:
+    """Give a test's status, if it was excused the one that it had before."""
+    if child is None:
+        return _ABSENT
+    told = _EXCUSED.match(child.comment) if child.status == "xfail" else None
+    return told[1] if told else child.status
+
+
+def _keyed(children: Iterable[ChildRecord]) -> Iterable[tuple[Key, ChildRecord]]:
+    seen: Counter[tuple[int, str]] = Counter()
+    for child in children:
+        place = (child.depth, child.name)
+        yield (*place, seen[place]), child
+        seen[place] += 1

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What follows when a guest that can be orphaned has lost its VMM: adopted, and watched on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from lab.config.model import OrphanPolicy, Watch
+from lab.deadline import Deadline, pause
+from lab.errors import InfraError
+from lab.guest.guest import RunningGuest
+from lab.guest.handover.protocol import OrphanStatus
+from lab.guest.handover.table import orphaning_for
+from lab.observe.identity import Undisturbed
+from lab.observe.window import Window
+from lab.runner.result import CellResult
+from lab.runner.watch import Watched
+from lab.verdict.evidence import Evidence, ParkedClaim
+from lab.verdict.judge import judge
+from lab.verdict.verdict import Survived
+
+_SETTLING_S = 0.5  # in which the first beats come, with the gap that is behind them
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a guest after it was struck.
+
+    Attributes:
+        guest: It, as it is in the end.
+        end: When the time ended that is judged.
+        parked: What its kernel claims, if it is parked.
+        resumed: The stretch after its adoption, if it was parked before.
+    """
+
+    guest: RunningGuest
+    end: float
+    parked: ParkedClaim | None = None
+    resumed: Window | None = None
+
+
+def see_through(
+    guest: RunningGuest, policy: OrphanPolicy, watch: Watch, seen: Watched, result: CellResult
+) -> Fate:
+    """Note what became of an orphan; have it adopted, if it is to be, and watch it further."""
+    end = time.monotonic()
+    if policy is OrphanPolicy.KILL:
+        return Fate(guest, end)
+    status = _status(guest)
+    result.facts["orphan"] = told(status)
+    claim = claim_of(status) if policy is OrphanPolicy.PARK else None
+    if not status.vcpus or (policy is OrphanPolicy.PARK and claim is None):
+        return Fate(guest, end)  # there is nobody to adopt, or not as was wanted
+    apart = _seen_apart(guest, seen, result)
+    guest = adopted(guest, status, seen, result)
+    result.fault = apart or result.fault
+    watching = gone_on if claim else watched_on
+    stretch = watching(guest, watch, "watch adopted", result)
+    return Fate(guest, end, claim, stretch) if claim else Fate(guest, stretch.ended)
+
+
+def gone_on(guest: RunningGuest, watch: Watch, phase: str, result: CellResult) -> Window:
+    """Watch a guest that had stood still, from when its first beats have come; give the stretch."""
+    pause(_SETTLING_S)
+    return watched_on(guest, watch, phase, result)
+
+
+def watched_on(guest: RunningGuest, watch: Watch, phase: str, result: CellResult) -> Window:
+    """Watch a guest that another VMM has by now; give that stretch.
+
+    Raises:
+        InfraError: that VMM ended.
+    """
+    began = time.monotonic()
+    with result.phase(phase):
+        pause(watch.after_s)
+    if not guest.vmm_lives:
+        raise InfraError(f"the adopter of {guest.plan.name} ended:\n{guest.last_words()}")
+    return Window(began, time.monotonic())
+
+
+def _seen_apart(guest: RunningGuest, seen: Watched, result: CellResult) -> str:
+    """Have L0 look at what holds it, apart from its beats; give what is not as it has to be."""
+    abi = orphaning_for(guest.plan.orphaning)
+    what, right = abi.outside(guest, seen.eye.pages, _by(guest))
+    if what:
+        result.facts["held"] = what
+    return "" if right else what
+
+
+def claim_of(status: OrphanStatus) -> ParkedClaim | None:
+    """Give what a kernel claims that says of each vCPU that it does not run."""
+    if not status.parked or status.owner == "PRESENT":
+        return None
+    return ParkedClaim(
+        "; ".join(f"vCPU {v.index} {v.state} after {v.exit} at {v.pc}" for v in status.vcpus)
+    )
+
+
+def told(status: OrphanStatus) -> str:
+    """Put a status in a line."""
+    vcpus = "; ".join(f"vCPU {v.index} {v.state}, exit {v.exit_seq}" for v in status.vcpus)
+    return f"owner {status.owner}, adopted {status.generation} times; {vcpus}"
+
+
+def adopted(
+    guest: RunningGuest, before: OrphanStatus, seen: Watched, result: CellResult
+) -> RunningGuest:
+    """Have a new VMM take the guest over; its kernel, not the VMM, is asked whether that was so."""
+    with result.phase("adopt"):
+        seen.eye.mark("adopt")
+        guest = orphaning_for(guest.plan.orphaning).adopt(guest, _by(guest))
+        seen.eye.mark("adopted")
+    result.facts["adopted_by"] = guest.vmm.pid
+    result.fault = not_adopted(before, _status(guest))
+    return guest
+
+
+def not_adopted(before: OrphanStatus, after: OrphanStatus) -> str:
+    """Say what a kernel shows of an adoption that was not; "" if it was one."""
+    if after.owner == "PRESENT" and after.generation == before.generation + 1:
+        return ""
+    return f"it was not adopted, and its kernel says: {told(after)}"
+
+
+def goes_on(evidence: Evidence, stretch: Window) -> str:
+    """Say why a guest that had stood still did not go on as itself in a stretch; "" if it did."""
+    middle = (stretch.began + stretch.ended) / 2
+    after = replace(
+        evidence,
+        baseline=Window(stretch.began, middle),
+        end=stretch.ended,
+        disruption=Undisturbed(),
+        parked=None,
+    )
+    verdict = judge(after)
+    return "" if isinstance(verdict, Survived) else f"after it was to go on: {verdict.reason}"
+
+
+def _status(guest: RunningGuest) -> OrphanStatus:
+    return orphaning_for(guest.plan.orphaning).status(guest, _by(guest))
+
+
+def _by(guest: RunningGuest) -> Deadline:
+    return Deadline.after(guest.host.patience.command)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what lab.toml says to what an L1 boots: everything is built at most once, and cached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.build import initrd, payloads, pyz, rootfs, tools
+from lab.build.cache import Cache
+from lab.build.kernel import KernelImage
+from lab.build.recipes import kernel_for
+from lab.config.load import boot_words
+from lab.config.model import Arch, KernelSpec, LabConfig
+from lab.errors import ConfigError
+from lab.events import Sink
+from lab.vmm import pack
+
+STOCK = "stock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outfit:
+    """What an L1 boots: kernel, shared initrd, disks (root, tools), words for its command line."""
+
+    kernel: KernelImage
+    initrd: Path
+    disks: tuple[Path, Path]
+    words: tuple[str, ...]
+
+
+class Workshop:
+    """Builds outfits."""
+
+    def __init__(self, lab: LabConfig, cache: Cache, sink: Sink) -> None:
+        self.cache = cache
+        self._lab = lab
+        self._sink = sink
+        self.outfits: dict[tuple[str, Arch], Outfit] = {}
+        self.kernels: dict[tuple[str, Arch], KernelImage] = {}
+
+    def outfit(self, name: str, arch: Arch) -> Outfit:
+        """Give all that an L1 of `arch` with kernel `name` boots, built if nobody has.
+
+        Raises:
+            ConfigError: the kernel cannot be built as it is described.
+        """
+        key = (name, arch)
+        if key not in self.outfits:
+            self.outfits[key] = self._make(name, arch)
+        return self.outfits[key]
+
+    def kernel(self, name: str, arch: Arch) -> KernelImage:
+        """Give the kernel that lab.toml calls `name`, for `arch`.
+
+        Raises:
+            ConfigError: lab.toml has no such kernel, or it cannot be built.
+        """
+        key = (name, arch)
+        if key not in self.kernels:
+            self.kernels[key] = kernel_for(
+                name, self._spec(name), arch, self.cache, mirror=self._lab.mirror, sink=self._sink
+            )
+        return self.kernels[key]
+
+    def _make(self, name: str, arch: Arch) -> Outfit:
+        image = self.kernel(name, arch)
+        # Guests boot the stock kernel, or what stands for it: two cells differ by their hosts.
+        guest_kernel = self.kernel(self._guest_kernel(), arch)
+        guests = payloads.build(arch.value, self.cache, sink=self._sink)
+        python = rootfs.interpreter(self.cache, mirror=self._lab.mirror, sink=self._sink)
+        program = pyz.build(pack.sources(), pack.pack, python, self.cache, sink=self._sink)
+        contents = tools.usual_contents(image, guests, program)
+        contents.update(tools.guest_kernel(guest_kernel))
+        root = rootfs.build(arch.value, self.cache, mirror=self._lab.mirror, sink=self._sink)
+        return Outfit(
+            kernel=image,
+            initrd=initrd.build(arch.value, self.cache, sink=self._sink),
+            disks=(root, tools.build(contents, self.cache, sink=self._sink)),
+            words=boot_words(self._spec(name)),
+        )
+
+    def _guest_kernel(self) -> str:
+        return self._lab.kernel_for(STOCK)
+
+    def _spec(self, name: str) -> KernelSpec:
+        if name not in self._lab.kernel:
+            known = ", ".join(self._lab.kernel)
+            raise ConfigError(f"lab.toml: no kernel {name!r}", hint=f"there are: {known}")
+        return self._lab.kernel[name]

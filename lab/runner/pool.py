@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One warm host at a time: cells that leave their L1 provably healthy share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from lab.deadline import Deadline
+from lab.errors import BrokenHostError, LabError, UnavailableError
+from lab.events import Step
+from lab.host.health import illness
+from lab.host.host import RunningHost, booted
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand
+
+_TRIES = 2  # one failure may be this machine's; two running are the host's
+_TURN_S = 3600.0  # others may have the machine for this long before we give up
+
+
+class Pool:
+    """The host of one worker. It is given up when it is spoilt, or when another worker waits."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.stand = stand
+        self._stack = ExitStack()
+        self._host: RunningHost | None = None
+        self._wish: HostRequest | None = None
+        self._booted = 0
+        self.console: Path | None = None  # of the host booted last, whether it came up or not
+        self._failures: dict[HostRequest, list[LabError]] = {}
+
+    @contextmanager
+    def lease(self, wish: HostRequest) -> Iterator[RunningHost]:
+        """Give a healthy host that is as wished, and look after the block whether it still is.
+
+        Raises:
+            BrokenHostError: it would not come up twice running, and is not tried again.
+            UnavailableError: no machine with this kernel can be in that mode.
+            LabError: it could not be booted this time.
+        """
+        host = self._warm(wish)
+        try:
+            yield host
+        except BaseException:
+            host.spoilt = host.spoilt or "its last cell broke off"
+            raise
+        finally:
+            self._after(host)
+
+    def detach(self) -> RunningHost | None:
+        """Let go of the warm host without taking it down.
+
+        Returns:
+            The host, which is the caller's from now on; None if there is none.
+        """
+        host, self._host, self._wish = self._host, None, None
+        if host is not None:
+            self._stack.pop_all()
+        return host
+
+    def close(self) -> None:
+        """Take the host down."""
+        self._host = self._wish = None
+        self._stack.close()
+
+    def _warm(self, wish: HostRequest) -> RunningHost:
+        failures = self._failures.setdefault(wish, [])
+        if len(failures) >= _TRIES:
+            self.console = None  # nothing was booted now
+            raise BrokenHostError(f"{wish.role} is broken: {failures[0]}") from failures[0]
+        if self._host is not None and self._wish == wish and not self._host.spoilt:
+            return self._host
+        self.close()
+        try:
+            self._host = self._boot(wish)
+        except UnavailableError:  # it is known, and no failure
+            self._stack.close()
+            raise
+        except LabError as e:
+            self._stack.close()
+            failures.append(e)
+            raise
+        failures.clear()
+        self._wish = wish
+        return self._host
+
+    def _boot(self, wish: HostRequest) -> RunningHost:
+        self._booted += 1
+        self.console = None
+        blueprint = self.stand.blueprint(wish, f"{wish.role}{self._booted}")
+        self.console = blueprint.folder / "console.log"
+        door = self.stand.admission
+        cores = door.cores_for(wish.vcpus, overcommit=wish.overcommit)
+        room = door.admit(wish.memory_mib, cores, Deadline.after(_TURN_S), what=blueprint.name)
+        self._stack.enter_context(room)
+        connection = self.stand.connection
+        return self._stack.enter_context(booted(connection, blueprint, self.stand.sink))
+
+    def _after(self, host: RunningHost) -> None:
+        host.spoilt = host.spoilt or illness(host)
+        if host.spoilt:
+            self.stand.sink(Step(what=f"{host.role} is for no other cell: {host.spoilt}"))
+        elif self.stand.admission.others_wait():
+            self.stand.sink(Step(what=f"giving up {host.role}: another worker waits for its place"))
+            self.close()

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what came of a cell to its record: the one place where outcomes get their names."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from pydantic import JsonValue
+
+from lab.config.model import Cell, Scope
+from lab.errors import BrokenHostError, LabError, UnavailableError
+from lab.record.expectation import Match, compare
+from lab.record.model import (
+    CellRecord,
+    ConsoleRecord,
+    Outcome,
+    Scalar,
+    TimelineRecord,
+    VcpuFigures,
+    VerdictRecord,
+)
+from lab.record.plan import planned
+from lab.record.timeline import around, guest_clock, struck_line, timeline_of
+from lab.runner.result import CellResult
+from lab.verdict.verdict import Verdict
+
+_OUTCOMES = {
+    Match.AS_EXPECTED: Outcome.PASSED,
+    Match.OTHERWISE: Outcome.FAILED,
+    Match.CANNOT_TELL: Outcome.ERROR,
+    Match.KNOWN_FAILURE: Outcome.XFAILED,
+    Match.UNEXPECTED_PASS: Outcome.XPASSED,
+}
+
+
+def record_of(
+    result: CellResult,
+    *,
+    rerun: str,
+    evidence: str = "",
+    broke: LabError | None = None,
+    repeat: int = 1,
+) -> CellRecord:
+    """Give the record of a cell that has ended; `broke` is what ended it, if the lab did."""
+    outcome, cause = _outcome(result, broke)
+    plan = planned(result.cell, rerun=rerun, repeat=repeat)
+    return CellRecord(
+        **{name: getattr(plan, name) for name in type(plan).model_fields},
+        outcome=outcome,
+        verdict=_verdict(result.verdict, result) if result.verdict else None,
+        witness=_witness(result),
+        duration_s=round(sum(s for _, s in result.phases), 3),
+        phases=tuple((label, round(s, 3)) for label, s in result.phases),
+        evidence=evidence,
+        first_cause=cause,
+        timeline=_timeline(result),
+        consoles=_consoles(result),
+    )
+
+
+def _timeline(result: CellResult) -> TimelineRecord | None:
+    if result.evidence is None or result.found is None:
+        return None
+    return timeline_of(result.evidence, result.found.marks)
+
+
+def _consoles(result: CellResult) -> tuple[ConsoleRecord, ...]:
+    cuts = []
+    for name, lines in result.consoles.items():
+        struck = result.struck_at
+        if name.startswith("guest"):
+            told = result.evidence
+            struck = struck_line(lines, guest_clock(told)) if told else None
+        cuts.append(around(name, lines, struck))
+    return tuple(cut for cut in cuts if cut is not None)
+
+
+def unavailable(cell: Cell, reason: str, *, rerun: str, repeat: int = 1) -> CellRecord:
+    """Give the record of a cell that cannot be run here, and why."""
+    return record_of(CellResult(cell), rerun=rerun, broke=UnavailableError(reason), repeat=repeat)
+
+
+def _outcome(result: CellResult, broke: LabError | None) -> tuple[Outcome, str]:
+    if isinstance(broke, UnavailableError):
+        return Outcome.UNAVAILABLE, str(broke)
+    if isinstance(broke, BrokenHostError):
+        return Outcome.SKIPPED, str(broke)
+    if broke is not None:
+        return Outcome.ERROR, f"{type(broke).__name__}: {broke}"
+    if result.verdict is None:
+        return Outcome.ERROR, "it came to no verdict"
+    return _judged(result, result.verdict)
+
+
+def _judged(result: CellResult, verdict: Verdict) -> tuple[Outcome, str]:
+    outcome = _OUTCOMES[compare(result.cell.expectation, verdict)]
+    if result.fault and outcome is Outcome.PASSED:
+        return Outcome.FAILED, result.fault
+    if result.complaint and outcome is Outcome.PASSED:
+        return Outcome.ERROR, result.complaint
+    return outcome, "" if outcome is Outcome.PASSED else verdict.reason
+
+
+def _witness(result: CellResult) -> dict[str, JsonValue]:
+    if result.delivered is None:
+        return {}
+    witness = result.delivered.witness
+    told: dict[str, JsonValue] = {"kind": type(witness).__name__}
+    told |= dataclasses.asdict(witness)
+    return {**told, **result.delivered.facts}
+
+
+def _verdict(verdict: Verdict, result: CellResult) -> VerdictRecord:
+    figures = verdict.figures
+    sight = result.found.sight if result.found else None
+    extra: dict[str, Scalar] = {
+        "check": verdict.check.value,
+        "watched_s": round(figures.watched_s, 3),
+        **{k: v for k, v in result.facts.items() if isinstance(v, str | int | float | bool)},
+    }
+    return VerdictRecord(
+        kind=type(verdict).__name__,  # type: ignore[arg-type] # checked by the model
+        reason=verdict.reason,
+        scope=Scope(verdict.scope.value),
+        vcpus=tuple(
+            VcpuFigures(
+                vcpu=v.vcpu,
+                beats=v.beats,
+                longest_guest_ms=_ms(v.guest_gap_s),
+                longest_l0_ms=_ms(v.silence_least_s),
+                most_l0_ms=_ms(v.silence_most_s),
+                began_ms=_ms(v.silence_began_s),
+            )
+            for v in figures.vcpus
+        ),
+        beats=sum(v.beats for v in figures.vcpus),
+        looks_per_second=round(sight.per_second, 1) if sight else None,
+        look_cost_ms=_ms(sight.cost_s) if sight else None,
+        void_windows=figures.void_windows,
+        figures=extra,
+    )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None or not math.isfinite(seconds) else round(seconds * 1000, 3)

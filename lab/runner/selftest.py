@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a kernel's own selftests in an L1 of that kernel; what they print is KTAP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from lab.build.selftests import Selftests
+from lab.deadline import Deadline
+from lab.events import Progress
+from lab.host.health import complaint
+from lab.redact import redacted
+from lab.runner.host_request import HostRequest
+from lab.runner.pool import Pool
+from lab.ssh.session import Result, Session
+
+_THERE = "/run/selftests"
+
+
+def run_selftests(
+    pool: Pool,
+    wish: HostRequest,
+    tests: Selftests,
+    evidence: Path,
+    *,
+    timeout_s: float,
+    env: Sequence[str] = (),
+) -> tuple[str, str]:
+    """Run every program of `tests` on a fresh host; give the KTAP, and what the host complained of.
+
+    Args:
+        pool: Where hosts come from.
+        wish: What host.
+        tests: What to run.
+        evidence: The folder for what is kept.
+        timeout_s: How long each program may take.
+        env: "NAME=VALUE", for each program's environment.
+    """
+    evidence.mkdir(parents=True, exist_ok=True)
+    with pool.lease(wish) as host:
+        since = host.console.mark()
+        host.session.check(["mkdir", "-p", _THERE])
+        lines = ["KTAP version 1", f"1..{len(tests.programs)}"]
+        what = f"selftests {tests.suite}"
+        for n, program in enumerate(tests.programs, 1):
+            pool.stand.sink(Progress(what=what, done=n - 1, total=len(tests.programs)))
+            there = f"{_THERE}/{n}"
+            host.session.put(program, there, mode=0o755)
+            came = run_program(host.session, there, timeout_s=timeout_s, env=env)
+            lines += told(n, f"{tests.suite}: {program.name}", came)
+            host.session.check(["rm", "-f", there])
+        host.spoilt = "selftests ran on it"  # they load modules, change sysctls, leave sessions
+        complained = complaint(host, since) or ""
+        (evidence / "host-console.log").write_text(redacted(host.console.text), encoding="utf-8")
+    text = "\n".join(lines) + "\n"
+    (evidence / "selftests.ktap").write_text(redacted(text), encoding="utf-8")
+    return text, complained
+
+
+def run_program(
+    session: Session, program: str, *, timeout_s: float, env: Sequence[str], cwd: str = _THERE
+) -> Result:
+    """Run one program with `env` beside what it has, and end it when its time is over."""
+    argv = ["timeout", "-k", "5", f"{timeout_s:g}", "env", *env, program]
+    return session.run(argv, by=Deadline.after(timeout_s + 30), cwd=cwd)
+
+
+def told(n: int, name: str, came: Result) -> Iterator[str]:
+    """Say how a program ended as kselftest's runner does: what it printed a level deeper first."""
+    said: Iterable[str] = (*came.stdout.splitlines(), *came.stderr.splitlines())
+    yield from (f"# {line}" for line in said)
+    match came.status:
+        case 0:
+            yield f"ok {n} selftests: {name}"
+        case 4:  # kselftest's word for it
+            yield f"ok {n} selftests: {name} # SKIP"
+        case 124:  # timeout(1)'s
+            yield f"not ok {n} selftests: {name} # TIMEOUT"
+        case status:
+            yield f"not ok {n} selftests: {name} # exit={status}"

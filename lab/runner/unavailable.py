@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a cell cannot be run here: what its topology says, and what was seen that bears it out."""
+
+from __future__ import annotations
+
+from lab.config.model import Cell, Confidential, Unavailable
+from lab.errors import InfraError
+from lab.runner.lab_session import Stand
+
+
+def why_not(stand: Stand, cell: Cell, expectation: Unavailable) -> str:
+    """Say why `cell` is unavailable, with the evidence of this machine.
+
+    Raises:
+        InfraError: the machine offers it after all: the ladder is out of date.
+    """
+    if cell.options.confidential is not Confidential.SEV_SNP:
+        return expectation.reason
+    connection = stand.connection
+    offered = connection.launch_security(cell.arch)
+    if Confidential.SEV_SNP.value in offered:
+        raise InfraError(
+            f"{cell.id}: {connection.uri} offers sev-snp, and the topology says 'unavailable'",
+            hint="the lab must be taught to start such a guest first: see lab/runner/cell.py",
+        )
+    seen = ", ".join(sorted(offered)) or "none"
+    return (
+        f"{expectation.reason}; domcapabilities of {connection.uri} offer launchSecurity: {seen}. "
+        "SEV-SNP cannot be nested, so its L1 would have to be metal"
+    )

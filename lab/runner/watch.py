@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest under the outside eye: found, watched, found again when its page may have moved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from lab.config.model import Arch, Watch
+from lab.deadline import Deadline, pause
+from lab.errors import DeadlineError, FalseStartError, InfraError
+from lab.guest.guest import Beacons, GuestPlan, RunningGuest
+from lab.guest.vmms.table import driver_for
+from lab.host.host import RunningHost
+from lab.observe.beacon import NO_BEACON
+from lab.observe.eye import Eye
+from lab.observe.jitter import JitterProbe
+from lab.observe.scan import choose, scan
+from lab.observe.window import Window
+from lab.runner.result import CellResult
+from lab.verdict.evidence import Evidence
+
+_MIB = 1 << 20
+_LOW = 2 << 30
+_RAM_BASE = {Arch.X86_64: 0, Arch.ARM64: 1 << 30}  # of QEMU's machines q35 and virt
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An open eye on a guest, and the probe that says when L0 itself stood still."""
+
+    eye: Eye
+    jitter: JitterProbe
+    beacons: Beacons
+
+    def undisturbed(self, seconds: float) -> Window:
+        """Watch for so long with nothing done; give the stretch: what the rest is compared with."""
+        began = self.eye.mark("baseline")
+        pause(seconds)
+        return Window(began, time.monotonic())
+
+
+@contextmanager
+def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
+    """Open the eye on a guest that begins to run, and see each vCPU beat before the block.
+
+    Raises:
+        FalseStartError: its beacons did not come, or no beats after them.
+        InfraError: they were not where L1 says.
+    """
+    by = Deadline.after(guest.host.patience.guest)
+    with _insisting(guest):
+        beacons = guest.beacons(by)
+    eye = Eye(
+        guest.host.domain.peek,
+        guest.locate(beacons, by),
+        guest.plan.key,
+        guest.plan.canary,
+        watch.look_every_ms / 1000,
+        boot_id=beacons.boot_id,
+    )
+    with JitterProbe(watch.jitter_limit_ms / 1000) as jitter, eye:
+        with _insisting(guest):
+            eye.beating(by)
+        yield Watched(eye, jitter, beacons)
+
+
+@contextmanager
+def begun(
+    host: RunningHost, plan: GuestPlan, watch: Watch, result: CellResult
+) -> Iterator[tuple[RunningGuest, Watched, Window]]:
+    """Start a guest and see it undisturbed; give it, the open eye on it, and that stretch.
+
+    Raises:
+        InfraError: it did not start, or was not seen to beat.
+    """
+    with ExitStack() as stack:
+        with result.phase("start"):
+            guest = driver_for(plan.vmm).start(host, plan, host.by_guest())
+            seen = stack.enter_context(watched(guest, watch))
+        with result.phase("baseline"):
+            baseline = seen.undisturbed(watch.baseline_s)
+        yield guest, seen, baseline
+
+
+def look_again(watched: Watched, guest: RunningGuest) -> None:
+    """Find the guest's pages once more, after something that may have moved them.
+
+    L1 is asked first; where it cannot say, all of its memory is searched for the canary.
+
+    Raises:
+        InfraError: they are nowhere.
+    """
+    by = Deadline.after(guest.host.patience.command)
+    try:
+        pages = guest.locate(watched.beacons, by)
+    except InfraError:
+        pages = _searched(guest)
+    watched.eye.relocate(pages)
+
+
+def wiped(evidence: Evidence) -> bool:
+    """Say whether each page was there to be read in the end, and held no beacon."""
+    ends = [trail.blinds[-1] if trail.blinds else None for trail in evidence.trails.values()]
+    return all(end and end.ended is None and end.reason == NO_BEACON for end in ends)
+
+
+def is_nowhere(guest: RunningGuest) -> bool:
+    """Search all of L1's memory for a guest of which nothing beats; L1 is not asked.
+
+    Raises:
+        InfraError: some of that memory could not be read.
+    """
+    return not _pages(guest)
+
+
+@contextmanager
+def _insisting(guest: RunningGuest) -> Iterator[None]:
+    """Have a guest that does not begin to beat in the block be told with where its vCPUs are.
+
+    Raises:
+        FalseStartError: it did not.
+    """
+    try:
+        yield
+    except DeadlineError as e:
+        try:
+            where = driver_for(guest.plan.vmm).registers(guest, guest.host.by_guest())
+        except InfraError as also:
+            where = f"unknown: {also}"
+        raise FalseStartError(f"{e}\nits vCPUs:\n{where}") from e
+
+
+def _pages(guest: RunningGuest) -> dict[int, int]:
+    """Give the pages in L1's memory that are the guest's beacons, authenticated by its key."""
+    host, unread = guest.host, []
+    base = _RAM_BASE[host.blueprint.spec.arch]
+
+    def read(offset: int, size: int) -> bytes:
+        try:
+            return host.domain.peek(base + offset, size)
+        except InfraError as e:
+            unread.append(e)
+            raise
+
+    size = host.blueprint.memory_mib * _MIB
+    # A larger machine of x86-64's has the rest above 4 GiB; where nothing is, zeros are read.
+    size += 0 if size <= _LOW else _LOW
+    found = scan(read, size, guest.plan.canary, chunk=_MIB)
+    pages = choose(read, found, guest.plan.key)
+    if unread:
+        raise unread[0]
+    return {vcpu: base + offset for vcpu, offset in pages.items()}
+
+
+def _searched(guest: RunningGuest) -> dict[int, int]:
+    host, pages = guest.host, _pages(guest)
+    if set(pages) != set(range(guest.plan.vcpus)):
+        raise InfraError(
+            f"the beacons of {guest.plan.name} are nowhere in the memory of {host.role}: "
+            f"of {guest.plan.vcpus} vCPUs, {len(pages)} were found"
+        )
+    return pages

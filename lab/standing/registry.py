@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `lab up` left standing: the record that tells a standing host from a leftover."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import AwareDatetime, ValidationError
+
+from lab.config.fields import Model
+from lab.config.model import Accel, Arch, HostMode
+from lab.deadline import Deadline
+from lab.errors import ConfigError
+from lab.host.host import RunningHost
+from lab.resources.ledger import flocked
+from lab.runner.lab_session import Stand
+from lab.runner.pool import Pool
+
+_FILE = "standing.json"
+_PATIENCE_S = 30
+
+
+class StandingHost(Model):
+    """A host that outlives the command that booted it. The key itself is only in `key`.
+
+    Attributes:
+        role: What its topology calls it, and its user: "a".
+        domain: What libvirt calls it.
+        folder: The folder of its run, with all that was written for it.
+        console: The file that its console is recorded to.
+        key: The file with the private key that opens it.
+        why: What was seen that spoke for its accelerator.
+    """
+
+    role: str
+    domain: str
+    run_id: str
+    uri: str
+    topology: str
+    arch: Arch
+    kernel: str
+    release: str
+    build_id: str
+    mode: HostMode
+    accel: Accel
+    why: str
+    vcpus: int
+    memory_mib: int
+    port: int
+    host_key_line: str
+    folder: Path
+    console: Path
+    key: Path
+    since: AwareDatetime
+
+
+class Standing:
+    """The standing hosts of the machine whose state folder is `state`."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / _FILE
+
+    def hosts(self) -> tuple[StandingHost, ...]:
+        """List what stands, or stood when it was last looked at."""
+        with self._locked():
+            return tuple(self._read())
+
+    def find(self, name: str) -> StandingHost:
+        """Give the host called `name`, by its topology or by libvirt.
+
+        Raises:
+            ConfigError: there is none, or there are several.
+        """
+        hosts = self.hosts()
+        found = [host for host in hosts if name in {host.role, host.domain}]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(host.domain for host in found)
+            raise ConfigError(f"several hosts are called {name!r}", hint=f"say which: {names}")
+        there = ", ".join(host.role for host in hosts)
+        hint = f"standing: {there}" if there else "nothing is standing; 'lab up' makes it"
+        raise ConfigError(f"no host {name!r} is standing", hint=hint)
+
+    def add(self, hosts: Iterable[StandingHost]) -> None:
+        """Take note that `hosts` stand."""
+        with self._locked():
+            self._write([*self._read(), *hosts])
+
+    def remove(self, domains: Iterable[str]) -> None:
+        """Forget the hosts that libvirt calls so; whoever is not there is forgotten already."""
+        gone = set(domains)
+        with self._locked():
+            self._write([host for host in self._read() if host.domain not in gone])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        by = Deadline.after(_PATIENCE_S)
+        with flocked(self._path.with_suffix(".flock"), f"the lock on {self._path}", by):
+            yield
+
+    def _read(self) -> list[StandingHost]:
+        try:
+            raw = json.loads(self._path.read_text(encoding="utf-8"))
+            return [StandingHost.model_validate_json(json.dumps(host)) for host in raw]
+        except FileNotFoundError:
+            return []
+        except (json.JSONDecodeError, ValidationError, TypeError) as e:
+            raise ConfigError(
+                f"{self._path}: damaged: {str(e).splitlines()[0]}",
+                hint=f"remove it, then 'lab down' takes what it told of for leftovers: "
+                f"rm {self._path}",
+            ) from e
+
+    def _write(self, hosts: list[StandingHost]) -> None:
+        new = self._path.with_suffix(".new")
+        text = json.dumps([host.model_dump(mode="json") for host in hosts], indent=1)
+        new.write_text(f"{text}\n", encoding="utf-8")
+        new.replace(self._path)
+
+
+def as_standing(host: RunningHost, stand: Stand) -> StandingHost:
+    """Give the record of a host that is to stand when its maker has ended."""
+    made = host.blueprint
+    choice = stand.accelerator(made.spec.arch)
+    return StandingHost(
+        role=host.role,
+        domain=made.name,
+        run_id=made.run_id,
+        uri=stand.connection.uri,
+        topology=made.topology,
+        arch=made.spec.arch,
+        kernel=made.spec.kernel,
+        release=host.identity.release,
+        build_id=host.identity.build_id,
+        mode=made.spec.mode,
+        accel=choice.accel,
+        why=choice.reason,
+        vcpus=made.vcpus,
+        memory_mib=made.memory_mib,
+        port=host.entry.port,
+        host_key_line=host.entry.host_key_line,
+        folder=stand.folder.path,
+        console=made.folder / "console.log",
+        key=made.folder / "key",
+        since=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def leave_standing(pool: Pool) -> str | None:
+    """Leave the warm host of `pool` standing when its run has ended, as if `lab up` had made it.
+
+    Returns:
+        How to get in; None if the pool has no host any more.
+    """
+    host = pool.detach()
+    if host is None:
+        return None
+    made = as_standing(host, pool.stand)
+    Standing(pool.stand.state).add((made,))
+    pool.stand.keep_folder()
+    return f"lab ssh {made.role}, lab console {made.role}; lab down takes it down"

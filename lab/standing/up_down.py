@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Raising a topology so that it stands when its maker has ended, and taking it down again."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from pathlib import Path
+
+from lab.config.model import HostSpec, LabConfig, Topology
+from lab.deadline import Deadline
+from lab.errors import InfraError
+from lab.events import Sink, Step
+from lab.host.host import boot
+from lab.resources.ledger import flocked, state_dir
+from lab.resources.owner import Owner
+from lab.resources.run_folders import RunFolder
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand
+from lab.standing.inventory import RUNNING, UNKNOWN, Survey, surveyed
+from lab.standing.registry import Standing, StandingHost, as_standing
+from lab.virt.connection import uri_for
+from lab.virt.daemons import ensure_daemons, stop_what_we_started
+
+_ROOM_S = 600.0  # how long others may have the memory that we want
+
+
+def raise_topology(
+    lab: LabConfig, topology: Topology, sink: Sink
+) -> tuple[tuple[StandingHost, ...], bool]:
+    """Have every host of `topology` stand; say which, and whether they stood before.
+
+    Raises:
+        LabError: one of them did not come up; then none is left behind.
+    """
+    state = state_dir(lab.state)
+    by = Deadline.after(lab.patience.build)
+    with flocked(state / "up.flock", "another 'lab up' to be done", by):
+        ensure_daemons(uri_for(lab.libvirt.uris[0]), state, sink)
+        with surveyed(lab, sink) as found:
+            if found.blind:
+                raise InfraError(found.blind, hint="'lab doctor' says what to type")
+            there = _standing_already(found, topology, state, sink)
+            for leftover in found.leftovers:
+                sink(Step(what=f"left over: {leftover}; 'lab down' removes it"))
+        if there:
+            return there, True
+        return _raise(lab, topology, sink), False
+
+
+def take_down(lab: LabConfig, sink: Sink) -> tuple[str, ...]:
+    """Remove what stands and what was left behind, and nothing else; say what it was.
+
+    Raises:
+        LabError: something could not be removed; the rest may still be there.
+    """
+    state = state_dir(lab.state)
+    removed: list[str] = []
+
+    def gone(what: str) -> None:
+        removed.append(what)
+        sink(Step(what=f"removed {what}"))
+
+    with surveyed(lab, sink, wake=True) as found:
+        if found.blind and (found.standing or found.folders):
+            raise InfraError(f"cannot see what is left: {found.blind}", hint="see 'lab doctor'")
+        for host, word in found.standing:
+            if word == UNKNOWN:
+                sink(Step(what=f"{host.role} stays: it is at {host.uri}, which lab.toml lacks"))
+                continue
+            _remove_host(host, found, state)
+            gone(f"host {host.role} ({host.domain}, port {host.port})")
+        for machine in found.abandoned:
+            machine.remove()
+            gone(f"machine {machine.name}, left behind by process {machine.owner.pid}")
+        for folder in found.folders:
+            folder.remove()
+            gone(f"folder {folder.path}, left behind by a lab that was killed")
+        for log in _dead_probes(state):
+            log.unlink(missing_ok=True)
+            gone(f"file {log}, left behind by a lab that was killed")
+        for machine in found.at_work:
+            sink(Step(what=f"{machine.name} stays: process {machine.owner.pid} is at work on it"))
+    stop_what_we_started(state, sink)
+    return tuple(removed)
+
+
+def _standing_already(
+    found: Survey, topology: Topology, state: Path, sink: Sink
+) -> tuple[StandingHost, ...]:
+    """Give the hosts of `topology` if each of them runs; those that do not are cleared away."""
+    mine = [(host, word) for host, word in found.standing if host.topology == topology.name]
+    running = {host.role for host, word in mine if word == RUNNING}
+    if running >= set(topology.hosts):
+        return tuple(host for host, _ in mine)
+    for host, word in mine:
+        sink(Step(what=f"{host.role} of an earlier 'lab up' is {word}: removing what it left"))
+        _remove_host(host, found, state)
+    return ()
+
+
+def _remove_host(host: StandingHost, found: Survey, state: Path) -> None:
+    """Unmake one host; its record goes last, so that being killed here is no loss."""
+    machine = found.machines.get(host.domain)
+    if machine is not None:
+        machine.remove()
+    others = [h for h in Standing(state).hosts() if h.domain != host.domain]
+    if not any(h.run_id == host.run_id for h in others):
+        RunFolder(host.folder, None).remove()
+    Standing(state).remove([host.domain])
+
+
+def _raise(lab: LabConfig, topology: Topology, sink: Sink) -> tuple[StandingHost, ...]:
+    with ExitStack() as undo:
+        stand = Stand(lab, undo, sink, secrets.token_hex(3))
+        wishes = [_wish(lab, topology, role, spec) for role, spec in topology.hosts.items()]
+        door, what = stand.admission, f"topology {topology.name}"
+        memory = sum(w.memory_mib for w in wishes)
+        cores = max(door.cores_for(w.vcpus, overcommit=w.overcommit) for w in wishes)
+        door.must_fit(memory, cores, what)  # said before anything is built
+        for wish in wishes:
+            stand.workshop.outfit(wish.kernel, wish.arch)
+        room = door.admit(memory, cores, Deadline.after(_ROOM_S), what=what)
+        if others := door.holders():
+            sink(Step(what=f"in use: {', '.join(others)}; if there is no room beside, this waits"))
+        with room:
+            hosts = [boot(undo, stand.connection, stand.blueprint(w, w.role), sink) for w in wishes]
+        made = tuple(as_standing(host, stand) for host in hosts)
+        standing = Standing(stand.state)
+        undo.callback(standing.remove, [host.domain for host in made])
+        standing.add(made)
+        undo.pop_all()  # from here on they stand; what is open ends with this process
+    return made
+
+
+def _wish(lab: LabConfig, topology: Topology, role: str, spec: HostSpec) -> HostRequest:
+    return HostRequest(
+        topology=topology.name,
+        role=role,
+        arch=spec.arch,
+        kernel=lab.kernel_for(spec.kernel),
+        mode=spec.mode,
+        vcpus=spec.vcpus or lab.host.vcpus,
+        memory_mib=spec.memory_mib or lab.host.memory_mib,
+        overcommit=spec.overcommit,
+    )
+
+
+def _dead_probes(state: Path) -> list[Path]:
+    """List the consoles of probes for KVM whose process is gone; their machines are leftovers."""
+    logs = []
+    for log in sorted(state.glob("probe-*.log")):
+        pid = log.stem.removeprefix("probe-")
+        if pid.isdecimal() and not _alive(int(pid)):
+            logs.append(log)
+    return logs
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Owner.of(pid).alive
+    except ProcessLookupError:
+        return False

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""May this evidence be judged at all? Two witnesses, sane times, a watch that is long enough."""
+
+from __future__ import annotations
+
+import math
+
+from lab.observe.identity import DidNot, Happened, Undisturbed
+from lab.verdict.evidence import Evidence
+from lab.verdict.verdict import Check, Scope, Unproven
+
+
+def admissible(e: Evidence) -> Unproven | None:
+    """Say why nothing can be judged by `e`, or None."""
+    return _sane(e) or _watched(e) or _disrupted(e) or _long_enough(e)
+
+
+def _no(e: Evidence, reason: str, check: Check) -> Unproven:
+    return Unproven(reason, check, e.scope)
+
+
+def _sane(e: Evidence) -> Unproven | None:
+    limits = e.limits
+    times = [e.baseline.began, e.baseline.ended, e.end]
+    times += [limits.patience, limits.closing, limits.live]
+    if isinstance(e.disruption, Happened):
+        times += [e.disruption.at, e.disruption.done]
+    if not all(map(math.isfinite, times)):
+        return _no(e, "a time in the evidence is not a number", Check.EVIDENCE)
+    if not (0 < limits.closing <= limits.patience and 0 < limits.live <= limits.patience):
+        return _no(e, "closing and live must be above 0 and within patience", Check.EVIDENCE)
+    if not e.baseline.began < e.baseline.ended <= e.end:
+        return _no(e, "the baseline is not within the watch", Check.EVIDENCE)
+    return None
+
+
+def _watched(e: Evidence) -> Unproven | None:
+    wanted = set(range(e.expected_vcpus))
+    if set(e.trails) != wanted or any(trail.vcpu != n for n, trail in e.trails.items()):
+        what = f"{e.expected_vcpus} vCPUs were expected, and those watched are {sorted(e.trails)}"
+        return _no(e, what, Check.EVIDENCE)
+    if not wanted and e.scope is Scope.RUNNING:
+        return _no(e, "no vCPU was watched", Check.EVIDENCE)
+    return None
+
+
+def _disrupted(e: Evidence) -> Unproven | None:
+    match e.disruption:
+        case None:
+            return _no(e, "nobody witnessed the disruption", Check.DISRUPTION)
+        case DidNot(reason):
+            return _no(e, f"the disruption did not happen: {reason}", Check.DISRUPTION)
+        case Undisturbed():
+            return None
+        case Happened(what, at, done):
+            if e.baseline.ended <= at <= done <= e.end:
+                return None
+            return _no(e, f"{what} was not within the watch", Check.DISRUPTION)
+
+
+def _long_enough(e: Evidence) -> Unproven | None:
+    done = e.disruption.done if isinstance(e.disruption, Happened) else e.baseline.began
+    left, needed = e.end - done, e.limits.patience + e.limits.closing
+    if e.scope is Scope.MEMORY or left > needed:
+        return None
+    what = f"the watch went on for {left:.1f} s, and one of up to {needed:.1f} s misses a death"
+    return _no(e, what, Check.WATCH)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`labvmm keep`: holds a guest's descriptors, so that it lives while no VMM does.
+
+It maps nothing, asks KVM nothing, and does not understand what it holds. It gives all of it to
+any process of the same user that asks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from .. import procfs
+from ..cli import say
+from ..errors import VmmError
+from ..machine import control
+
+WANTED = "magic"  # a description without it is none
+
+
+class Keeper:
+    """One guest's descriptors and their description, or nothing yet."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self._description: dict[str, object] = {}
+        self._fds: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def deposit(self, asked: control.Asked) -> control.Reply:
+        """Take a guest in.
+
+        Raises:
+            VmmError: There is one here already, or this is none.
+        """
+        description = {k: v for k, v in asked.content.items() if k != "verb"}
+        if WANTED not in description or not asked.fds:
+            raise VmmError("what was brought is no hand-over")
+        with self._lock:
+            if self._fds:
+                raise VmmError("this keeper has a guest", hint="start another: labvmm keep")
+            self._description, self._fds = description, dict(asked.fds)
+            asked.fds.clear()
+        return control.Reply({"held": sorted(self._fds)})
+
+    def fetch(self, asked: control.Asked) -> control.Reply:
+        """Give all of it out, and keep it.
+
+        Raises:
+            VmmError: There is nothing.
+        """
+        if not self._fds:
+            raise VmmError("this keeper has no guest")
+        return control.Reply(self._description, self._fds)
+
+    def status(self, asked: control.Asked) -> control.Reply:
+        """Say what is here."""
+        return control.Reply({"held": sorted(self._fds), "description": self._description})
+
+    def drop(self, asked: control.Asked) -> control.Reply:
+        """Let all of it go, and end; a guest that no VMM holds ends with it."""
+        self.ended.set()
+        return control.Reply({"dropped": sorted(self._fds)})
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--socket", type=Path, required=True, help="control socket to make")
+    parser.add_argument(
+        "--also-from", type=Path, metavar="SOCKET", help="hold what this keeper holds, too"
+    )
+    parser.add_argument(
+        "--without", nargs="*", default=[], metavar="NAME", help="of those, leave these out"
+    )
+
+
+def main(chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Hold it until it is to be dropped."""
+    keeper = Keeper()
+    if chosen.also_from:
+        description, fds = control.ask(chosen.also_from, "fetch")
+        for name in chosen.without:
+            os.close(fds.pop(name))
+        keeper.deposit(control.Asked(_bare(description), fds))
+    verbs: control.Verbs = {
+        "deposit": keeper.deposit,
+        "fetch": keeper.fetch,
+        "status": keeper.status,
+        "drop": keeper.drop,
+    }
+    server = control.Server(chosen.socket, verbs)
+    signal.signal(signal.SIGTERM, lambda *_: keeper.ended.set())
+    me = os.getpid()
+    ready = {"state": "ready", "pid": me, "start_time": procfs.start_time(me)}
+    say({**ready, "socket": str(chosen.socket)})
+    keeper.ended.wait()
+    server.close()
+    return {"state": "ended"}
+
+
+def _bare(answer: Mapping[str, object]) -> dict[str, object]:
+    """Take the wire's own words out of an answer."""
+    return {k: v for k, v in answer.items() if k not in {"ok", "fds"}}

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`labvmm resident`: a guest that lives with the caretaker, over its VMM's end and a kexec."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from .. import procfs
+from ..cli import say
+from ..errors import VmmError
+from ..machine import control
+from ..machine.control import Asked, Reply
+from ..state import caretaker, liveupdate, vm_x86
+from ..state.vcpu_record import Record
+from . import resident_adopt
+from .resident_adopt import DESCRIPTION, FIRST_VCPU, RAM, Adoption
+
+STOPPED = caretaker.NAMES[3]
+HALT = "stay at this phase until SIGUSR1: to be killed there"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    acts = parser.add_subparsers(required=True, metavar="VERB")
+    hold = acts.add_parser("hold", help="move a running labvmm's guest in; stays until killed")
+    hold.add_argument("--unpreserved", action="store_true", help="a control: vCPUs are not kept")
+    hold.set_defaults(act=_hold)
+    cycle = acts.add_parser("cycle", help="move it in and cancel that, again and again")
+    cycle.add_argument("--count", type=int, default=100)
+    cycle.add_argument("--ms", type=float, default=20, help="how long it lives there each time")
+    cycle.set_defaults(act=_cycle, unpreserved=False, halt_at=None)
+    for one in (hold, cycle):
+        one.add_argument("--vmm", type=Path, required=True, help="that labvmm's control socket")
+        one.add_argument("--cpus", type=int, nargs="+", required=True, help="one for each vCPU")
+    adopt = acts.add_parser("adopt", help="after the kexec: go on under KVM; stays")
+    adopt.add_argument("--console", type=Path, required=True)
+    adopt.add_argument(
+        "--keeper", type=Path, metavar="SOCKET", help="who holds a guest that may lose this VMM too"
+    )
+    adopt.set_defaults(act=_adopt)
+    for one in (hold, cycle, adopt):
+        one.add_argument("--session", required=True, help="of LUO")
+    for one in (hold, adopt):
+        one.add_argument("--socket", type=Path, required=True, help="control socket to make")
+    hold.add_argument("--halt-at", choices=("given", "memory", "moved"), help=HALT)
+    adopt.add_argument("--halt-at", choices=("session", "memory", "vcpus"), help=HALT)
+
+
+def main(chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Do the verb that was asked for."""
+    act: Callable[[argparse.Namespace], Mapping[str, object]] = chosen.act
+    return act(chosen)
+
+
+class Gone(NamedTuple):
+    """How many vCPUs are a VMM's again, and how often they were entered without one."""
+
+    vcpus: int
+    entries: int
+
+
+class Held:
+    """A guest that lives with the caretaker, as long as this process does."""
+
+    def __init__(self, vmm: Path, ram: int, vcpus: list[int]) -> None:
+        self.ended = threading.Event()
+        self.vcpus = vcpus
+        self._vmm = vmm
+        self._ram = ram
+
+    def move_in(self, records: list[Record], cpus: list[int]) -> None:
+        """Have each vCPU live on one of these CPUs.
+
+        Raises:
+            VmmError: There are not as many of them.
+        """
+        if len(records) != len(cpus):
+            raise VmmError(f"{len(records)} vCPUs need as many --cpus, not {len(cpus)}")
+        size = os.fstat(self._ram).st_size
+        for one, cpu in zip(records, cpus, strict=True):
+            self.vcpus.append(caretaker.move_in(one, self._ram, size, cpu, len(records)))
+
+    def stop(self, _: Asked | None = None) -> Reply:
+        """Take those that are there off their CPUs; they stay what they are then."""
+        for fd in self.vcpus:
+            if caretaker.seen(fd).state != STOPPED:
+                caretaker.stop(fd)
+        return Reply({"stopped": len(self.vcpus)})
+
+    def give_back(self, records: list[Record]) -> Gone:
+        """Stop those that have moved, and have the VMM go on with all.
+
+        Args:
+            records: What those are that have not moved, by index.
+        """
+        self.stop()
+        now = [caretaker.record(fd) for fd in self.vcpus]
+        texts = [vm_x86.as_text(one) for one in (*now, *records[len(now) :])]
+        control.ask(self._vmm, "take_back", {"records": texts})
+        return Gone(len(texts), sum(one.entries for one in now))
+
+    def close(self) -> None:
+        """Let go of all descriptors."""
+        for fd in (self._ram, *self.vcpus):
+            os.close(fd)
+
+    def status(self, _: Asked) -> Reply:
+        """Say what each vCPU does."""
+        return Reply({"vcpus": [caretaker.seen(fd)._asdict() for fd in self.vcpus]})
+
+    def fetch(self, _: Asked) -> Reply:
+        """Give the RAM to who wants to look."""
+        return Reply({"protected": False}, {"ram": self._ram})
+
+    def cancel(self, _: Asked) -> Reply:
+        """Stop all vCPUs, and have the VMM that they came from go on with them."""
+        gone = self.give_back([])
+        self.ended.set()
+        return Reply({"cancelled": gone.vcpus})
+
+
+def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
+    held = _moved_in(chosen, _session(chosen))
+    server = control.Server(
+        chosen.socket,
+        {"status": held.status, "fetch": held.fetch, "stop": held.stop, "cancel": held.cancel},
+    )
+    signal.signal(signal.SIGTERM, lambda *_: held.ended.set())
+    say({"state": "held", "session": chosen.session, **_me(), "socket": str(chosen.socket)})
+    held.ended.wait()
+    server.close()
+    return {"state": "ended"}
+
+
+def _cycle(chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Have it preserved and cancelled so often; say how often its vCPUs were entered meanwhile."""
+    entries, fds = 0, _open_files()
+    for _ in range(chosen.count):
+        session = _session(chosen)
+        held = _moved_in(chosen, session)
+        held.ended.wait(chosen.ms / 1000)
+        entries += held.give_back([]).entries
+        held.close()
+        os.close(session)
+    return {"cycles": chosen.count, "entries": entries, "fds": [fds, _open_files()]}
+
+
+def _session(chosen: argparse.Namespace) -> int:
+    device = liveupdate.open_device()
+    session = liveupdate.create(device, chosen.session)
+    os.close(device)
+    return session
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _moved_in(chosen: argparse.Namespace, session: int) -> Held:
+    """Move all of a guest in; if any of that is refused, its VMM goes on with it."""
+    said, fds = control.ask(chosen.vmm, "give")
+    records = vm_x86.records_of(said.pop("records"))
+    held = Held(chosen.vmm, fds["ram"], [])
+    try:
+        _halt(chosen, "given")
+        description = liveupdate.in_memfd(
+            {k: v for k, v in said.items() if k not in {"ok", "fds"}}, "labvmm-given"
+        )
+        liveupdate.preserve_fd(session, description, DESCRIPTION)
+        os.close(description)
+        liveupdate.preserve_fd(session, fds["ram"], RAM)
+        _halt(chosen, "memory")
+        held.move_in(records, chosen.cpus)
+        _halt(chosen, "moved")
+        for n, vcpu in enumerate([] if chosen.unpreserved else held.vcpus):
+            liveupdate.preserve_fd(session, vcpu, FIRST_VCPU + n)
+    except (OSError, VmmError):
+        held.give_back(records)
+        raise
+    return held
+
+
+def _halt(chosen: argparse.Namespace, phase: str) -> None:
+    """Stay at this phase until SIGUSR1: who is to be killed in it waits to be killed."""
+    if chosen.halt_at == phase:
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        say({"state": "halted", "phase": phase, **_me()})
+        signal.pause()
+
+
+def _adopt(chosen: argparse.Namespace) -> Mapping[str, object]:
+    """Go on with what the kernel before left; see `resident_adopt`."""
+    wanted = Adoption(chosen.session, chosen.console, chosen.socket, chosen.keeper)
+    return resident_adopt.adopt(wanted, lambda phase: _halt(chosen, phase))
+
+
+def _me() -> dict[str, object]:
+    return {"pid": os.getpid(), "start_time": procfs.start_time(os.getpid())}

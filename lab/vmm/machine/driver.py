@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an architecture must bring: irqchip, boot protocol, vCPU registers and its own exits."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple, Protocol
+
+from ..errors import VmmError
+from .memory import Ram
+from .vcpu import Handler
+
+MODULES = {"x86_64": "..arch.x86.driver", "aarch64": "..arch.arm64.driver"}
+PROTECTED_TYPES = {"aarch64": 1 << 31}  # KVM_VM_TYPE_ARM_PROTECTED
+
+
+class Boot(NamedTuple):
+    """What the guest starts from."""
+
+    kernel: Path
+    initrd: Path | None
+    cmdline: str
+    vcpus: int
+
+
+class Driver(Protocol):
+    """One architecture; made once for each guest."""
+
+    exits: Mapping[int, Handler]
+    max_memory: int
+    plain: bool  # whether vCPUs are told of nothing that only KVM can do, where there is such
+    devices: tuple[str, ...]  # what a new owner must know, beside vCPUs and memory
+
+    def prepare_vm(self) -> None:
+        """Make the interrupt controller and what else must exist before the first vCPU."""
+
+    def load(self, ram: Ram, boot: Boot) -> None:
+        """Put kernel, initrd, command line and tables into guest RAM."""
+
+    def prepare_vcpu(self, fd: int, index: int, count: int) -> None:
+        """Set the registers with which a vCPU starts."""
+
+    def registers(self, fd: int) -> dict[str, str]:
+        """Read a vCPU's registers; it must not be running."""
+
+    def seen(self) -> dict[str, int]:
+        """Count accesses to devices that are not there."""
+
+    def device_state(self) -> bytes:
+        """Give the state of the devices that are the VMM's own.
+
+        Raises:
+            VmmError: This architecture cannot.
+        """
+
+    def fds(self) -> dict[str, int]:
+        """Name the descriptors of in-kernel devices, which must stay open."""
+
+
+def vm_type(*, protected: bool) -> int:
+    """Give the type to create a VM with.
+
+    Raises:
+        VmmError: This architecture has no protected VMs.
+    """
+    if not protected:
+        return 0
+    machine = platform.machine()
+    if machine not in PROTECTED_TYPES:
+        raise VmmError(
+            f"there are no protected VMs on '{machine}'",
+            hint="run it on an arm64 host whose kernel has kvm-arm.mode=protected",
+        )
+    return PROTECTED_TYPES[machine]
+
+
+def make(
+    kvm: int, vm: int, console: Callable[[bytes], object], registers: bytearray | None = None
+) -> Driver:
+    """Make the driver of the machine that this runs on; its serial port's state is in `registers`.
+
+    An adopter has no use for `kvm`, and gives -1.
+
+    Raises:
+        VmmError: There is none for this architecture.
+    """
+    driver: Driver = module().make(kvm, vm, console, registers)
+    return driver
+
+
+def module() -> ModuleType:
+    """Give the module of the architecture that this runs on: `make` and `DEVICES`.
+
+    Raises:
+        VmmError: There is none for this architecture.
+    """
+    machine = platform.machine()
+    if machine not in MODULES:
+        raise VmmError(f"no driver for '{machine}'; there is one for {', '.join(MODULES)}")
+    return importlib.import_module(MODULES[machine], __package__)
