@@ -12,7 +12,7 @@ from lab.config.load import load_lab
 from lab.config.model import Arch
 from lab.pytest_plugin.building import built
 from lab.runner.image_store import STOCK
-from tests.nights import Nights, nights_of_talk, why_not
+from tests.support.nights import Nights, nights_of_talk, why_not
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab's main job on real machines, in small: one verdict, and hosts that are not as asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.config.load import load_lab
+from lab.config.model import Accel, Arch, DisruptionKind, GuestKind, HostMode, VmmKind
+from lab.errors import HostDiedError, InfraError
+from lab.host.host import Blueprint, booted
+from lab.observe.identity import Happened
+from lab.runner.host_request import HostRequest
+from lab.runner.lab_session import Stand, opened
+from lab.runner.pool import Pool
+from lab.runner.retry import attempted
+from lab.runner.single_cell import single_cell
+from lab.verdict.verdict import Check, Lost
+from lab.virt.leftovers import ours
+
+pytestmark = pytest.mark.vm
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def stand() -> Iterator[Stand]:
+    with opened(load_lab(CHECKOUT / "lab.toml")) as made:
+        yield made
+
+
+@pytest.fixture
+def blueprint(stand: Stand) -> Blueprint:
+    wish = HostRequest(
+        topology="tests",
+        role="a",
+        arch=Arch.X86_64,
+        kernel="stock",
+        mode=HostMode.NATIVE,
+        vcpus=2,
+        memory_mib=1024,
+    )
+    patience = stand.lab.patience.model_copy(update={"boot": 40.0})
+    return dataclasses.replace(
+        stand.blueprint(wish, f"host{time.monotonic_ns()}"), patience=patience
+    )
+
+
+def test_a_guest_whose_vmm_is_killed_is_lost_with_both_witnesses_and_nothing_is_left(
+    stand: Stand, tmp_path: Path
+) -> None:
+    cell = single_cell(
+        stand.lab,
+        accel=Accel.TCG,
+        guest=GuestKind.SPINNER,
+        vmm=VmmKind.LABVMM,
+        disruption=DisruptionKind.VMM_KILL,
+    )
+    pool = Pool(stand)
+
+    result, broke = attempted(pool, cell, tmp_path)
+    pool.close()
+
+    assert broke is None
+    assert isinstance(result.verdict, Lost)
+    assert result.verdict.check is Check.SILENCE
+    assert result.delivered is not None
+    assert isinstance(result.delivered.witness, Happened)
+    assert {"domain.xml", "host-console.log", "beats.json.gz"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    assert [m.name for m in ours(stand.connection) if m.run_id == stand.run_id] == []
+
+
+def test_a_host_that_goes_away_instead_of_booting_is_told_with_its_last_words(
+    stand: Stand, blueprint: Blueprint
+) -> None:
+    gone = dataclasses.replace(blueprint, words=(*blueprint.words, "lab.poweroff=1"))
+
+    with (
+        pytest.raises(HostDiedError, match=r"(?s)did not come up.*LAB-INIT userland"),
+        booted(stand.connection, gone, stand.sink),
+    ):
+        pass
+
+
+def test_a_host_that_never_boots_is_told_with_its_last_words(
+    stand: Stand, blueprint: Blueprint
+) -> None:
+    stuck = dataclasses.replace(
+        blueprint,
+        words=(*blueprint.words, "rdinit=/no/such/init", "panic=0"),
+        patience=blueprint.patience.model_copy(update={"boot": 15.0}),
+    )
+
+    with (
+        pytest.raises(InfraError, match=r"(?s)did not come up.*its console ends with"),
+        booted(stand.connection, stuck, stand.sink),
+    ):
+        pass
+
+
+def test_a_host_without_a_working_kvm_is_told_before_any_guest_is_started(
+    stand: Stand, blueprint: Blueprint
+) -> None:
+    without = dataclasses.replace(
+        blueprint, words=(*blueprint.words, "initcall_blacklist=svm_init")
+    )
+
+    with (
+        pytest.raises(InfraError, match="no KVM that can run a guest"),
+        booted(stand.connection, without, stand.sink),
+    ):
+        pass

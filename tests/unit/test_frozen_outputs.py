@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scripts and pages of others rest on stays as it is: each output equals its golden."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from tests.support.frozen_outputs import GOLDENS, outputs
+
+RENAMES = tomllib.loads((GOLDENS / "renames.toml").read_text(encoding="utf-8"))
+MADE = dict(outputs())
+
+
+def renamed(name: str) -> str:
+    """Return the golden `name` with what `renames.toml` allows replaced."""
+    text = (GOLDENS / name).read_text(encoding="utf-8")
+    for change in RENAMES.get("change", ()):
+        if change["file"] in {name, "*"}:
+            assert change["old"] in text or change["file"] == "*", f"unused: {change}"
+            text = text.replace(change["old"], change["new"])
+    return text
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_output_equals_its_golden(name: str) -> None:
+    assert MADE[name] == renamed(name)
+
+
+def test_every_golden_is_still_made() -> None:
+    assert {path.name for path in GOLDENS.iterdir()} == {*MADE, "renames.toml"}

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pytest's edge: what is collected, without a hypervisor; what a resumed run leaves out."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab.config.load import load_lab, load_topologies
+from lab.config.matrix import expand, select
+from lab.config.model import Cell, Tier
+from lab.pytest_plugin import _give_time
+from lab.pytest_plugin.run import NAME, Run, configuration_of
+from lab.record import shards
+from lab.record.model import CellRecord, Outcome, RunHeader
+from lab.record.plan import planned
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def collect(
+    *options: str, cells: tuple[str, ...] = ("topologies/test_cells.py",)
+) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "pytest", *cells, "--collect-only", "-q"]
+    return subprocess.run(
+        [*argv, "-p", "no:cacheprovider", *options],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="module")
+def cells() -> tuple[Cell, ...]:
+    lab = load_lab(CHECKOUT / "lab.toml")
+    topologies = load_topologies(CHECKOUT / "topologies", lab)
+    return select(expand(topologies, lab, accel="tcg"), Tier.CI)
+
+
+def ended(cell: Cell, outcome: Outcome) -> CellRecord:
+    plan = planned(cell)
+    return CellRecord(
+        **{name: getattr(plan, name) for name in type(plan).model_fields}, outcome=outcome
+    )
+
+
+def test_cells_are_collected_without_a_hypervisor(tmp_path: Path) -> None:
+    toml = tmp_path / "lab.toml"
+    text = (CHECKOUT / "lab.toml").read_text(encoding="utf-8")
+    recipe = CHECKOUT / "guest-images" / "kernels" / "stock"
+    text = text.replace('uris = ["auto"]', 'uris = ["qemu+ssh://nobody@nowhere.invalid/system"]')
+    toml.write_text(text.replace('recipe = "stock"', f'recipe = "{recipe}"'), encoding="utf-8")
+
+    said = collect(f"--lab-toml={toml}", "--lab-accel=tcg")
+
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "test_guest[x86_64-tcg-stock-linux-qemu-vmm_kill]" in said.stdout
+
+
+@pytest.mark.parametrize(("kexecs", "given"), [(1, []), (3, [720.0])])
+def test_a_cell_of_many_kexecs_may_take_longer(
+    kexecs: int, given: list[float], cells: tuple[Cell, ...]
+) -> None:
+    cell = cells[0]
+    options = cell.options.model_copy(update={"kexecs": kexecs})
+    marked: list[pytest.MarkDecorator] = []
+    item: Any = SimpleNamespace(
+        callspec=SimpleNamespace(params={"cell": cell.model_copy(update={"options": options})}),
+        config=SimpleNamespace(getini=lambda _: "600"),
+        add_marker=marked.append,
+    )
+    _give_time(item)
+    assert [mark.args[0] for mark in marked] == given
+
+
+def test_a_wrong_word_is_a_usage_error_that_names_the_option() -> None:
+    said = collect("--lab-tier=weekly")
+
+    assert said.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--lab-tier" in said.stderr + said.stdout
+
+
+def begun(reports: Path, cells: tuple[Cell, ...], configuration: str) -> Path:
+    header = RunHeader(
+        run_id="abc123",
+        started=datetime.now(UTC),
+        planned=tuple(planned(cell) for cell in cells[:3]),
+        versions={"configuration": configuration},
+    )
+    return shards.begin(reports, header)
+
+
+def test_a_resumed_run_leaves_out_what_was_told_and_does_again_what_broke(
+    tmp_path: Path, cells: tuple[Cell, ...]
+) -> None:
+    told, broke, never = cells[:3]
+    folder = begun(tmp_path, cells, configuration_of(cells, ""))
+    shards.write_cell(folder, ended(told, Outcome.PASSED))
+    shards.write_cell(folder, ended(broke, Outcome.ERROR))
+
+    said = collect("--lab-resume=last", f"--lab-reports={tmp_path}", "--lab-accel=tcg")
+
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert f"[{told.id}]" not in said.stdout
+    assert f"[{broke.id}]" in said.stdout
+    assert f"[{never.id}]" in said.stdout
+
+
+def test_a_run_is_not_resumed_with_another_kernel(tmp_path: Path, cells: tuple[Cell, ...]) -> None:
+    begun(tmp_path, cells, configuration_of(cells, "~/src/linux"))
+
+    said = collect("--lab-resume=last", f"--lab-reports={tmp_path}", "--lab-accel=tcg")
+
+    assert said.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "other cells than these, or another kernel" in said.stderr + said.stdout
+
+
+def test_repeats_do_the_whole_ladder_before_any_of_it_again(cells: tuple[Cell, ...]) -> None:
+    said = collect("--lab-repeat=2", "--lab-accel=tcg")
+
+    names = [line.partition("[")[2][:-1] for line in said.stdout.splitlines() if "::" in line]
+    ids = [cell.id for cell in cells]
+    assert names == [*ids, *(f"{cell_id}#2" for cell_id in ids)]
+
+
+def test_how_often_is_a_number_or_what_lab_toml_says(tmp_path: Path) -> None:
+    said = collect("--lab-repeat=often")
+    assert said.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--lab-repeat: a number or 'nightly' was wanted" in said.stdout + said.stderr
+
+    text = (CHECKOUT / "lab.toml").read_text(encoding="utf-8")
+    often = "repeats = {'x86_64-*-stock-linux-qemu-vmm_kill' = 3}"
+    text = text.replace("repeat = 2 ", f"{often}\nrepeat = 1 ")
+    recipe = CHECKOUT / "guest-images" / "kernels" / "stock"
+    text = text.replace('recipe = "stock"', f'recipe = "{recipe}"')
+    (tmp_path / "lab.toml").write_text(text, encoding="utf-8")
+    said = collect("--lab-repeat=nightly", f"--lab-toml={tmp_path}/lab.toml", "--lab-accel=tcg")
+    assert [line for line in said.stdout.splitlines() if "#" in line] == [
+        f"topologies/test_cells.py::test_guest[x86_64-tcg-stock-linux-qemu-vmm_kill#{n}]"
+        for n in (2, 3)
+    ], said.stdout + said.stderr
+
+
+def test_a_repeat_that_was_told_is_not_done_again(tmp_path: Path, cells: tuple[Cell, ...]) -> None:
+    folder = begun(tmp_path, cells, configuration_of(cells, ""))
+    shards.write_cell(folder, ended(cells[0], Outcome.PASSED))
+
+    options = ("--lab-resume=last", f"--lab-reports={tmp_path}", "--lab-repeat=2")
+    said = collect(*options, "--lab-accel=tcg")
+
+    assert f"[{cells[0].id}]" not in said.stdout
+    assert f"[{cells[0].id}#2]" in said.stdout
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+    said = collect("--lab-resume=last", f"--lab-reports={tmp_path}")
+
+    assert said.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "no run 'last'" in said.stderr + said.stdout
+
+
+def test_the_command_for_a_cell_again_runs_that_cell_and_no_other(
+    pytestconfig: pytest.Config, cells: tuple[Cell, ...]
+) -> None:
+    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    ids = [cell.id for cell in cells]
+    cell = next(c for c in cells if sum(i.startswith(c.id) for i in ids) > 1)
+
+    said = collect(*shlex.split(run.rerun(cell))[1:], "--lab-accel=tcg", cells=())
+
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert [line for line in said.stdout.splitlines() if "::" in line] == [
+        f"topologies/test_cells.py::test_guest[{cell.id}]"
+    ]

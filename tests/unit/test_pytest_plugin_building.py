@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Built is what the chosen tests boot, and nothing else: an arm64 kernel takes ten minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from lab.config.load import load_lab, load_topologies
+from lab.config.matrix import expand, select
+from lab.config.model import Cell, Tier
+from lab.pytest_plugin.building import needed
+from lab.pytest_plugin.run import Run
+
+ROOT = Path(__file__).parents[2]
+TOPOLOGIES = ROOT / "topologies"
+
+
+@pytest.fixture(name="cells", scope="module")
+def all_committed_cells() -> tuple[Cell, ...]:
+    lab = load_lab(ROOT / "lab.toml")
+    return expand(load_topologies(TOPOLOGIES, lab), lab, accel="tcg")
+
+
+def kinds(cells: tuple[Cell, ...], *items: object) -> set[tuple[str, str]]:
+    run = SimpleNamespace(cells=lambda _: cells, lab=lambda _: None)
+    found = needed(cast("list[pytest.Item]", items), cast("Run", run))
+    return {(cell.kernel, cell.arch) for _, cell in found}
+
+
+def item(folder: Path, *fixtures: str, cell: Cell | None = None, arch: str = "") -> object:
+    params = {"callspec": SimpleNamespace(params={"cell": cell})} if cell else {}
+    marks = [pytest.mark.arch(arch).mark] if arch else []
+    return SimpleNamespace(
+        path=folder / "test_x.py", fixturenames=fixtures, iter_markers=lambda _: marks, **params
+    )
+
+
+def test_a_cell_needs_its_own_kernel(cells: tuple[Cell, ...]) -> None:
+    arm64 = next(cell for cell in cells if cell.id == "arm64-tcg-stock-vhe-linux-labvmm-none")
+    assert kinds(cells, item(TOPOLOGIES, "judged", "pool", cell=arm64)) == {("stock", "arm64")}
+
+
+def test_a_test_that_chooses_its_host_needs_all_of_its_tier(cells: tuple[Cell, ...]) -> None:
+    """CI has the time for three kernels from nothing, and not for a fourth."""
+    expected = {("stock", "arm64"), ("stock", "x86_64"), ("reference", "x86_64")}
+    assert kinds(select(cells, Tier.CI), item(TOPOLOGIES, "pool")) == expected
+
+
+def test_a_test_may_say_that_it_needs_one_architecture_only(cells: tuple[Cell, ...]) -> None:
+    assert ("reference", "arm64") in kinds(cells, item(TOPOLOGIES, "pool"))
+    found = kinds(cells, item(TOPOLOGIES, "pool", arch="x86_64"))
+    assert found == {("stock", "x86_64"), ("reference", "x86_64")}
+
+
+def test_a_test_without_a_host_needs_nothing(cells: tuple[Cell, ...]) -> None:
+    played = item(TOPOLOGIES, "judged", cell=cells[0])  # as tests of the nightly do
+    others = item(TOPOLOGIES, "tmp_path"), item(ROOT / "tests", "stand")
+    assert kinds(cells, played, *others) == set()
+
+
+def test_what_is_unavailable_is_not_built(cells: tuple[Cell, ...]) -> None:
+    none = next(cell for cell in cells if cell.id.endswith("protected-linux-labvmm-kexec"))
+    assert kinds(cells, item(TOPOLOGIES, "judged", "pool", cell=none)) == set()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The caretaker's pure parts, compiled for userspace with ASan and UBSan; and mutants of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_KERNEL = Path(__file__).parents[2] / "guest-images/kernels/reference/tree"
+_CORE = _KERNEL / "arch/x86/caretaker/core"
+_UNIT = _KERNEL / "tools/testing/caretaker/unit.c"
+_FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
+
+pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+
+# file, what it says, what a mutant says instead, the test that must fail
+_MUTANTS = {
+    "hole-forgotten": (
+        "npt.c",
+        "if (!overlap(pa, MIB(2), hole.start, hole.size) &&",
+        "if (",
+        "identity_4_levels",
+    ),
+    "gib-forgotten": (
+        "npt.c",
+        "if (!overlap(gib, GIB(1), hole.start, hole.size)) {",
+        "if (gib > hole.start || gib + GIB(1) <= hole.start) {",
+        "identity_edges",
+    ),
+    "checker-looks-not-in-hole": (
+        "npt.c",
+        "if (to != (hidden ? PT_NONE : pa))",
+        "if (!hidden && to != pa)",
+        "checker_notices",
+    ),
+    "checker-looks-not-at-rights": (
+        "npt.c",
+        "if (!hidden && got != flags)",
+        "if (got == ~flags)",
+        "checker_notices",
+    ),
+    "maps-over": (
+        "npt.c",
+        "return e && !(*e & PT_P) &&",
+        "return e &&",
+        "map_refuses",
+    ),
+    "init-goes-out": ("check.c", "mode != MODE_INIT && ", "", "icr_init_sipi"),
+    "shorthand-goes-out": ("check.c", "ICR_SHORTHAND(icr) || ", "", "icr_init_sipi"),
+    "owner-not-looked-at": ("check.c", "owned[i] == to", "owned[i] == to + 99", "icr_init_sipi"),
+    "nmi-refused": (
+        "check.c",
+        "return mode == MODE_SMI ? ICR_REFUSE",
+        "return mode == MODE_SMI || mode == 4 ? ICR_REFUSE",
+        "icr_ordinary",
+    ),
+    "page-of-private-memory": (
+        "check.h",
+        " &&\n\t       !overlap(pa, bytes, l->hole.start, l->hole.size)",
+        "",
+        "pages",
+    ),
+    "only-first-page-checked": (
+        "check.c",
+        "l, v->iopm_pa, IOPM_BYTES",
+        "l, v->iopm_pa, PAGE",
+        "vmcbs",
+    ),
+    "host-asid": ("check.c", "v->asid == l->host_asid || ", "", "vmcbs"),
+    "no-way-back": ("check.c", "I3_INTR | I3_NMI", "I3_NMI", "vmcbs"),
+    "touching-is-overlap": (
+        "types.h",
+        "a < b + m && b < a + n",
+        "a <= b + m && b <= a + n",
+        "pages",
+    ),
+    "guest-leaf-unchecked": (
+        "shadow.c",
+        "if (!page_ok(l, e & PT_ADDR & ~(size - 1), size))",
+        "if (!size)",
+        "shadow_keeps_private",
+    ),
+    "guest-large-leaf-half-checked": (
+        "shadow.c",
+        "if (!page_ok(l, e & PT_ADDR & ~(size - 1), size))",
+        "if (!page_ok(l, e & PT_ADDR & ~(size - 1), PAGE))",
+        "shadow_keeps_private",
+    ),
+    "rights-not-combined": (
+        "shadow.c",
+        "(rights & e & PT_LOW_RIGHTS)",
+        "(e & PT_LOW_RIGHTS)",
+        "shadow_leaves_to_host",
+    ),
+    "write-untold": ("shadow.c", "rights &= ~PT_W;", "rights &= ~0ULL;", "shadow_follows"),
+    "mmio-unmarked": ("shadow.c", "*error |= PF_RSVD;", ";", "shadow_leaves_to_host"),
+    "stale-after-drop": ("shadow.c", "*at++ = 0;", "*at++ |= 0;", "shadow_follows"),
+    "guest-gets-all-msrs": ("check.c", " | (u8)~lendable[i].bits", "", "msrpms"),
+    "guest-gets-efer": ("check.c", "0x80 / 4, 0xfc", "0x80 / 4, 0xff", "msrpms"),
+    "efer-lma": ("check.c", "if ((value ^ now) & EFER_LMA)", "if (0)", "efers"),
+}
+
+
+def _run(core: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    program = out / "unit"
+    sources = [_UNIT, *(core / name for name in ("npt.c", "check.c", "shadow.c"))]
+    subprocess.run(["gcc", *_FLAGS, f"-I{core}", *sources, "-o", program], check=True)
+    return subprocess.run([program], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_pure_parts_hold_under_sanitizers(tmp_path: Path) -> None:
+    ran = _run(_CORE, tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    lines = ran.stdout.splitlines()
+    assert sum(line.startswith("ok ") for line in lines) == int(lines[1].removeprefix("1.."))
+
+
+@pytest.mark.parametrize("name", _MUTANTS)
+def test_mutant_is_caught(name: str, tmp_path: Path) -> None:
+    file, what, instead, catcher = _MUTANTS[name]
+    core = tmp_path / "core"
+    shutil.copytree(_CORE, core)
+    text = (core / file).read_text()
+    assert text.count(what) == 1, "the mutant's place has changed"
+    (core / file).write_text(text.replace(what, instead))
+    ran = _run(core, tmp_path)
+    assert any(
+        line.startswith("not ok") and line.endswith(catcher) for line in ran.stdout.splitlines()
+    ), ran.stdout + ran.stderr
+
+
+def test_core_is_small_enough_to_be_read() -> None:
+    lines = {path.name: len(path.read_text().splitlines()) for path in _CORE.iterdir()}
+    assert sum(lines.values()) < 2000
+    assert max(lines.values()) <= 350

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs resident vCPUs: its pure parts under sanitizers, mutants of them, and its size."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_KERNEL = Path(__file__).parents[2] / "guest-images/kernels/reference/tree"
+_CARETAKER = _KERNEL / "arch/x86/caretaker"
+_UNIT = "tools/testing/caretaker/resident.c"
+_FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
+_BUDGET, _LONGEST = 1250, 350  # lines that run below Linux, beside core's 2000
+
+pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+
+# file, what it says, what a mutant says instead, the test that must fail
+_MUTANTS = {
+    "wider-than-the-cpu": ("admit.c", "(xcr0 & ~wide)", "(xcr0 & ~wide & 0)", "xcr0s"),
+    "avx-without-sse": ("admit.c", "!(xcr0 & XCR0_SSE)", "0", "xcr0s"),
+    "half-of-avx512": ("admit.c", "&& all_or_none(xcr0, XCR0_AVX512)", "", "xcr0s"),
+    "xsave-compacted": ("admit.c", " || word(image + XSAVE_COMP)", "", "xsaves"),
+    "xsave-reserved": ("admit.c", "if (image[i])", "if (0)", "xsaves"),
+    "list-in-private-memory": ("admit.c", "if (!page_ok(l, v->list[i], PAGE))", "if (!l)", "vcpus"),
+    "too-many-cpuids": ("admit.c", "v->cpuids > CARETAKER_CPUIDS", "0", "vcpus"),
+    "too-many-lists": ("admit.c", "v->lists > CARETAKER_LISTS", "0", "vcpus"),
+    "no-timer-rate": ("admit.c", "!v->timer_khz || ", "", "vcpus"),
+    "memory-of-ours": (
+        "admit.c",
+        "page_ok(l, run->pa & ~(PAGE - 1), bytes)",
+        "page_ok(l, run->pa & ~(PAGE - 1), PAGE)",
+        "runs",
+    ),
+    "gpa-wraps": ("admit.c", "run->gpa < l->end &&", "", "runs"),
+    "io-is-free": ("admit.c", "I3_INVLPGA | I3_IOIO | ", "I3_INVLPGA | ", "vmcb"),
+    "controls-of-the-host": (
+        "admit.c",
+        "i >= SAVE_AT && i < SAVE_AT + SAVE_BYTES ?",
+        "i < SAVE_AT + SAVE_BYTES ?",
+        "vmcb",
+    ),
+    "without-svme": ("admit.c", "v->efer |= EFER_SVME;", ";", "vmcb"),
+    "lends-efer": ("admit.c", "{ 0x800 + 0x80 / 4, 0xfc },", "{ 0x800 + 0x80 / 4, 0xff },", "msrs"),
+    "no-classes": ("vapic.c", "(irr & 0xf0) > (isr & 0xf0) &&", "irr > isr &&", "priorities"),
+    "tpr-ignored": ("vapic.c", "(irr & 0xf0) > (tpr & 0xf0)", "tpr < 999", "priorities"),
+    "eoi-lost": ("vapic.c", "put_bit(apic, AT_ISR, isr, false);", ";", "priorities"),
+    "level-eoi-kept": ("vapic.c", "return APIC_PARK;	/* the IOAPIC", "/* the IOAPIC", "level"),
+    "counts-as-deadline": ("vapic.c", "return APIC_PARK;	/* a timer", "/* a timer", "timer"),
+    "masked-timer-fires": ("vapic.c", "(lvt & LVT_MASKED) || ", "", "timer"),
+    "ipi-to-nobody": ("vapic.c", "return to == get(apic, AT_ID);", "return to | 1;", "ipis"),
+    "ipi-to-another-cluster": ("vapic.c", "to >> 16 == ldr >> 16 && ", "", "ipis"),
+    "ipi-to-self-too": ("vapic.c", "return !sender;", "return true;", "ipis"),
+    "ipi-not-taken-out": (
+        "vapic.c",
+        "__atomic_exchange_n(&posted[i], 0, __ATOMIC_ACQ_REL)",
+        "posted[i]",
+        "ipis",
+    ),
+    "no-members": ("admit.c", "!v->members || ", "", "vcpus"),
+    "nmi-as-interrupt": ("vapic.c", "!(icr & ICR_MODE) && ", "", "ipis"),
+}
+
+
+def _run(kernel: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    program = out / "unit"
+    resident = kernel / "arch/x86/caretaker/resident"
+    sources = [kernel / _UNIT, *(resident / name for name in ("admit.c", "vapic.c"))]
+    subprocess.run(["gcc", *_FLAGS, f"-I{resident}", *sources, "-o", program], check=True)
+    return subprocess.run([program], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_pure_parts_hold_under_sanitizers(tmp_path: Path) -> None:
+    ran = _run(_KERNEL, tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    lines = ran.stdout.splitlines()
+    assert sum(line.startswith("ok ") for line in lines) == int(lines[1].removeprefix("1.."))
+
+
+@pytest.mark.parametrize("name", _MUTANTS)
+def test_mutant_is_caught(name: str, tmp_path: Path) -> None:
+    file, what, instead, catcher = _MUTANTS[name]
+    kernel = tmp_path / "kernel"
+    for part in ("arch/x86/caretaker", "arch/x86/include", "tools/testing/caretaker"):
+        shutil.copytree(_KERNEL / part, kernel / part)
+    mutated = kernel / "arch/x86/caretaker/resident" / file
+    text = mutated.read_text()
+    assert text.count(what) == 1, "the mutant's place has changed"
+    mutated.write_text(text.replace(what, instead))
+    ran = _run(kernel, tmp_path)
+    caught = [line for line in ran.stdout.splitlines() if line.startswith("not ok")]
+    assert any(catcher in line for line in caught), ran.stdout + ran.stderr
+
+
+def test_what_runs_below_is_small_enough_to_be_read() -> None:
+    files = (_CARETAKER / "resident").iterdir()
+    lines = {path.name: len(path.read_text().splitlines()) for path in files}
+    assert sum(lines.values()) < _BUDGET
+    assert max(lines.values()) <= _LONGEST

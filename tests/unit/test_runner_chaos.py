@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chaos cell's host is kept busy while the cell lasts, and by nothing that outlives it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab.config.model import Accel, DisruptionKind, GuestKind, LabConfig, Options
+from lab.deadline import Deadline
+from lab.host.commands import process
+from lab.runner import chaos
+from lab.runner.result import CellResult
+from lab.runner.single_cell import single_cell
+from lab.ssh.session import Session
+from tests.support.sshd import serving
+
+LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
+QUIET = single_cell(LAB, accel=Accel.TCG, disruption=DisruptionKind.VMM_KILL)
+CHAOS = QUIET.model_copy(update={"options": Options(chaos=True)})
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with serving() as served, served.session() as opened:
+        yield opened
+
+
+class Spawning:
+    """A session that notes what it started."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.pids: list[int] = []
+
+    def spawn(self, *words: Any, **named: Any) -> int:
+        """Start something."""
+        self.pids.append(self._session.spawn(*words, **named))
+        return self.pids[-1]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+def host_of(session: Session) -> Any:
+    return SimpleNamespace(
+        session=Spawning(session), role="a", spoilt=None, by_guest=lambda: Deadline.after(10)
+    )
+
+
+def test_a_host_is_busy_for_as_long_as_the_cell_lasts(session: Session) -> None:
+    host = host_of(session)
+    with chaos.busy(CHAOS, host):
+        (pid,) = host.session.pids
+        assert process(session, pid) is not None
+    assert process(session, pid) is None
+    assert host.spoilt is None
+
+
+def test_a_cell_without_chaos_is_left_alone(session: Session) -> None:
+    host = host_of(session)
+    with chaos.busy(QUIET, host):
+        assert host.session.pids == []
+    result = CellResult(QUIET)
+    chaos.wait_for_the_moment(result)
+    assert result.facts == {}
+    assert chaos.words_of(QUIET) == ()
+
+
+def test_a_stranger_that_has_the_loads_number_after_a_kexec_is_let_live(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = host_of(session)
+    with chaos.busy(CHAOS, host):
+        (pid,) = host.session.pids
+        found = process(session, pid)
+        assert found is not None
+        stranger = dataclasses.replace(found, start_time=found.start_time + 1)
+        monkeypatch.setattr(chaos, "process", lambda *_: stranger)
+    assert process(session, pid) is not None
+    session.check(["kill", "-KILL", "--", f"-{pid}"])
+
+
+def test_the_moment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(chaos, "pause", waited.append)
+    result = CellResult(CHAOS)
+    chaos.wait_for_the_moment(result)
+    assert result.facts["struck_after_s"] == round(waited[0], 3)
+
+
+def test_only_linux_can_work_beside_its_beats() -> None:
+    assert chaos.words_of(CHAOS) == ("beacon.work=1",)
+    assert chaos.words_of(CHAOS.model_copy(update={"guest": GuestKind.SPINNER})) == ()

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which experiments are done anew: only those in which L0 stood still, never a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab.config.load import load_lab, load_topologies
+from lab.config.matrix import expand
+from lab.config.model import Cell
+from lab.errors import FalseStartError, InfraError, LabError
+from lab.runner import retry
+from lab.runner.result import CellResult
+from lab.verdict.verdict import Check, Lost, Survived, Unproven, Verdict
+
+CHECKOUT = Path(__file__).parents[2]
+SURVIVED = Survived("it beat on", Check.ALL)
+
+
+@pytest.fixture(scope="module")
+def some() -> Cell:
+    lab = load_lab(CHECKOUT / "lab.toml")
+    topologies = load_topologies(CHECKOUT / "topologies", lab)
+    return next(iter(expand(topologies, lab, accel="tcg")))
+
+
+def after(
+    first: Verdict, cell: Cell, monkeypatch: pytest.MonkeyPatch, *, void: str = ""
+) -> CellResult:
+    """Try a cell that is judged `first` at its first try, and to have survived at any other."""
+    verdicts = iter([(first, void), *[(SURVIVED, "")] * retry.TRIES])
+
+    def run_cell(*about: Any, **_: object) -> None:
+        result: CellResult = about[-1]
+        result.verdict, result.void = next(verdicts)
+
+    result, broke = attempted(run_cell, cell, Path("nowhere"), monkeypatch)
+    assert broke is None
+    return result
+
+
+def attempted(
+    run_cell: Callable[..., None], cell: Cell, evidence: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[CellResult, LabError | None]:
+    """Attempt a cell of which `run_cell` says what comes of it."""
+    monkeypatch.setattr(retry, "run_cell", run_cell)
+    monkeypatch.setattr(retry, "turn", lambda *_: nullcontext())
+    host = SimpleNamespace(mode_proof="", domain=SimpleNamespace(errata="taken out"))
+    stand = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
+    pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext(host))
+    return retry.attempted(pool, cell, evidence)
+
+
+def test_what_became_of_qemus_error_is_on_record(
+    some: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert after(SURVIVED, some, monkeypatch).facts["emulator"] == "taken out"
+
+
+@pytest.mark.parametrize("check", [c for c in Check if c is not Check.JITTER])
+def test_what_is_not_known_to_be_l0s_fault_is_not_done_anew(
+    check: Check, some: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert after(Unproven("no", check), some, monkeypatch).verdict == Unproven("no", check)
+
+
+def test_an_experiment_in_which_l0_stood_still_is_done_anew_and_counted(
+    some: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = after(Unproven("late", Check.JITTER), some, monkeypatch)
+    assert (result.verdict, result.facts["void_tries"]) == (SURVIVED, 1)
+
+
+def test_a_ring_that_overran_while_l0_looked_late_is_watched_anew(
+    some: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = after(Unproven("rare", Check.OVERRUN), some, monkeypatch, void="looks were late")
+    assert (late.verdict, late.facts["void_tries"]) == (SURVIVED, 1)
+
+
+def test_a_calibration_whose_stop_is_not_known_is_done_anew(
+    some: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert after(SURVIVED, some, monkeypatch, void="not known").facts["void_tries"] == 1
+
+
+@pytest.mark.parametrize("verdict", [Lost("dead", Check.SILENCE), Unproven("no", Check.PATH)])
+def test_a_guest_that_a_calibration_did_not_leave_well_is_not_tried_again(
+    verdict: Verdict, some: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert after(verdict, some, monkeypatch, void="not known").verdict == verdict
+
+
+def test_a_guest_that_never_began_is_started_once_more_and_told_of(
+    some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = [FalseStartError("no beacon; its vCPUs: rip=0x12")]
+
+    def run_cell(*about: Any, **_: object) -> None:
+        if broken:
+            raise broken.pop()
+        about[-1].verdict = SURVIVED
+
+    result, broke = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert broke is None
+    assert (result.verdict, result.facts["false_starts"]) == (SURVIVED, 1)
+    assert "rip=0x12" in (tmp_path / "false-start.txt").read_text()
+
+
+def test_a_guest_that_never_begins_is_an_error_at_the_second_time(
+    some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tries = []
+
+    def run_cell(*about: Any, **_: object) -> None:
+        tries.append(about)
+        raise FalseStartError("no beacon")
+
+    result, broke = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert isinstance(broke, FalseStartError)
+    assert (result.verdict, len(tries)) == (None, 2)
+
+
+def test_what_broke_otherwise_is_not_tried_again(
+    some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tries = []
+
+    def run_cell(*about: Any, **_: object) -> None:
+        tries.append(about)
+        raise InfraError("something else")
+
+    _, broke = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert (str(broke), len(tries)) == ("something else", 1)
