@@ -14,7 +14,7 @@ from lab.caretaker.probe_guest import FAIL_ENTRY, IO, LOADS, STORES, run_small
 from lab.caretaker.swallow_proof import require_swallowed
 from lab.deadline import Deadline
 from lab.errors import InfraError
-from topologies.conftest import Boot, Kept
+from lab.testing.swallowed import Boot, SwallowedHost
 
 pytestmark = pytest.mark.arch("x86_64")
 
@@ -49,123 +49,127 @@ print(load(0, 0, 0))
 
 
 @pytest.mark.parametrize("store", [False, True], ids=["load", "store"])
-def test_a_process_cannot_touch_private_memory(kept: Kept, store: bool) -> None:
+def test_a_process_cannot_touch_private_memory(swallowed: SwallowedHost, store: bool) -> None:
     """Of tier ci."""
-    grown = kept.counted("private")
-    for offset in (0, kept.spare):
-        before = kept.host.domain.peek(kept.region.start + offset, 8)
-        touch = kept.caretaker.touch(offset, store=store)
+    grown = swallowed.counted("private")
+    for offset in (0, swallowed.spare):
+        before = swallowed.host.domain.peek(swallowed.region.start + offset, 8)
+        touch = swallowed.caretaker.touch(offset, store=store)
         assert touch.refused, touch
-        assert kept.host.domain.peek(kept.region.start + offset, 8) == before
-    assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
+        assert swallowed.host.domain.peek(swallowed.region.start + offset, 8) == before
+    assert swallowed.host.domain.peek(swallowed.region.start, 4) == MAGIC
     assert grown() == [2]
 
 
-def test_no_kernel_is_loaded_over_private_memory(kept: Kept) -> None:
+def test_no_kernel_is_loaded_over_private_memory(swallowed: SwallowedHost) -> None:
     """Of tier ci. Linux refuses it; what is beside that memory, it takes."""
-    first, end = kept.region.start, kept.region.start + kept.region.size
-    around = (first - PAGE, kept.region.size + 2 * PAGE)
+    first, end = swallowed.region.start, swallowed.region.start + swallowed.region.size
+    around = (first - PAGE, swallowed.region.size + 2 * PAGE)
     over = ((first, PAGE), (end - PAGE, PAGE), (first - PAGE, 2 * PAGE), around)
     beside = ((first - PAGE, PAGE), (end, PAGE))
     places = [hex(word) for place in (*over, *beside) for word in place]
-    grown = kept.counted("kexec_refused", "private")
-    said = kept.host.session.check(["python3", "-I", "-c", KEXEC, *places])
+    grown = swallowed.counted("kexec_refused", "private")
+    said = swallowed.host.session.check(["python3", "-I", "-c", KEXEC, *places])
     assert said.split() == ["EADDRNOTAVAIL"] * len(over) + ["taken"] * len(beside) + ["taken"]
-    told = kept.host.session.check(["dmesg"])
+    told = swallowed.host.session.check(["dmesg"])
     for at, size in over:
         assert f"refused a kexec segment at {at:#x}, {size:#x} bytes" in told
-    assert kept.host.domain.peek(first, 4) == MAGIC
+    assert swallowed.host.domain.peek(first, 4) == MAGIC
     assert grown() == [len(over), 0]
 
 
 @nightly
-def test_whoever_looks_for_system_ram_does_not_find_private_memory(kept: Kept) -> None:
+def test_private_memory_is_not_listed_as_system_ram(
+    swallowed: SwallowedHost,
+) -> None:
     """By which loaders of kernels find room: kexec(8), and Linux for `kexec -s`."""
-    ram = kept.host.session.check(["grep", "System RAM", "/proc/iomem"]).splitlines()
+    ram = swallowed.host.session.check(["grep", "System RAM", "/proc/iomem"]).splitlines()
     spans = [[int(word, 16) for word in line.split()[0].split("-")] for line in ram]
     assert spans
-    assert not [span for span in spans if kept.region.touches(span[0], span[1] + 1 - span[0])]
+    assert not [span for span in spans if swallowed.region.touches(span[0], span[1] + 1 - span[0])]
 
 
 @nightly
 @pytest.mark.parametrize("store", [False, True], ids=["load", "store"])
-def test_a_process_cannot_touch_it_by_its_physical_address(kept: Kept, store: bool) -> None:
+def test_a_process_cannot_touch_it_by_its_physical_address(
+    swallowed: SwallowedHost, store: bool
+) -> None:
     """Linux lets root map what is not System RAM."""
-    grown = kept.counted("private")
-    before = kept.host.domain.peek(kept.region.start + kept.spare, 8)
-    touch = kept.caretaker.touch(kept.spare, store=store, physical=True)
+    grown = swallowed.counted("private")
+    before = swallowed.host.domain.peek(swallowed.region.start + swallowed.spare, 8)
+    touch = swallowed.caretaker.touch(swallowed.spare, store=store, physical=True)
     assert touch.refused, touch
-    assert kept.host.domain.peek(kept.region.start + kept.spare, 8) == before
+    assert swallowed.host.domain.peek(swallowed.region.start + swallowed.spare, 8) == before
     assert grown() == [1]
 
 
 @nightly
-def test_the_kernel_cannot_touch_private_memory(kept: Kept) -> None:
-    grown = kept.counted("private")
-    first, spare = kept.region.start, kept.region.start + kept.spare
-    assert kept.caretaker.do("read", first) == [EFAULT, "0x0"]
-    assert kept.caretaker.do("read", spare, cpu=1) == [EFAULT, "0x0"]
-    assert kept.caretaker.do("write", spare, 0x4242) == [EFAULT]
-    assert kept.host.domain.peek(spare, 8) == bytes(8)
+def test_the_kernel_cannot_touch_private_memory(swallowed: SwallowedHost) -> None:
+    grown = swallowed.counted("private")
+    first, spare = swallowed.region.start, swallowed.region.start + swallowed.spare
+    assert swallowed.caretaker.do("read", first) == [EFAULT, "0x0"]
+    assert swallowed.caretaker.do("read", spare, cpu=1) == [EFAULT, "0x0"]
+    assert swallowed.caretaker.do("write", spare, 0x4242) == [EFAULT]
+    assert swallowed.host.domain.peek(spare, 8) == bytes(8)
     assert grown() == [3]
 
 
 @nightly
 @pytest.mark.parametrize("code", [LOADS, STORES], ids=["load", "store"])
-def test_no_guest_gets_private_memory_from_its_host(kept: Kept, code: bytes) -> None:
-    grown = kept.counted("private")
-    ended = run_small(kept.host.session, code, kept.host.by_guest(), private=True)
+def test_no_guest_gets_private_memory_from_its_host(swallowed: SwallowedHost, code: bytes) -> None:
+    grown = swallowed.counted("private")
+    ended = run_small(swallowed.host.session, code, swallowed.host.by_guest(), private=True)
     assert (ended.exit, ended.said) == (FAIL_ENTRY, b"")
-    assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
+    assert swallowed.host.domain.peek(swallowed.region.start, 4) == MAGIC
     assert grown() == [1]
 
 
 @nightly
-def test_no_hypercall_takes_a_pointer_to_private_memory(kept: Kept) -> None:
-    grown = kept.counted("hypercall_refused", "private")
-    pages = (kept.region.start, kept.region.start + kept.region.size - PAGE)
+def test_no_hypercall_takes_a_pointer_to_private_memory(swallowed: SwallowedHost) -> None:
+    grown = swallowed.counted("hypercall_refused", "private")
+    pages = (swallowed.region.start, swallowed.region.start + swallowed.region.size - PAGE)
     for page in pages:
-        assert kept.caretaker.do("hypercall", page | RUN)[0] == EINVAL
-    assert kept.caretaker.do("hypercall", (1 << 52) | RUN)[0] == EINVAL  # no memory at all
+        assert swallowed.caretaker.do("hypercall", page | RUN)[0] == EINVAL
+    assert swallowed.caretaker.do("hypercall", (1 << 52) | RUN)[0] == EINVAL  # no memory at all
     assert grown() == [3, 2]
 
 
 @nightly
-def test_no_vmcb_names_private_memory(kept: Kept) -> None:
-    grown = kept.counted("vmcb_refused")
-    assert kept.caretaker.do("bad_vmcb", kept.region.start)[0] == EINVAL
-    assert kept.caretaker.do("bad_vmcb", 0, kept.region.start)[0] == EINVAL
+def test_no_vmcb_names_private_memory(swallowed: SwallowedHost) -> None:
+    grown = swallowed.counted("vmcb_refused")
+    assert swallowed.caretaker.do("bad_vmcb", swallowed.region.start)[0] == EINVAL
+    assert swallowed.caretaker.do("bad_vmcb", 0, swallowed.region.start)[0] == EINVAL
     assert grown() == [2]
 
 
 @nightly
-def test_a_bad_vmcb_comes_back_as_the_processor_refuses_it(kept: Kept) -> None:
-    grown = kept.counted("vmcb_refused")
-    assert kept.caretaker.do("bad_vmcb") == ["0", f"{NO_CODE:#x}", "0x1234"]
+def test_a_bad_vmcb_comes_back_as_the_processor_refuses_it(swallowed: SwallowedHost) -> None:
+    grown = swallowed.counted("vmcb_refused")
+    assert swallowed.caretaker.do("bad_vmcb") == ["0", f"{NO_CODE:#x}", "0x1234"]
     # Page 0 is no VMCB: it intercepts nothing.
-    assert kept.caretaker.do("hypercall", RUN)[0] == EINVAL
+    assert swallowed.caretaker.do("hypercall", RUN)[0] == EINVAL
     assert grown() == [1]
 
 
 @nightly
 @pytest.mark.parametrize("deed", ["vmrun", "vmload", "vmsave", "clgi", "invlpga"])
-def test_the_instructions_of_svm_are_not_the_hosts(kept: Kept, deed: str) -> None:
+def test_the_instructions_of_svm_are_not_the_hosts(swallowed: SwallowedHost, deed: str) -> None:
     """VMLOAD and VMSAVE take physical addresses, which no nested table is asked about."""
-    grown = kept.counted("svm_refused")
-    assert kept.caretaker.do(deed, kept.region.start) == [EFAULT]
-    assert kept.host.domain.peek(kept.region.start, 4) == MAGIC
+    grown = swallowed.counted("svm_refused")
+    assert swallowed.caretaker.do(deed, swallowed.region.start) == [EFAULT]
+    assert swallowed.host.domain.peek(swallowed.region.start, 4) == MAGIC
     assert grown() == [1]
 
 
 @nightly
-def test_msrs_that_decide_who_is_below_are_not_the_hosts(kept: Kept) -> None:
+def test_msrs_that_decide_who_is_below_are_not_the_hosts(swallowed: SwallowedHost) -> None:
     vm_hsave_pa, vm_cr, apic_base = 0xC001_0117, 0xC001_0114, 0x1B
-    grown = kept.counted("msr_refused", "private")
-    was = kept.caretaker.do("rdmsr", vm_hsave_pa)
-    assert kept.caretaker.do("wrmsr", vm_hsave_pa, kept.region.start) == [EIO]
-    assert kept.caretaker.do("rdmsr", vm_hsave_pa) == was
-    assert kept.caretaker.do("wrmsr", vm_cr, 1 << 4) == [EIO]
-    assert kept.caretaker.do("wrmsr", apic_base, 0xFEE0_0900) == [EIO]  # out of x2APIC mode
+    grown = swallowed.counted("msr_refused", "private")
+    was = swallowed.caretaker.do("rdmsr", vm_hsave_pa)
+    assert swallowed.caretaker.do("wrmsr", vm_hsave_pa, swallowed.region.start) == [EIO]
+    assert swallowed.caretaker.do("rdmsr", vm_hsave_pa) == was
+    assert swallowed.caretaker.do("wrmsr", vm_cr, 1 << 4) == [EIO]
+    assert swallowed.caretaker.do("wrmsr", apic_base, 0xFEE0_0900) == [EIO]  # out of x2APIC mode
     assert grown() == [3, 1]
 
 
@@ -184,33 +188,35 @@ def test_msrs_that_decide_who_is_below_are_not_the_hosts(kept: Kept) -> None:
         pytest.param(1 << 32 | 0x4200, id="smi"),
     ],
 )
-def test_no_cpu_is_taken_from_the_caretaker(kept: Kept, icr: int) -> None:
-    grown = kept.counted("icr_refused")
-    assert kept.caretaker.do("icr", icr) == ["0"]
+def test_no_cpu_is_taken_from_the_caretaker(swallowed: SwallowedHost, icr: int) -> None:
+    grown = swallowed.counted("icr_refused")
+    assert swallowed.caretaker.do("icr", icr) == ["0"]
     assert grown() == [1]
 
 
 @nightly
 @pytest.mark.parametrize("icr", [1 << 32 | 0x4400, 0xC4400], ids=["named", "to-others"])
-def test_an_nmi_between_its_cpus_is_the_hosts_own(kept: Kept, icr: int) -> None:
-    grown = kept.counted("icr_refused")
-    assert kept.caretaker.do("icr", icr) == ["0"]
+def test_an_nmi_between_its_cpus_is_the_hosts_own(swallowed: SwallowedHost, icr: int) -> None:
+    grown = swallowed.counted("icr_refused")
+    assert swallowed.caretaker.do("icr", icr) == ["0"]
     assert grown() == [0]
 
 
 @nightly
-def test_unknown_hypercalls_are_refused(kept: Kept) -> None:
-    grown = kept.counted("hypercall_refused")
-    assert kept.caretaker.do("hypercall", UNKNOWN)[0] == ENOSYS
-    assert kept.caretaker.do("hypercall", PAGE - 1)[0] == ENOSYS
-    assert kept.caretaker.do("hypercall", PAGE | UNKNOWN)[0] == EINVAL  # a page that none is for
+def test_unknown_hypercalls_are_refused(swallowed: SwallowedHost) -> None:
+    grown = swallowed.counted("hypercall_refused")
+    assert swallowed.caretaker.do("hypercall", UNKNOWN)[0] == ENOSYS
+    assert swallowed.caretaker.do("hypercall", PAGE - 1)[0] == ENOSYS
+    assert (
+        swallowed.caretaker.do("hypercall", PAGE | UNKNOWN)[0] == EINVAL
+    )  # a page that none is for
     assert grown() == [3]
 
 
 @nightly
-def test_a_process_has_no_hypercalls(kept: Kept) -> None:
-    grown = kept.counted("hypercall_user", "hypercall_refused")
-    said = kept.host.session.run(["python3", "-I", "-c", VMMCALL])
+def test_a_process_has_no_hypercalls(swallowed: SwallowedHost) -> None:
+    grown = swallowed.counted("hypercall_user", "hypercall_refused")
+    said = swallowed.host.session.run(["python3", "-I", "-c", VMMCALL])
     assert said.status == 128 + 4, said  # SIGILL
     assert grown() == [1, 0]
 
@@ -218,17 +224,17 @@ def test_a_process_has_no_hypercalls(kept: Kept) -> None:
 @nightly
 def test_a_host_that_is_only_ready_is_not_taken_for_swallowed(boot: Boot) -> None:
     """The control: the same ways lead to private memory, and none of the proofs holds."""
-    kept = Kept.of(boot("caretaker=ready"))
-    host = kept.host
+    swallowed = SwallowedHost.of(boot("caretaker=ready"))
+    host = swallowed.host
     wanted, by = host.blueprint.kernel, Deadline.after(host.patience.command)
     with pytest.raises(InfraError, match="is not: 0 native, 1 native"):
         require_swallowed(host.session, host.domain, wanted, by)
     assert not any(cpu.in_guest for cpu in host.domain.cpus())
-    assert kept.caretaker.touch().read[:4] == MAGIC
-    assert kept.caretaker.touch(kept.spare, store=True).read == b"STORED!!"
-    assert kept.host.domain.peek(kept.region.start + kept.spare, 8) == b"STORED!!"
-    assert kept.caretaker.touch(kept.spare, physical=True).read == b"STORED!!"
-    assert kept.caretaker.do("read", kept.region.start)[0] == "0"
+    assert swallowed.caretaker.touch().read[:4] == MAGIC
+    assert swallowed.caretaker.touch(swallowed.spare, store=True).read == b"STORED!!"
+    assert swallowed.host.domain.peek(swallowed.region.start + swallowed.spare, 8) == b"STORED!!"
+    assert swallowed.caretaker.touch(swallowed.spare, physical=True).read == b"STORED!!"
+    assert swallowed.caretaker.do("read", swallowed.region.start)[0] == "0"
     ended = run_small(host.session, LOADS, host.by_guest(), private=True)
     assert (ended.exit, ended.said) == (IO, MAGIC[:2])
 
@@ -236,15 +242,15 @@ def test_a_host_that_is_only_ready_is_not_taken_for_swallowed(boot: Boot) -> Non
 @nightly
 def test_a_caretaker_that_hides_nothing_is_seen_through(boot: Boot) -> None:
     """The mutant: all CPUs are below, and the tests above must see that it is of no use."""
-    kept = Kept.of(boot("caretaker=on", "caretaker_mutant=open", kernel="mutant"))
-    host = kept.host
-    assert kept.caretaker.native_cpus() == ([], host.blueprint.vcpus)
+    swallowed = SwallowedHost.of(boot("caretaker=on", "caretaker_mutant=open", kernel="mutant"))
+    host = swallowed.host
+    assert swallowed.caretaker.native_cpus() == ([], host.blueprint.vcpus)
     by = Deadline.after(host.patience.command)
     with pytest.raises(InfraError, match="this caretaker hides nothing"):
         require_swallowed(host.session, host.domain, host.blueprint.kernel, by)
     with pytest.raises(AssertionError, match=r"read=b.STORED"):
-        test_a_process_cannot_touch_private_memory(kept, store=True)
+        test_a_process_cannot_touch_private_memory(swallowed, store=True)
     with pytest.raises(AssertionError, match="taken"):
-        test_no_kernel_is_loaded_over_private_memory(kept)
+        test_no_kernel_is_loaded_over_private_memory(swallowed)
     with pytest.raises(AssertionError):
-        test_the_kernel_cannot_touch_private_memory(kept)
+        test_the_kernel_cannot_touch_private_memory(swallowed)

@@ -20,10 +20,11 @@ from lab.deadline import Deadline, pause, until
 from lab.errors import InfraError
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.vmms.table import driver_for
+from lab.host.commands import kill
 from lab.host.health import complaint
 from lab.host.host import RunningHost
 from lab.observe.console_sequence import heard
-from topologies.conftest import Boot, Kept
+from lab.testing.swallowed import Boot, SwallowedHost
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -49,16 +50,16 @@ done
 
 
 @pytest.fixture
-def ready(boot: Boot) -> Kept:
+def ready(boot: Boot) -> SwallowedHost:
     """Give a host of this test's, native, that can be swallowed."""
-    return Kept.of(boot("caretaker=ready"))
+    return SwallowedHost.of(boot("caretaker=ready"))
 
 
-def nmis(kept: Kept, times: int) -> None:
+def nmis(swallowed: SwallowedHost, times: int) -> None:
     """Send so many NMIs to each CPU."""
     words = " ".join(f"'icr {cpu << 32 | 0x4400:#x}'" for cpu in (0, 1))
     loop = f"for i in $(seq {times}); do for w in {words}; do echo $w >{DEEDS}; done; done"
-    kept.host.session.check(["sh", "-c", loop])
+    swallowed.host.session.check(["sh", "-c", loop])
 
 
 class Life:
@@ -112,20 +113,20 @@ class Life:
 
     def end(self) -> None:
         """End all of it."""
-        self.host.session.run(["kill", "-KILL", str(self.worker)])
+        kill(self.host.session, self.worker, self.host.by_guest())
         for guest in self.guests:
             guest.kill()
 
 
 @pytest.fixture
-def life(ready: Kept) -> Iterator[Life]:
+def life(ready: SwallowedHost) -> Iterator[Life]:
     """Give a host that works, and guests of it that run."""
     alive = Life(ready.host)
     yield alive
     alive.end()
 
 
-def test_moves_do_not_disturb_guests_or_host(ready: Kept, life: Life) -> None:
+def test_moves_do_not_disturb_guests_or_host(ready: SwallowedHost, life: Life) -> None:
     for _ in range(MOVES):
         ready.caretaker.swallow()
         assert ready.caretaker.native_cpus() == ([], 2)
@@ -139,7 +140,9 @@ def test_moves_do_not_disturb_guests_or_host(ready: Kept, life: Life) -> None:
     assert len(set(ready.caretaker.digests())) == 1
 
 
-def test_a_cpu_that_goes_and_comes_is_released_and_swallowed(ready: Kept, life: Life) -> None:
+def test_a_cpu_that_goes_and_comes_is_released_and_swallowed(
+    ready: SwallowedHost, life: Life
+) -> None:
     ready.caretaker.swallow()
     for _ in range(MOVES):
         ready.host.session.check(["sh", "-c", f"echo 0 >{CPU1}"])
@@ -149,7 +152,7 @@ def test_a_cpu_that_goes_and_comes_is_released_and_swallowed(ready: Kept, life: 
     life.insist_on()
 
 
-def test_if_one_cpu_cannot_go_down_none_does(ready: Kept, life: Life) -> None:
+def test_if_one_cpu_cannot_go_down_none_does(ready: SwallowedHost, life: Life) -> None:
     for cpu in (0, 1):
         ready.caretaker.do("fail_cpu", cpu)
         with pytest.raises(InfraError, match="Input/output error"):
@@ -162,7 +165,7 @@ def test_if_one_cpu_cannot_go_down_none_does(ready: Kept, life: Life) -> None:
     life.insist_on()
 
 
-def test_moves_that_are_none_are_refused(ready: Kept) -> None:
+def test_moves_that_are_none_are_refused(ready: SwallowedHost) -> None:
     with pytest.raises(InfraError, match="'release' on"):
         ready.caretaker.release()
     ready.caretaker.swallow()
@@ -171,7 +174,7 @@ def test_moves_that_are_none_are_refused(ready: Kept) -> None:
     assert ready.below() == [True, True]
 
 
-def test_nmis_reach_the_host_and_end_no_guest(ready: Kept, life: Life) -> None:
+def test_nmis_reach_the_host_and_end_no_guest(ready: SwallowedHost, life: Life) -> None:
     ready.caretaker.swallow()
     grown = ready.counted("nmi", "icr_refused")
     met = 0
@@ -186,7 +189,7 @@ def test_nmis_reach_the_host_and_end_no_guest(ready: Kept, life: Life) -> None:
 
 
 @pytest.mark.tier("soak")
-def test_a_long_day(ready: Kept, life: Life) -> None:
+def test_a_long_day(ready: SwallowedHost, life: Life) -> None:
     """CPUs come and go, NMIs fly, guests and host go on; and the counters add up."""
     by = Deadline.after(SOAK_S)
     ready.caretaker.swallow()
@@ -214,11 +217,11 @@ def test_a_long_day(ready: Kept, life: Life) -> None:
     assert found["private"] == found["npf_other"] == 0
 
 
-def test_a_cpu_that_faults_thrice_is_held_and_told_of_from_outside(boot: Boot) -> None:
+def test_triple_faulting_cpu_is_parked_and_reported_outside(boot: Boot) -> None:
     """With no help from Linux: the caretaker writes to a port of the machine's."""
-    kept = Kept.of(boot("caretaker=on"))
-    host, told = kept.host, kept.host.blueprint.folder / "debug.log"
-    assert kept.below() == [True, True]
+    swallowed = SwallowedHost.of(boot("caretaker=on"))
+    host, told = swallowed.host, swallowed.host.blueprint.folder / "debug.log"
+    assert swallowed.below() == [True, True]
     host.spoilt = "one of its CPUs is to shut down"
     deed = ["taskset", "-c", "1", "sh", "-c", f"echo triple >{DEEDS}"]
     host.session.spawn(deed, "/dev/null")
@@ -235,4 +238,4 @@ def test_a_cpu_that_faults_thrice_is_held_and_told_of_from_outside(boot: Boot) -
     assert int(state["cr3"], 16)
     pause(0.5)
     assert host.domain.state() == "running"
-    assert kept.below() == [True, False]
+    assert swallowed.below() == [True, False]

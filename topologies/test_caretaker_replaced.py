@@ -15,8 +15,8 @@ from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.host import kexec as kexecs
 from lab.runner.lab_session import Stand
-from topologies.conftest import Boot, Kept
-from topologies.residents import Resident
+from lab.testing.resident import Resident
+from lab.testing.swallowed import Boot, SwallowedHost
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -41,12 +41,12 @@ def insist_own(guest: Resident) -> None:
     host = guest.host
     by = host.by_guest()
     require_swallowed(host.session, host.domain, host.blueprint.kernel, by)
-    built, below = Kept.of(host).caretaker.digests()
+    built, below = SwallowedHost.of(host).caretaker.digests()
     assert built == below
 
 
 def test_a_guest_runs_on_while_the_caretaker_is_replaced(guest: Resident) -> None:
-    caretaker = Kept.of(guest.host).caretaker
+    caretaker = SwallowedHost.of(guest.host).caretaker
     for _ in range(AGAIN):
         caretaker.replace()
         guest.insist_lives()
@@ -56,14 +56,14 @@ def test_a_guest_runs_on_while_the_caretaker_is_replaced(guest: Resident) -> Non
     print(f"native for {', '.join(said)} us")  # noqa: T201 - shown by pytest
 
 
-def test_what_another_build_left_is_replaced_once_the_guest_is_adopted(
+def test_caretaker_of_another_build_is_replaced_after_adoption(
     guest: Resident, stand: Stand
 ) -> None:
     host, by = guest.host, Deadline.after(guest.host.patience.kexec)
     other = stand.workshop.outfit(stand.lab.kernel_for("mutant"), host.blueprint.spec.arch).kernel
     guest.hold()
     kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by, other=other), by)
-    caretaker = Kept.of(host).caretaker
+    caretaker = SwallowedHost.of(host).caretaker
     built, below = caretaker.digests()
     assert built != below
     with pytest.raises(InfraError, match="Device or resource busy"):
@@ -76,8 +76,8 @@ def test_what_another_build_left_is_replaced_once_the_guest_is_adopted(
     require_swallowed(host.session, host.domain, other, host.by_guest())
 
 
-def test_one_that_a_cpu_refuses_leaves_the_host_native_and_the_guest_alive(guest: Resident) -> None:
-    caretaker, since = Kept.of(guest.host).caretaker, guest.host.console.mark().line
+def test_refused_replacement_leaves_host_native_and_guest_alive(guest: Resident) -> None:
+    caretaker, since = SwallowedHost.of(guest.host).caretaker, guest.host.console.mark().line
     caretaker.do("fail_cpu", 1)
     with pytest.raises(InfraError, match="Input/output error"):
         caretaker.replace()

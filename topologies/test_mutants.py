@@ -63,7 +63,7 @@ def run(control: Cell, pool: Pool, tmp_path: Path) -> Run:
         ("chain:{at}", {Check.CHAIN}),
     ],
 )
-def test_a_guest_that_is_not_what_it_was_is_not_taken_for_a_survivor(
+def test_a_changed_guest_is_no_survivor(
     run: Run, guest: GuestKind, mutant: str, checks: set[Check]
 ) -> None:
     verdict = run(f"mutant={mutant.format(at=_AFTER_MS)}", guest=guest)

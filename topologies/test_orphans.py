@@ -16,8 +16,8 @@ from lab.observe.console_sequence import heard
 from lab.observe.window import Window
 from lab.runner.lab_session import Stand
 from lab.runner.watch import watched
+from lab.testing.orphans import Orphans
 from lab.verdict.silence import beats
-from topologies.conftest import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same
 
@@ -60,7 +60,7 @@ def test_a_vmm_that_serves_an_exit_twice_or_never_is_heard(orphans: Orphans, mut
     assert heard(orphans.console(guest)).reason != ""
 
 
-def test_an_exit_waits_for_the_adopter_and_the_other_vcpu_runs_on(orphans: Orphans) -> None:
+def test_exit_waits_for_the_adopter_while_the_other_vcpu_runs(orphans: Orphans) -> None:
     guest = orphans.start(GuestKind.TICKER, "beacon.chat_ms=50")
     orphans.kill_vmm(guest)
     pause(1)
@@ -129,7 +129,7 @@ def test_a_guest_of_policy_kill_is_dead_and_says_so(orphans: Orphans) -> None:
     assert "KVM_ADOPT: Input/output error" in orphans.refused("adopt", *words)
 
 
-def test_a_vmm_is_replaced_as_planned_and_the_guest_runs_meanwhile(orphans: Orphans) -> None:
+def test_planned_vmm_replacement_keeps_the_guest_running(orphans: Orphans) -> None:
     guest = orphans.start(GuestKind.TICKER, "beacon.chat_ms=20")
     orphans.abi.orphan(guest, orphans.by)
     status = orphans.status(guest)

@@ -7,7 +7,7 @@ import pytest
 
 from lab.deadline import pause, until
 from lab.guest.guest import RunningGuest
-from topologies.conftest import Orphans
+from lab.testing.orphans import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same
 

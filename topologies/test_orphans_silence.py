@@ -18,8 +18,8 @@ from lab.deadline import pause
 from lab.observe.window import Window
 from lab.runner.lab_session import Stand
 from lab.runner.watch import watched
+from lab.testing.orphans import Orphans
 from lab.verdict.silence import longest_gap
-from topologies.conftest import Orphans
 
 pytestmark = pytest.mark.tier("nightly")  # a minute each
 

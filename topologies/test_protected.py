@@ -109,9 +109,7 @@ def insist_hidden(guest: RunningGuest, tries: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_arm64_a_protected_guests_page_cannot_be_read_from_userland(
-    started: Started, way: str
-) -> None:
+def test_arm64_userland_cannot_read_a_protected_guests_page(started: Started, way: str) -> None:
     guest, beacons = started(protected=True)
     insist_hidden(guest, read(guest, beacons, way))
 
@@ -171,7 +169,7 @@ def test_arm64_registers_of_a_protected_guest(started: Started) -> None:
         pytest.xfail("the host reads them: pkvm.rst of 7.3 says CPU state isolation is to come")
 
 
-def test_arm64_a_host_in_protected_mode_loads_no_kernel_for_kexec(host: RunningHost) -> None:
+def test_arm64_protected_host_refuses_kexec_load(host: RunningHost) -> None:
     by = Deadline.after(host.patience.command)
     with pytest.raises(InfraError, match=r"kexec_file_load failed|Operation not permitted"):
         kexec.load(host, how=KexecLoad.FILE_LOAD, by=by)

@@ -17,8 +17,8 @@ from lab.deadline import Deadline
 from lab.host.commands import labvmm
 from lab.host.host import RunningHost
 from lab.runner.lab_session import Stand
-from topologies.conftest import Kept
-from topologies.residents import Resident
+from lab.testing.resident import Resident
+from lab.testing.swallowed import SwallowedHost
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -32,10 +32,10 @@ CYCLE_S = 15.0  # beside other load; half a second was seen
 NOISE_KB, LEAK_KB = 1024, 8  # half of that was seen to come and go; a cycle takes some 300 KiB
 
 
-def test_a_guest_that_is_preserved_and_cancelled_lives_and_leaves_nothing(
-    kept: Kept, stand: Stand
+def test_cancelled_preservation_leaves_a_live_guest_and_no_leak(
+    swallowed: SwallowedHost, stand: Stand
 ) -> None:
-    host = kept.host
+    host = swallowed.host
     with ExitStack() as stack:
         guest = Resident.start(host, stand.lab.watch, stack)
         cycled(guest, FIRST)

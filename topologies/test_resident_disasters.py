@@ -19,8 +19,8 @@ from lab.errors import InfraError
 from lab.host import kexec as kexecs
 from lab.host.host import ready_line
 from lab.runner.lab_session import Stand
-from topologies.conftest import Boot
-from topologies.residents import Resident
+from lab.testing.resident import Resident
+from lab.testing.swallowed import Boot
 
 pytestmark = [
     pytest.mark.tier("nightly"),

@@ -15,8 +15,8 @@ from lab.config.model import GuestKind, KexecLoad
 from lab.deadline import Deadline, until
 from lab.host import kexec as kexecs
 from lab.runner.lab_session import Stand
-from topologies.conftest import Boot
-from topologies.residents import Resident
+from lab.testing.resident import Resident
+from lab.testing.swallowed import Boot
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -36,9 +36,7 @@ def relay(boot: Boot, stand: Stand, stack: ExitStack, *words: str) -> Resident:
     )
 
 
-def test_they_come_through_under_a_kernel_without_one_and_under_the_next(
-    boot: Boot, stand: Stand
-) -> None:
+def test_ipis_arrive_with_no_kernel_below_and_under_the_next(boot: Boot, stand: Stand) -> None:
     with ExitStack() as stack:
         guest = relay(boot, stand, stack)
         guest.insist_lives(IS_CALLED)

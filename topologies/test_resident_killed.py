@@ -19,8 +19,8 @@ from lab.guest.handover.launch import ready
 from lab.host import kexec as kexecs
 from lab.host.commands import LABVMM
 from lab.runner.lab_session import Stand
-from topologies.conftest import Kept
-from topologies.residents import Resident
+from lab.testing.resident import Resident
+from lab.testing.swallowed import SwallowedHost
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -32,18 +32,10 @@ GONE = re.compile(r"caretaker: the vCPU on CPU 1 (.*), and nobody has it: stoppe
 
 
 @pytest.fixture
-def resident(kept: Kept, stand: Stand) -> Iterator[Resident]:
+def resident(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
     """Give a guest that runs under KVM."""
     with ExitStack() as stack:
-        yield Resident.start(kept.host, stand.lab.watch, stack)
-
-
-def kill(guest: Resident, pid: int) -> None:
-    """Kill a process, and see it gone."""
-    guest.host.session.check(["kill", "-KILL", str(pid)])
-    gone = ["test", "!", "-e", f"/proc/{pid}"]
-    until("it to be gone", lambda: guest.host.session.run(gone).status == 0 or None,
-          guest.host.by_guest())  # fmt: skip
+        yield Resident.start(swallowed.host, stand.lab.watch, stack)
 
 
 def insist_said(guest: Resident, since: int, what: str) -> None:
@@ -57,7 +49,7 @@ def insist_said(guest: Resident, since: int, what: str) -> None:
 
 
 def test_its_vmm_before_it_is_given(resident: Resident) -> None:
-    kill(resident, resident.guest.vmm.pid)
+    resident.kill_process(resident.guest.vmm.pid)
     resident.insist_lost()
 
 
@@ -65,18 +57,18 @@ def test_its_vmm_before_it_is_given(resident: Resident) -> None:
 def test_its_vmm_once_it_is_given(resident: Resident, phase: str | None) -> None:
     """All of it is with who holds it, who goes on."""
     holder = resident.hold(*(["--halt-at", phase] if phase else []))
-    kill(resident, resident.guest.vmm.pid)
+    resident.kill_process(resident.guest.vmm.pid)
     if phase:
         resident.host.session.check(["kill", "-USR1", str(holder)])
     until("it to be held", lambda: resident.held() == ["held"] or None, resident.host.by_guest())
     resident.insist_lives()
-    kill(resident, holder)
+    resident.kill_process(holder)
 
 
 @pytest.mark.parametrize("phase", ["given", "memory"])
 def test_its_holder_before_it_has_moved(resident: Resident, phase: str) -> None:
     """Its VMM cannot know that it has not, and must not run it twice: silent until that ends."""
-    kill(resident, resident.hold("--halt-at", phase))
+    resident.kill_process(resident.hold("--halt-at", phase))
     resident.insist_lost()
     assert resident.vmm_says() == "given"
 
@@ -90,7 +82,7 @@ def test_its_holder_once_it_has_moved(resident: Resident, phase: str | None, loa
     holder = resident.hold(*(["--halt-at", phase] if phase else []))
     resident.insist_lives()
     since = resident.host.console.mark().line
-    kill(resident, holder)
+    resident.kill_process(holder)
     resident.insist_lost()
     insist_said(resident, since, "was closed")
 
@@ -107,7 +99,7 @@ def test_its_adopter_before_it_has_finished(resident: Resident, phase: str, says
     resident.insist_lives()
     adopter = adopting(resident, "--halt-at", phase)
     since = host.console.mark().line
-    kill(resident, adopter)
+    resident.kill_process(adopter)
     resident.insist_lost()
     if says:
         insist_said(resident, since, says)

@@ -13,13 +13,13 @@ from contextlib import ExitStack
 import pytest
 
 from lab.config.model import KexecLoad
-from lab.deadline import Deadline, until
+from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.guest.handover.kvm_async import AsyncOrphaning
 from lab.host import kexec as kexecs
 from lab.runner.lab_session import Stand
-from topologies.conftest import Kept
-from topologies.residents import Resident
+from lab.testing.resident import Resident
+from lab.testing.swallowed import SwallowedHost
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -52,16 +52,10 @@ for vm in [call(device, kvm.Request.KVM_CREATE_VM, 0) for _ in range(2)]:
 
 
 @pytest.fixture
-def lasting(kept: Kept, stand: Stand) -> Iterator[Resident]:
+def lasting(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
     """Give a guest that runs under KVM, and may lose its VMM and its kernel."""
     with ExitStack() as stack:
-        yield Resident.start(kept.host, stand.lab.watch, stack, orphaning="lasting")
-
-
-def orphaned(guest: Resident) -> None:
-    """Kill its VMM, and see it gone."""
-    guest.host.session.check(["kill", "-KILL", str(guest.guest.vmm.pid)])
-    until("it to be gone", lambda: None if guest.guest.vmm_lives else True, guest.host.by_guest())
+        yield Resident.start(swallowed.host, stand.lab.watch, stack, orphaning="lasting")
 
 
 def adopted(guest: Resident) -> None:
@@ -69,12 +63,12 @@ def adopted(guest: Resident) -> None:
     guest.guest = AsyncOrphaning().adopt(guest.guest, guest.host.by_guest())
 
 
-def test_it_goes_to_the_caretaker_and_back_and_then_loses_its_vmm(lasting: Resident) -> None:
+def test_guest_returns_from_the_caretaker_and_survives_vmm_kill(lasting: Resident) -> None:
     said = lasting.labvmm(*lasting.holds("cycle", "--count", str(MOVES)))
     assert said["cycles"] == MOVES
     assert said["fds"][0] == said["fds"][1]
     lasting.insist_lives()
-    orphaned(lasting)
+    lasting.kill_vmm()
     lasting.insist_lives()
     adopted(lasting)
     assert lasting.vmm_says() == "running"
@@ -84,12 +78,12 @@ def test_it_goes_to_the_caretaker_and_back_and_then_loses_its_vmm(lasting: Resid
 def test_nobody_runs_it_twice(lasting: Resident) -> None:
     """Its VM is still there, and its keeper has all of it: who adopts that is refused."""
     holder = lasting.hold()
-    orphaned(lasting)
+    lasting.kill_vmm()
     with pytest.raises(InfraError, match="was given to the caretaker: it would run twice"):
         adopted(lasting)
     assert lasting.held() == ["held"]
     lasting.insist_lives()
-    lasting.host.session.check(["kill", "-KILL", str(holder)])  # nobody else can end it
+    lasting.kill_process(holder)  # nobody else can end it
     lasting.insist_lost()
 
 

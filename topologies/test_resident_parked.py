@@ -12,8 +12,8 @@ from lab.deadline import Deadline, pause, until
 from lab.host import kexec as kexecs
 from lab.observe.console_sequence import heard
 from lab.runner.lab_session import Stand
-from topologies.conftest import Boot
-from topologies.residents import Resident
+from lab.testing.resident import Resident
+from lab.testing.swallowed import Boot
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -31,9 +31,7 @@ def said(guest: Resident) -> str:
     return guest.host.session.get(guest.guest.plan.console).decode(errors="replace")
 
 
-def test_what_it_was_about_to_say_is_said_once_when_somebody_hears_it(
-    boot: Boot, stand: Stand
-) -> None:
+def test_pending_pio_exit_completes_once_after_adoption(boot: Boot, stand: Stand) -> None:
     """The next kernel has another console file: both together have to be one running count."""
     host = boot("caretaker=on", vcpus=3)
     with ExitStack() as stack:

@@ -22,8 +22,8 @@ from lab.host import kexec as kexecs
 from lab.host.kexec import Loaded
 from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand
-from topologies.conftest import Boot, Kept
-from topologies.residents import BZIMAGE, Resident
+from lab.testing.resident import BZIMAGE, Resident
+from lab.testing.swallowed import Boot, SwallowedHost
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -58,10 +58,10 @@ print(said(luo.retrieve_fd, session, tokens.FIRST_VCPU))
 
 
 @pytest.fixture
-def resident(kept: Kept, stand: Stand) -> Iterator[Resident]:
+def resident(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
     """Give a guest that runs under KVM, and has to live at the end."""
     with ExitStack() as stack:
-        guest = Resident.start(kept.host, stand.lab.watch, stack)
+        guest = Resident.start(swallowed.host, stand.lab.watch, stack)
         yield guest
         insist_on(guest)
 
@@ -124,7 +124,7 @@ def test_a_kernel_that_would_not_look_for_it_is_not_entered(
     insist_refused(resident, f"the next kernel's command line has {why}")
 
 
-def test_a_kernel_with_a_caretaker_of_another_version_is_not_entered(resident: Resident) -> None:
+def test_kexec_to_another_caretaker_version_is_refused(resident: Resident) -> None:
     mine = resident.host.session.check(["cat", "/sys/kernel/caretaker/version"])
     handover = int(mine) << 8 | 1
     resident.hold()
@@ -138,9 +138,11 @@ def test_a_kernel_with_a_caretaker_of_another_version_is_not_entered(resident: R
 
 
 def test_a_kernel_without_a_caretaker_is_not_entered(
-    resident: Resident, stand: Stand, wish: HostRequest
+    resident: Resident, stand: Stand, swallowed_request: HostRequest
 ) -> None:
-    stock = stand.workshop.outfit(stand.lab.kernel_for("stock"), wish.arch).kernel.image
+    stock = stand.workshop.outfit(
+        stand.lab.kernel_for("stock"), swallowed_request.arch
+    ).kernel.image
     resident.host.session.put(stock, OTHER)
     resident.hold()
     resident.load("-s", image=OTHER)
@@ -186,7 +188,7 @@ def test_a_guest_runs_on_if_somebody_else_has_luo(resident: Resident) -> None:
         with pytest.raises(InfraError, match="/dev/liveupdate' cannot be opened: Device or res"):
             resident.hold()
     finally:
-        resident.host.session.run(["kill", "-KILL", str(pid)])
+        resident.kill_process(pid)
     assert resident.vmm_says() == "running"
 
 
@@ -208,9 +210,7 @@ def test_a_cpu_that_was_given_away_is_not_started(resident: Resident) -> None:
     assert resident.cpus() == "0"
 
 
-def test_too_little_scratch_memory_shows_when_the_next_kernel_is_loaded(
-    boot: Boot, stand: Stand
-) -> None:
+def test_too_little_kho_scratch_is_refused_at_kexec_load(boot: Boot, stand: Stand) -> None:
     host = boot("caretaker=on", "kho_scratch=4M,4M,4M")
     with ExitStack() as stack:
         guest = Resident.start(host, stand.lab.watch, stack)
@@ -222,9 +222,9 @@ def test_too_little_scratch_memory_shows_when_the_next_kernel_is_loaded(
         insist_on(guest)
 
 
-def test_a_vcpu_is_given_once(kept: Kept, stand: Stand) -> None:
+def test_a_vcpu_is_given_once(swallowed: SwallowedHost, stand: Stand) -> None:
     """Memory, the control, is given again: it can be mapped twice. A vCPU would run twice."""
-    host, by = kept.host, Deadline.after(kept.host.patience.kexec)
+    host, by = swallowed.host, Deadline.after(swallowed.host.patience.kexec)
     with ExitStack() as stack:
         guest = Resident.start(host, stand.lab.watch, stack)
         guest.hold()

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from lab.config.model import GuestKind, VmmKind
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
-from lab.host.commands import labvmm, process
+from lab.host.commands import kill, labvmm, process
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
 
@@ -142,6 +142,15 @@ class RunningGuest:
         )
         phys = found["phys"]
         return {vcpu: int(phys[hex(gpa)], 16) for vcpu, gpa in beacons.pages.items()}
+
+    def kill_vmm(self, by: Deadline) -> None:
+        """Kill the VMM alone by SIGKILL, and wait until it has ended; keepers live on.
+
+        Raises:
+            InfraError: The VMM has ended already.
+            DeadlineError: The VMM does not end.
+        """
+        kill(self.host.session, self.vmm.pid, by)
 
     def kill(self) -> None:
         """End that very VMM and who else holds the guest, at the end of a cell.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lab.deadline import Deadline
+from lab.deadline import Deadline, until
 from lab.errors import InfraError, UnreachableError
 from lab.observe.identity import HostIdentity, ProcessIdentity, build_id_of, process_of
 from lab.ssh.session import Session
@@ -35,6 +35,23 @@ def process(session: Session, pid: int) -> ProcessIdentity | None:
         return None
     found = process_of(stat)
     return None if found.remains else found
+
+
+def kill(session: Session, pid: int, by: Deadline) -> None:
+    """Kill a process of L1 by SIGKILL, and wait until it has ended.
+
+    Args:
+        session: A session with the L1.
+        pid: Of a process that the caller started or has identified.
+        by: When to give up waiting.
+
+    Raises:
+        InfraError: There is no such process.
+        DeadlineError: The process does not end.
+    """
+    doomed = process(session, pid)
+    session.check(["kill", "-KILL", str(pid)], by=by)
+    until(f"process {pid} to end", lambda: process(session, pid) != doomed or None, by)
 
 
 def labvmm(session: Session, *words: str, by: Deadline) -> Any:

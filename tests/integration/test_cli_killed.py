@@ -114,7 +114,7 @@ def processes_of(runs: set[str]) -> list[str]:
 
 
 @pytest.mark.timeout(3000)
-def test_killed_at_any_moment_it_leaves_nothing_that_down_does_not_remove(lab: Lab) -> None:
+def test_killed_at_any_moment_leaves_only_what_down_removes(lab: Lab) -> None:
     for number in range(_ROUNDS):
         moment = random.uniform(0.3, _LONGEST_S)  # noqa: S311 - no secret
         with lab.start("up", TOPOLOGY) as process:

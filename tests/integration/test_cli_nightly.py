@@ -18,7 +18,7 @@ from tests.support.nights import LAB, TOPOLOGY, Nights
 from tests.support.records import STARTED, cell
 
 
-def test_a_night_does_the_ladder_twice_and_says_how_long_it_takes(nights: Nights) -> None:
+def test_night_runs_the_ladder_twice_and_reports_durations(nights: Nights) -> None:
     status, said = nights.night()
 
     assert status == 0, said
@@ -53,7 +53,7 @@ def test_a_night_that_is_killed_is_gone_on_with_and_says_so(nights: Nights) -> N
     assert len([p for p in latest.parent.iterdir() if p.name.startswith("2") and p.is_dir()]) == 1
 
 
-def test_a_night_that_was_killed_when_all_was_run_has_only_to_report(nights: Nights) -> None:
+def test_night_killed_after_its_last_cell_only_reports(nights: Nights) -> None:
     assert nights.night(NIGHT_CELL_S="0.01")[0] == 0
     record = load(nights.folder / "reports" / "latest")
     state = nights.folder / "state"
@@ -100,7 +100,7 @@ def test_the_product_and_the_lab_are_told_apart(nights: Nights, verdict: str, st
     assert came == status, said
 
 
-def test_a_night_that_has_no_time_left_ends_and_says_what_it_left(nights: Nights) -> None:
+def test_night_out_of_time_ends_and_names_what_is_left(nights: Nights) -> None:
     toml = nights.folder / "lab.toml"
     toml.write_text(LAB.replace("repeat = 2", "repeat = 2\nat_most_s = 4.0"), encoding="utf-8")
 
@@ -112,7 +112,7 @@ def test_a_night_that_has_no_time_left_ends_and_says_what_it_left(nights: Nights
     assert "it was planned and left no record" in page
 
 
-def test_a_mistake_in_a_topology_is_said_and_is_not_the_products_fault(nights: Nights) -> None:
+def test_topology_error_is_reported_as_usage_not_as_failure(nights: Nights) -> None:
     toml = nights.folder / "topologies" / "toy.toml"
     toml.write_text(TOPOLOGY.replace("[host.a]", '[host.a]\nkernel = "mine"'), encoding="utf-8")
 
@@ -133,7 +133,7 @@ def test_other_options_begin_another_night(nights: Nights) -> None:
     assert "had other options: beginning anew" in said
 
 
-def test_the_time_left_comes_from_the_history_and_guesses_are_called_so(tmp_path: Path) -> None:
+def test_time_left_comes_from_history_and_guesses_say_so(tmp_path: Path) -> None:
     plan = tuple(PlannedCell(id=i, repeat=n) for n in (1, 2) for i in ("a", "b"))
     folder = shards.begin(tmp_path, RunHeader(run_id="x", started=STARTED, planned=plan))
     now = datetime.now(UTC)

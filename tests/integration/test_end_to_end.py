@@ -51,7 +51,7 @@ def blueprint(stand: Stand) -> Blueprint:
     )
 
 
-def test_a_guest_whose_vmm_is_killed_is_lost_with_both_witnesses_and_nothing_is_left(
+def test_killed_vmm_is_lost_with_both_witnesses_and_no_leftovers(
     stand: Stand, tmp_path: Path
 ) -> None:
     cell = single_cell(
@@ -77,7 +77,7 @@ def test_a_guest_whose_vmm_is_killed_is_lost_with_both_witnesses_and_nothing_is_
     assert [m.name for m in ours(stand.connection) if m.run_id == stand.run_id] == []
 
 
-def test_a_host_that_goes_away_instead_of_booting_is_told_with_its_last_words(
+def test_host_lost_during_boot_is_reported_with_its_console(
     stand: Stand, blueprint: Blueprint
 ) -> None:
     gone = dataclasses.replace(blueprint, words=(*blueprint.words, "lab.poweroff=1"))
@@ -105,7 +105,7 @@ def test_a_host_that_never_boots_is_told_with_its_last_words(
         pass
 
 
-def test_a_host_without_a_working_kvm_is_told_before_any_guest_is_started(
+def test_host_without_working_kvm_is_refused_before_any_guest(
     stand: Stand, blueprint: Blueprint
 ) -> None:
     without = dataclasses.replace(

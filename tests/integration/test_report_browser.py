@@ -135,7 +135,7 @@ def test_a_link_of_the_ladder_opens_the_cell_that_it_names(tab: Tab, folder: Pat
     assert tab.find(shut) is True
 
 
-def test_the_ladder_can_be_walked_by_keyboard_and_says_where_one_is(tab: Tab, folder: Path) -> None:
+def test_ladder_is_accessible_by_keyboard(tab: Tab, folder: Path) -> None:
     tab.open(folder / "index.html")
     key = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
     seen = set()

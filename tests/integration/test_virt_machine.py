@@ -149,7 +149,7 @@ def test_taking_a_machine_away_takes_its_network_helper_away(
     assert domain.state() == "gone"
 
 
-def test_the_accelerator_is_chosen_by_running_a_machine_and_remembered(bench: Bench) -> None:
+def test_accelerator_is_probed_by_running_a_machine_and_cached(bench: Bench) -> None:
     def choose() -> tuple[Accel, str, int]:
         steps: list[Event] = []
         tiny = Tiny(bench.kernel)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every output that a restructuring must leave alone: the ladder, what runs are made into, help.
 
-`python -m tests.support.frozen_outputs` writes the goldens that `test_frozen_outputs` compares with.
+`python -m tests.support.frozen_outputs` writes the goldens; `test_frozen_outputs` compares.
 """
 
 from __future__ import annotations

@@ -61,13 +61,13 @@ def test_a_seed_is_found_beneath_its_folder_with_its_modes() -> None:
     assert any(re.match(r"-rw------- .* seed/ssh_host_ed25519_key$", line) for line in lines)
 
 
-def test_a_seed_without_a_key_is_refused_before_a_machine_waits_for_it() -> None:
+def test_seed_without_a_key_is_refused_before_boot() -> None:
     files = {name: file for name, file in WHOLE.items() if name != "nonce"}
     with pytest.raises(InfraError, match="lacks nonce"):
         seed.make(files)
 
 
-def test_the_initramfs_leaves_a_seed_where_the_kernel_looks_for_it() -> None:
+def test_initramfs_leaves_the_random_seed_for_the_kernel() -> None:
     packed = initrd.pack({"init": cpio.File(b"x" * 1001, 0o755)})
     assert len(packed) % 4 == 0
     assert gzip.decompress(packed).startswith(b"070701")

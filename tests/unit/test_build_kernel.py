@@ -136,7 +136,7 @@ def test_a_line_that_kconfig_drops_is_an_error(tree: Path, tmp_path: Path, cache
         build(made_of, cache)
 
 
-def test_a_kernel_that_does_not_build_shows_the_first_error_and_the_log(
+def test_failed_kernel_build_shows_first_error_and_log(
     tree: Path, tmp_path: Path, cache: Cache
 ) -> None:
     (tree / "init/main.c").write_text("int x = y;\n")

@@ -128,7 +128,7 @@ def test_how_programs_ended_is_said_as_kselftest_says_it() -> None:
     ]
 
 
-def test_a_program_has_the_environment_that_was_typed_and_ends_in_time(tmp_path: Path) -> None:
+def test_selftest_gets_its_environment_and_its_time_limit(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text('#!/bin/sh\necho "$soak, $only"\nsleep "$rest"\n')
     program.chmod(0o755)
@@ -161,7 +161,7 @@ def test_what_sets_nothing_is_refused_before_anything_is_built(
         ("--kernel stock --beside stock", "--beside=stock: it is the same kernel"),
     ],
 )
-def test_a_host_that_cannot_be_or_is_the_measure_itself_is_refused(
+def test_compare_refuses_an_unknown_or_identical_host(
     words: str, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["selftest", "kvm", *words.split()]) == 2

@@ -78,7 +78,7 @@ def built(tree: Path, *patches: str) -> list[Built]:
     return list(series.each(recipe, "x86_64", Cache(home / "cache")))
 
 
-def test_each_step_is_built_and_the_recipes_option_is_on_only_at_the_end(tree: Path) -> None:
+def test_each_patch_builds_and_the_option_is_on_only_at_the_end(tree: Path) -> None:
     steps = built(tree, OWN, TO_THREE.format(three=3))
     assert [step.step for step in steps] == [
         "the source",

@@ -46,7 +46,7 @@ def seen(*looks: tuple[Cpu, ...], pages: dict[int, int] | None = None) -> tuple[
     return held(look, peek, REGION, pages or {0: PAGE}, Deadline.after(0.3))
 
 
-def test_a_cpu_on_a_table_of_its_own_that_leads_to_the_beats_is_as_it_has_to_be() -> None:
+def test_cpu_on_its_own_table_leading_to_the_beats_passes() -> None:
     what, right = seen((Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=True, root=GUESTS)))
     assert right
     assert "CPUs [1] in guest mode, on 1 nested table" in what

@@ -75,7 +75,7 @@ def test_counts_are_by_cell_build_and_accelerator(tmp_path: Path) -> None:
     assert max(told["kvm", "a"].silences) < 2
 
 
-def test_two_kernels_are_told_apart_and_accelerators_are_not_mixed(tmp_path: Path) -> None:
+def test_compare_separates_kernels_and_accelerators(tmp_path: Path) -> None:
     with opened(tmp_path / "h") as history:
         nights(history)
         (pair,) = compared(list(history.of()), "a", "bbbb")
@@ -143,7 +143,7 @@ def ended(reports: Path, n: int) -> Path:
     return folder
 
 
-def test_a_damaged_history_is_made_anew_from_the_runs_that_are_kept(
+def test_damaged_history_is_rebuilt_from_stored_runs(
     lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = lab.parent / "state" / "history.sqlite"

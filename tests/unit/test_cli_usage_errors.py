@@ -105,7 +105,7 @@ def test_debug_shows_where_it_came_from() -> None:
         main(["--debug", "--lab-toml", "no.toml", "status"])
 
 
-def test_a_topology_that_cannot_fit_is_told_before_anything_is_built(
+def test_oversized_topology_is_refused_before_building(
     toml: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (toml.parent / "topologies").mkdir()
@@ -132,7 +132,7 @@ tier = "ci"
     assert not (toml.parent / "cache").exists()
 
 
-def test_a_libvirt_that_does_not_answer_is_told_before_anything_is_built(
+def test_unreachable_libvirt_is_reported_before_building(
     toml: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = "qemu+unix:///system?socket=/nowhere"

@@ -210,7 +210,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert lab_of(tmp_path, 'cache = "~/c"').cache == tmp_path / "c"
 
 
-def test_the_stock_recipe_is_debian_source_and_fragments_that_are_there() -> None:
+def test_stock_recipe_is_debian_source_with_existing_fragments() -> None:
     recipe = load_recipe(ROOT / "guest-images/kernels/stock")
     assert isinstance(recipe.origin, FromDebian)
     assert recipe.origin.package == f"linux-source-{recipe.version}"
@@ -218,7 +218,7 @@ def test_the_stock_recipe_is_debian_source_and_fragments_that_are_there() -> Non
     assert names == ["common.config", "x86_64.config"]
 
 
-def test_a_recipe_without_fragments_for_an_architecture_is_not_for_it(tmp_path: Path) -> None:
+def test_recipe_without_fragments_for_an_architecture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.config").write_text("")
     source = f'version = "1"\nsource = {{tarball = "https://x.example/l", sha256 = "{SHA}"}}\n'
     (tmp_path / "kernel.toml").write_text(f'{source}fragments.common = ["a.config"]\n')
@@ -247,7 +247,7 @@ def test_a_tree_on_the_command_line_stands_for_stock(tmp_path: Path) -> None:
     assert lab.kernel_for("stock") == "stock"
 
 
-def test_a_tree_on_the_command_line_goes_before_a_stand_in_of_lab_toml(tmp_path: Path) -> None:
+def test_kernel_tree_option_overrides_stands_for_in_lab_toml(tmp_path: Path) -> None:
     lab = lab_of(
         tmp_path, 'kernel.stock.recipe = "stock"\nkernel.a = {tree = ".", stands_for = "stock"}'
     )

@@ -165,7 +165,7 @@ tier = "ci"
         ('guest = "linux"', "guest = []", "cells[1].guest: must not be empty, got []", ""),
     ],
 )
-def test_a_mistake_in_a_topology_is_one_sentence_and_what_to_type(
+def test_topology_error_is_one_sentence_with_a_remedy(
     tmp_path: Path, old: str, new: str, message: str, hint: str
 ) -> None:
     assert old in TOPOLOGY

@@ -210,7 +210,7 @@ def test_a_soak_cell_is_not_run_nightly(committed: tuple[Cell, ...]) -> None:
     assert soak in select((*committed, soak), Tier.SOAK)
 
 
-def test_pairwise_takes_far_fewer_rows_than_there_are_and_misses_no_pair() -> None:
+def test_pairwise_selects_few_rows_and_misses_no_pair() -> None:
     rows = [tuple(zip("abcd", row, strict=True)) for row in product(range(3), repeat=4)]
     taken = [rows[i] for i in pairwise(rows)]
     assert {p for row in taken for p in pairs(row)} == {p for row in rows for p in pairs(row)}
@@ -229,7 +229,7 @@ def test_pairwise_wants_nothing_that_is_there_anyway() -> None:
     assert pairwise([]) == []
 
 
-def test_the_committed_list_names_all_of_ci_but_what_no_machine_offers(
+def test_must_run_lists_all_of_tier_ci_but_unavailable_cells(
     committed: tuple[Cell, ...],
 ) -> None:
     must = load_must_run(TOPOLOGIES / "must-run.toml", [cell.id for cell in committed])

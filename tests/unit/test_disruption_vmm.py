@@ -65,7 +65,7 @@ def test_a_vmm_that_was_gone_already_was_not_killed(there: dict[int, int]) -> No
     assert "gone already" in found.reason
 
 
-def test_a_host_that_shows_no_process_at_all_does_not_show_that_one_is_gone() -> None:
+def test_host_without_any_process_does_not_prove_one_gone() -> None:
     class Blind(Host):
         def check(self, argv: list[str], **_: object) -> str:
             self.proc = False
@@ -75,7 +75,7 @@ def test_a_host_that_shows_no_process_at_all_does_not_show_that_one_is_gone() ->
 
 
 @pytest.mark.parametrize("start", [99, None])
-def test_another_process_with_its_pid_is_not_the_vmm_that_was_stopped(
+def test_process_with_a_reused_pid_is_not_the_stopped_vmm(
     start: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host()

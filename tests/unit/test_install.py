@@ -82,7 +82,7 @@ def having(version: str, names: list[str]) -> str:
 
 
 @needs_dpkg
-def test_a_fresh_bookworm_gets_everything_with_backports_of_its_own_mirror(plan: Plans) -> None:
+def test_fresh_bookworm_installs_from_backports_of_its_mirror(plan: Plans) -> None:
     said = plan(debian(12), sources=SECURITY + BOOKWORM)
 
     assert f"adding bookworm-backports from {MIRROR} as /etc/apt/sources.list.d/" in said
@@ -174,7 +174,7 @@ def test_a_misspelt_argument_is_told() -> None:
 
 
 @needs_dpkg
-def test_looking_at_this_machine_takes_less_than_a_second_of_its_time() -> None:
+def test_doctor_costs_less_than_a_second_of_cpu_time() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([INSTALLER, "--plan"], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

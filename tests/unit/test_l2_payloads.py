@@ -148,7 +148,7 @@ def test_the_chain_starts_from_boot_id_and_vcpu(dump: list[str]) -> None:
     assert not broken_links(it, key)
 
 
-def test_the_ring_keeps_the_last_192_beats_and_the_page_the_longest_gap(dump: list[str]) -> None:
+def test_ring_keeps_the_last_192_beats_and_the_longest_gap(dump: list[str]) -> None:
     it = page(dump, "wrapped")
     assert sorted(records(it)) == list(range(500 - RECORDS + 1, 501))
     assert records(it)[500] == (u64(it, 0x88), u64(it, 0x90))
@@ -222,9 +222,7 @@ def test_an_arm64_payload_says_in_its_header_where_it_goes(built_arm64: Path, na
 
 @needs_arm64
 @pytest.mark.parametrize("name", ["spinner.elf", "ticker.elf"])
-def test_an_arm64_payload_needs_nothing_from_elsewhere_and_no_fp_in_c(
-    built_arm64: Path, name: str
-) -> None:
+def test_arm64_payload_is_freestanding_and_without_fp_in_c(built_arm64: Path, name: str) -> None:
     path = str(built_arm64 / name)
     undefined = subprocess.run(["nm", "-u", path], check=True, capture_output=True, text=True)
     assert not undefined.stdout.strip()

@@ -74,7 +74,7 @@ def test_a_chain_breaks_where_it_was_changed(wrong: str) -> None:
     assert broken_at(KEY, anchor, first, stamps, chains) == found
 
 
-def test_four_vcpus_at_1000_beats_a_second_cost_a_small_part_of_a_core() -> None:
+def test_four_vcpus_at_1000_beats_a_second_cost_little_cpu() -> None:
     stamps = [1000 * n for n in range(25)]
     chains, anchor = chain_of(stamps), origin(KEY, BOOT, 0)
     began = time.process_time()

@@ -10,7 +10,7 @@ from lab.observe.console_sequence import heard
 GOOD = "BEACON beating n=1\nCHAT 0\r\nCHAT 1\n[    1.0] printk: hello\nCHAT 2\nCHA"
 
 
-def test_a_running_count_is_good_and_its_last_line_may_still_come() -> None:
+def test_running_count_is_good_with_its_last_line_pending() -> None:
     found = heard(GOOD)
     assert (found.lines, found.wrong, found.reason) == (3, (), "")
 

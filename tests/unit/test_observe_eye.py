@@ -154,7 +154,7 @@ def test_short_reads_are_blindness() -> None:
     assert "2048 bytes came" in eye.found().trails[0].blinds[0].reason
 
 
-def test_a_page_that_moved_is_found_again_among_holes_and_stale_copies() -> None:
+def test_moved_page_is_found_among_holes_and_stale_copies() -> None:
     guest = FakeGuest(2)
     guest.advance(0.2)
     stale = {n: bytes(guest.memory[phys]) for n, phys in guest.pages.items()}
@@ -173,7 +173,7 @@ def test_a_page_that_moved_is_found_again_among_holes_and_stale_copies() -> None
     assert choose(read, found, KEY) == {0: 0x30_0000, 1: 0x10_1000}
 
 
-def test_an_eye_that_follows_a_moved_page_sees_one_unbroken_chain() -> None:
+def test_eye_following_a_moved_page_sees_an_unbroken_chain() -> None:
     guest = LiveGuest()
     with eye_on(guest) as eye:
         eye.beating(Deadline.after(5))

@@ -184,7 +184,7 @@ def test_an_unlucky_eye_does_not_lose_a_guest_that_lives(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_guest_that_dies_in_sight_is_lost_however_torn_the_reads(seed: int) -> None:
+def test_guest_dying_in_sight_is_lost_despite_torn_reads(seed: int) -> None:
     dice = random.Random(seed)  # noqa: S311 - not a secret
     r = unlucky(dice, share=0.3)
     struck = r.now()

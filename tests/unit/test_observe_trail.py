@@ -40,7 +40,7 @@ class Shown:
         return [anomaly.kind for anomaly in self.trail.anomalies]
 
 
-def test_a_trail_keeps_each_beat_once_with_the_looks_it_came_between() -> None:
+def test_trail_keeps_each_beat_once_between_its_two_looks() -> None:
     s = Shown()
     for _ in range(3):
         s.beat(5)
@@ -62,7 +62,7 @@ def test_an_eye_that_comes_late_begins_with_what_is_in_the_ring() -> None:
     assert s.kinds == []
 
 
-def test_as_many_beats_as_can_be_read_are_no_overrun_and_one_more_is() -> None:
+def test_a_full_ring_is_no_overrun_and_one_beat_more_is() -> None:
     s = Shown()
     s.beat(1)
     s.show()
@@ -77,7 +77,7 @@ def test_as_many_beats_as_can_be_read_are_no_overrun_and_one_more_is() -> None:
     assert s.kinds == [Kind.OVERRUN]
 
 
-def test_a_torn_page_is_read_again_and_one_that_stays_torn_proves_a_standstill() -> None:
+def test_torn_page_is_read_again_and_staying_torn_is_standstill() -> None:
     s = Shown()
     s.beat(5)
     s.show()
@@ -98,7 +98,7 @@ def test_a_page_torn_in_ever_other_ways_proves_nothing() -> None:
     assert len(s.trail.clear_ended) == 1
 
 
-def test_a_ring_that_is_newer_than_its_header_does_no_harm_where_it_holds_what_is_new() -> None:
+def test_ring_newer_than_header_is_harmless_with_new_beats() -> None:
     s = Shown()
     s.beat(10)
     s.show()
@@ -112,7 +112,7 @@ def test_a_ring_that_is_newer_than_its_header_does_no_harm_where_it_holds_what_i
     assert len(s.trail.stamps) == 60
 
 
-def test_a_ring_that_was_written_over_since_its_header_is_doubted_before_it_is_an_overrun() -> None:
+def test_ring_newer_than_header_is_doubted_before_overrun() -> None:
     s = Shown()
     s.beat(10)
     s.show()
@@ -138,7 +138,7 @@ def test_a_half_written_record_is_a_race_and_no_broken_chain() -> None:
     assert s.kinds == []
 
 
-def test_doubts_that_never_end_are_a_broken_chain_even_if_each_is_another() -> None:
+def test_endless_doubts_are_a_broken_chain() -> None:
     s = Shown()
     s.beat(10)
     s.show()
@@ -229,7 +229,7 @@ def test_blindness_has_a_beginning_an_end_and_its_first_reason() -> None:
     assert (blind.reason, blind.ended) == ("first", s.guest.now)
 
 
-def test_after_a_move_a_stale_copy_is_not_a_rewind_until_it_beats() -> None:
+def test_stale_copy_after_a_move_is_no_rewind_until_it_beats() -> None:
     s = Shown()
     s.beat(5)
     old = s.guest.snapshot()
@@ -269,7 +269,7 @@ def test_silences_are_bounded_by_looks_and_reach_to_the_very_end() -> None:
     assert drift(s.trail, Window(0, s.guest.now)) == pytest.approx(0, abs=0.05)
 
 
-def test_silence_before_the_first_look_of_a_window_does_not_count() -> None:
+def test_silence_before_a_windows_first_look_does_not_count() -> None:
     s = Shown()
     s.beat(2)
     s.show()

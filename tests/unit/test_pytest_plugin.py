@@ -99,7 +99,7 @@ def begun(reports: Path, cells: tuple[Cell, ...], configuration: str) -> Path:
     return shards.begin(reports, header)
 
 
-def test_a_resumed_run_leaves_out_what_was_told_and_does_again_what_broke(
+def test_resumed_run_skips_judged_cells_and_repeats_broken_ones(
     tmp_path: Path, cells: tuple[Cell, ...]
 ) -> None:
     told, broke, never = cells[:3]
@@ -168,7 +168,7 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     assert "no run 'last'" in said.stderr + said.stdout
 
 
-def test_the_command_for_a_cell_again_runs_that_cell_and_no_other(
+def test_rerun_command_runs_exactly_that_cell(
     pytestconfig: pytest.Config, cells: tuple[Cell, ...]
 ) -> None:
     run: Run = pytestconfig.pluginmanager.getplugin(NAME)

@@ -106,7 +106,7 @@ def test_a_run_that_did_not_end_tells_nothing() -> None:
     assert headline(record).endswith("the run did not end")
 
 
-def test_cells_that_must_run_and_did_not_are_named_with_the_reason() -> None:
+def test_missing_must_run_cells_are_named_with_the_reason() -> None:
     record = run(GOOD, AWAY, must_run=("good", "away", "nowhere"))
     assert [str(gap) for gap in must_run_gaps(record)] == [
         "away must be available here: it was unavailable: no SVM",
@@ -116,7 +116,7 @@ def test_cells_that_must_run_and_did_not_are_named_with_the_reason() -> None:
     assert headline(record).startswith("CANNOT TELL: 1 of 2 cells as expected, 1 not run, 2 absent")
 
 
-def test_a_list_given_by_the_caller_goes_before_the_one_in_the_record() -> None:
+def test_callers_must_run_list_overrides_the_records() -> None:
     assert exit_status(run(GOOD, must_run=("nowhere",)), must_run=["good"]) == AS_EXPECTED
 
 
@@ -131,7 +131,7 @@ def test_a_cell_that_must_run_has_to_run_every_time() -> None:
     assert gap.cell_id == "good"
 
 
-def test_a_guest_that_began_at_the_second_time_only_is_told_of_on_the_first_line() -> None:
+def test_false_start_is_reported_on_the_first_line() -> None:
     figures = {"false_starts": 1}
     late = cell("late", verdict=SURVIVED.model_copy(update={"figures": figures}))
     assert "false starts: 1" in headline(run(GOOD, late))

@@ -105,7 +105,7 @@ def test_fragments_are_merged_in_the_order_of_the_plan(folder: Path) -> None:
     assert [c.id for c in shards.assemble(folder).cells] == ["b/2", "a/1", "c/3", "unplanned"]
 
 
-def test_a_planned_cell_without_a_record_is_an_error_in_its_place(folder: Path) -> None:
+def test_planned_cell_without_a_record_becomes_an_error(folder: Path) -> None:
     shards.write_cell(folder, cell("a/1"))
     got = {c.id: c for c in shards.assemble(folder).cells}
     assert got["a/1"].outcome is Outcome.PASSED

@@ -47,7 +47,7 @@ def test_a_silence_is_where_it_was_on_both_clocks() -> None:
         assert sum(vcpu.guest) > 500
 
 
-def test_a_guest_whose_clock_stood_still_is_silent_on_one_clock_only() -> None:
+def test_stopped_guest_clock_is_silent_by_l0s_clock_only() -> None:
     (vcpu,) = (line := filmed(Rehearsal(1), 1.0, clock_runs=False)).vcpus
 
     assert quiet_ms(vcpu.l0, line)[1] > 850

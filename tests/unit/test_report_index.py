@@ -41,7 +41,7 @@ def test_a_run_that_has_ended_has_everything_in_its_folder(tmp_path: Path) -> No
     assert all((folder / link).exists() for link in local), local
 
 
-def test_evidence_that_is_missing_is_said_to_be_and_not_linked_to(tmp_path: Path) -> None:
+def test_missing_evidence_is_reported_and_not_linked(tmp_path: Path) -> None:
     header = RunHeader(run_id="x", started=STARTED)
     folder = shards.begin(tmp_path, header)
     for each in (cell("a", evidence="evidence/a"), cell("b", evidence="evidence/b")):

@@ -65,7 +65,7 @@ def test_two_levels_of_two_spaces_are_two_levels() -> None:
     assert told(text) == [(2, "ok", "deep"), (1, "ok", "mid"), (0, "ok", "top")]
 
 
-def test_a_test_that_died_in_the_middle_is_missing_and_not_a_pass() -> None:
+def test_a_test_that_died_midway_is_missing_not_passed() -> None:
     found = children_of("KTAP version 1\n1..3\nok 1 a\n")
     assert failing(found) == ("2", "3")
 

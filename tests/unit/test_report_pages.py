@@ -232,7 +232,7 @@ def test_a_silence_that_is_known_within_bounds_says_so(
         (5000.0, None, None, 5000.0),
     ],
 )
-def test_the_longest_silence_is_the_guests_held_within_what_l0_knows(
+def test_longest_silence_is_the_guests_bounded_by_l0(
     least: float | None, most: float | None, own: float | None, ms: float
 ) -> None:
     v = VcpuFigures(vcpu=0, longest_l0_ms=least, most_l0_ms=most, longest_guest_ms=own)

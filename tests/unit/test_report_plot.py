@@ -35,7 +35,7 @@ FIGURES = VcpuFigures(
 VERDICT = VerdictRecord(kind="Survived", reason="so", vcpus=(FIGURES,))
 
 
-def test_the_disruption_the_baseline_and_the_gap_are_where_they_were() -> None:
+def test_plot_places_disruption_baseline_and_gap() -> None:
     plot = silence_plot(LINE, VERDICT)
     assert plot.struck == 30.0
     assert plot.done == 34.0
@@ -104,7 +104,7 @@ def test_a_distribution_has_this_run_and_those_before() -> None:
     assert dot_plot([], []) is None
 
 
-def test_the_page_says_that_tcg_is_not_to_be_compared_beside_the_figure() -> None:
+def test_page_warns_beside_figures_that_tcg_is_not_comparable() -> None:
     page = index_html(run(cell()))
     assert "longer than 300 ms (Google&#39;s fleet" in page
     assert page.count("Milliseconds under TCG are not to be compared with these") == 2

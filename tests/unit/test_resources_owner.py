@@ -32,7 +32,7 @@ def test_a_process_is_itself_and_nobody_else_with_its_pid() -> None:
     assert not replace(me, boot="another").alive
 
 
-def test_a_process_that_ended_is_not_alive_even_before_it_is_reaped() -> None:
+def test_zombie_process_is_not_alive() -> None:
     child = subprocess.Popen(["sleep", "60"])
     owner = Owner.of(child.pid)
     seen = [owner.alive]
@@ -46,7 +46,7 @@ def test_a_process_that_ended_is_not_alive_even_before_it_is_reaped() -> None:
         Owner.of(child.pid)
 
 
-def test_a_signal_for_the_dead_does_not_reach_whoever_has_the_pid_now() -> None:
+def test_signal_is_not_sent_to_a_reused_pid() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         former = replace(Owner.of(child.pid), started=1)
         former.signal(signal.SIGKILL)

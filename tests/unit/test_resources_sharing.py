@@ -47,7 +47,7 @@ def end(child: subprocess.Popen[str]) -> None:
     child.communicate()
 
 
-def test_asking_for_more_than_there_is_fails_at_once_and_says_how_much_there_is(
+def test_admission_beyond_the_machine_fails_and_names_its_size(
     tmp_path: Path,
 ) -> None:
     door = Admission(tmp_path, SMALL)
@@ -74,7 +74,7 @@ def test_what_fits_is_admitted_and_what_does_not_waits(tmp_path: Path) -> None:
     assert door.holders() == []
 
 
-def test_a_machine_of_more_cpus_than_there_are_cores_has_to_be_willing(tmp_path: Path) -> None:
+def test_more_vcpus_than_cores_needs_overcommit(tmp_path: Path) -> None:
     door = Admission(tmp_path, SMALL)
     assert door.cores_for(3, overcommit=False) == 3
     assert door.cores_for(3, overcommit=True) == 2
@@ -98,7 +98,7 @@ def test_what_a_killed_lab_held_is_free(tmp_path: Path) -> None:
     assert port > 0
 
 
-def test_whoever_came_first_goes_first_even_if_the_second_would_fit(tmp_path: Path) -> None:
+def test_admission_is_first_come_first_served(tmp_path: Path) -> None:
     door = Admission(tmp_path, SMALL)
     order: list[str] = []
 

@@ -70,7 +70,7 @@ def test_a_guest_that_nobody_let_run_did_not_go_on() -> None:
 
 
 @pytest.mark.parametrize(("right", "fault"), [(True, ""), (False, "on the host's table")])
-def test_what_l0_does_not_see_as_it_has_to_be_is_the_products_fault(
+def test_failed_proof_from_l0_is_a_product_failure(
     monkeypatch: pytest.MonkeyPatch, *, right: bool, fault: str
 ) -> None:
     said = iter([status("GONE", 3, "RUNNING"), status("PRESENT", 4, "RUNNING")])

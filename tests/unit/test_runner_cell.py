@@ -25,7 +25,7 @@ def test_a_host_that_runs_is_judged() -> None:
 
 
 @pytest.mark.parametrize("state", ["paused", "off", "crashed", "gone"])
-def test_a_host_that_was_stopped_from_outside_tells_nothing_of_its_guest(state: str) -> None:
+def test_host_paused_from_outside_proves_nothing(state: str) -> None:
     with pytest.raises(InfraError, match=f"a is {state}"):
         insist_running(host(state))
 

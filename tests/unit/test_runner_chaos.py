@@ -71,7 +71,7 @@ def test_a_cell_without_chaos_is_left_alone(session: Session) -> None:
     assert chaos.words_of(QUIET) == ()
 
 
-def test_a_stranger_that_has_the_loads_number_after_a_kexec_is_let_live(
+def test_process_reusing_the_loads_pid_after_kexec_is_not_killed(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = host_of(session)

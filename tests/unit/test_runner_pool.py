@@ -37,7 +37,7 @@ class _BarrenStand:
         raise self._kind(f"{wish.role} did not come up, time {self.tried}")
 
 
-def test_a_host_that_fails_twice_running_is_not_tried_again_and_keeps_its_first_cause() -> None:
+def test_host_failing_twice_is_not_retried_and_keeps_first_cause() -> None:
     stand = _BarrenStand()
     pool = Pool(cast("Stand", stand))
 
@@ -51,7 +51,7 @@ def test_a_host_that_fails_twice_running_is_not_tried_again_and_keeps_its_first_
     assert stand.tried == 2
 
 
-def test_what_no_machine_can_be_is_no_failure_however_often_it_is_asked_for() -> None:
+def test_unavailable_mode_is_never_counted_as_a_boot_failure() -> None:
     stand = _BarrenStand(UnavailableError)
     pool = Pool(cast("Stand", stand))
     for time in (1, 2, 3):

@@ -70,14 +70,14 @@ def test_what_is_not_known_to_be_l0s_fault_is_not_done_anew(
     assert after(Unproven("no", check), some, monkeypatch).verdict == Unproven("no", check)
 
 
-def test_an_experiment_in_which_l0_stood_still_is_done_anew_and_counted(
+def test_window_in_which_l0_stalled_is_repeated_and_counted(
     some: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = after(Unproven("late", Check.JITTER), some, monkeypatch)
     assert (result.verdict, result.facts["void_tries"]) == (SURVIVED, 1)
 
 
-def test_a_ring_that_overran_while_l0_looked_late_is_watched_anew(
+def test_ring_overrun_by_a_late_look_is_watched_anew(
     some: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = after(Unproven("rare", Check.OVERRUN), some, monkeypatch, void="looks were late")
@@ -91,13 +91,13 @@ def test_a_calibration_whose_stop_is_not_known_is_done_anew(
 
 
 @pytest.mark.parametrize("verdict", [Lost("dead", Check.SILENCE), Unproven("no", Check.PATH)])
-def test_a_guest_that_a_calibration_did_not_leave_well_is_not_tried_again(
+def test_guest_harmed_by_calibration_is_not_retried(
     verdict: Verdict, some: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert after(verdict, some, monkeypatch, void="not known").verdict == verdict
 
 
-def test_a_guest_that_never_began_is_started_once_more_and_told_of(
+def test_false_start_is_retried_once_and_reported(
     some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = [FalseStartError("no beacon; its vCPUs: rip=0x12")]
@@ -113,7 +113,7 @@ def test_a_guest_that_never_began_is_started_once_more_and_told_of(
     assert "rip=0x12" in (tmp_path / "false-start.txt").read_text()
 
 
-def test_a_guest_that_never_begins_is_an_error_at_the_second_time(
+def test_second_false_start_is_an_error(
     some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tries = []

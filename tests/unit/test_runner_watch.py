@@ -85,7 +85,7 @@ def broken(where: str, monkeypatch: pytest.MonkeyPatch) -> InfraError:
 
 
 @pytest.mark.parametrize("where", ["beacons", "beats"])
-def test_a_guest_that_never_beat_is_a_false_start_and_tells_where_it_is(
+def test_guest_without_a_beat_is_a_false_start_with_its_place(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = broken(where, monkeypatch)

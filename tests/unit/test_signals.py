@@ -75,7 +75,7 @@ def test_the_error_is_the_callers_choice() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_other_threads_and_commands_that_nobody_stops_are_left_alone() -> None:
+def test_signals_leave_other_threads_and_commands_alone() -> None:
     with whole():
         pass
     seen = []

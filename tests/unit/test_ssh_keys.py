@@ -18,7 +18,7 @@ needs_openssh = pytest.mark.skipif(
 
 
 @needs_openssh
-def test_openssh_reads_our_private_key_and_finds_the_same_public_half(tmp_path: Path) -> None:
+def test_openssh_reads_our_private_key_and_agrees_on_the_public(tmp_path: Path) -> None:
     pair = new_key("l1-a")
     file = tmp_path / "key"
     file.touch(mode=0o600)

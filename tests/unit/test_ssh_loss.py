@@ -58,7 +58,7 @@ def test_after_a_death_everything_is_unreachable(act: Act, tmp_path: Path) -> No
             session.get(remote, timeout_s=0.5)
 
 
-def test_a_command_that_takes_too_long_is_given_up_in_time_and_the_session_lives() -> None:
+def test_slow_command_times_out_and_the_session_lives() -> None:
     with serving() as host, host.session() as session:
         began = time.monotonic()
         with pytest.raises(UnreachableError, match=r"sleep 60 \(no answer in time\)"):
@@ -133,7 +133,7 @@ def test_a_host_that_never_comes_is_named_with_the_last_answer() -> None:
     assert "Connection refused" in str(raised.value)
 
 
-def test_a_port_that_says_nothing_is_waited_for_no_longer_than_asked() -> None:
+def test_silent_ssh_port_is_waited_for_until_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         mute = Host(port=listener.getsockname()[1])
         began = time.monotonic()

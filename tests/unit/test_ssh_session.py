@@ -124,9 +124,7 @@ def test_two_threads_share_a_session(session: Session, tmp_path: Path) -> None:
     assert second == [f"2.{turn}-2" for turn in range(10)]
 
 
-def test_a_spawned_program_outlives_the_session_in_a_session_of_its_own(
-    host: Host, tmp_path: Path
-) -> None:
+def test_spawned_program_outlives_the_ssh_session(host: Host, tmp_path: Path) -> None:
     with host.session() as session:
         pid = session.spawn(["sleep", "60"], str(tmp_path / "log"))
     try:
@@ -136,7 +134,7 @@ def test_a_spawned_program_outlives_the_session_in_a_session_of_its_own(
         os.kill(pid, signal.SIGKILL)
 
 
-def test_a_spawned_program_writes_its_log_and_sees_its_environment(
+def test_spawned_program_writes_its_log_and_gets_its_environment(
     session: Session, tmp_path: Path
 ) -> None:
     log = tmp_path / "the log"

@@ -96,7 +96,7 @@ def test_a_probe_ends_when_whoever_asked_is_gone() -> None:
     assert done.stdout.startswith("ready\n")
 
 
-def test_a_probe_that_ends_early_is_an_error_and_not_a_quiet_machine() -> None:
+def test_jitter_probe_ending_early_is_an_error_not_quiet() -> None:
     def cut() -> None:
         with JitterProbe(5.0) as probe:
             probe._process.kill()

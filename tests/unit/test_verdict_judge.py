@@ -265,7 +265,7 @@ def test_what_was_out_of_sight_is_not_what_l0_was_too_slow_for() -> None:
     assert (type(found), found.check) == (Unproven, Check.EYE)
 
 
-def test_a_slow_beacon_out_of_sight_for_longer_than_patience_proves_nothing() -> None:
+def test_slow_beacon_unseen_for_longer_than_patience_is_unproven() -> None:
     found = judge(is_out_of_sight_for_longer_than_patience(Rehearsal(period_ns=100_000_000)))
     assert (type(found), found.check) == (Unproven, Check.EYE)
     assert "may have been silent for 6" in found.reason

@@ -17,7 +17,7 @@ from tests.support.guests_in_and_out_of_sight import (
 from tests.support.guests_that_live_or_die import counts_faults, dies_at_once, one_vcpu_dies, pauses
 
 
-def test_a_guest_that_beats_to_the_end_is_told_from_one_that_does_not() -> None:
+def test_beating_to_the_end_differs_from_stopping_early() -> None:
     assert judge(pauses_for_six(Rehearsal())).figures.beats_on
     assert judge(counts_faults(Rehearsal())).figures.beats_on
     assert not judge(dies_at_once(Rehearsal())).figures.beats_on

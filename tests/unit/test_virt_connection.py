@@ -51,7 +51,7 @@ def test_says_what_it_was_doing_when_libvirt_refuses(connection: Connection) -> 
     domain.undefine()
 
 
-def test_libvirt_takes_a_misspelt_element_in_silence_unless_told_to_validate(
+def test_libvirt_ignores_misspelt_elements_unless_validating(
     connection: Connection,
 ) -> None:
     misspelt = DOMAIN.format(name="misspelt", extra="<vcpuz>2</vcpuz>")
@@ -133,7 +133,7 @@ def test_memory_is_read_in_pieces_that_libvirt_takes(connection: Connection) -> 
         domain.peek(0x1000, 4096)
 
 
-def test_a_file_that_qemu_cannot_read_is_named_before_anything_is_made(
+def test_file_unreadable_for_qemu_is_named_before_any_domain(
     connection: Connection, tmp_path: Path
 ) -> None:
     kernel = tmp_path / "closed" / "bzImage"

@@ -37,9 +37,7 @@ def test_the_line_that_says_why_is_picked_out(said: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["qemu:///session", "qemu+ssh://h/system", "test:///default"])
-def test_no_daemon_is_started_for_what_is_not_this_machines_system(
-    uri: str, tmp_path: Path
-) -> None:
+def test_no_daemon_is_started_for_a_remote_or_session_uri(uri: str, tmp_path: Path) -> None:
     seen: list[Event] = []
     ensure_daemons(uri, tmp_path, seen.append)
     assert seen == []

@@ -105,9 +105,7 @@ def test_the_17th_cpu_begins_another_cluster() -> None:
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 2 * MIB), (0x80000, 0x80000)])
-def test_an_image_goes_where_its_header_asks_and_else_behind_the_tree(
-    asked: int, given: int
-) -> None:
+def test_arm64_image_loads_at_its_header_offset_or_behind_dtb(asked: int, given: int) -> None:
     assert board.image_place(image(asked), "kernel") == (given, 0x3000)
 
 
@@ -130,7 +128,7 @@ def test_tree_kernel_and_initrd_are_in_ram_that_begins_at_1_gib(tmp_path: Path) 
     os.close(ram.fd)
 
 
-def test_a_kernel_that_says_it_needs_more_than_there_is_does_not_fit(tmp_path: Path) -> None:
+def test_kernel_larger_than_ram_is_refused(tmp_path: Path) -> None:
     kernel = tmp_path / "Image"
     kernel.write_bytes(image(size=16 * MIB))
     ram = memory.memfd(8 * MIB)._replace(base=BASE)
@@ -140,7 +138,7 @@ def test_a_kernel_that_says_it_needs_more_than_there_is_does_not_fit(tmp_path: P
     os.close(ram.fd)
 
 
-def test_what_is_sent_is_out_at_once_and_raises_the_line_if_it_may() -> None:
+def test_serial_byte_is_sent_at_once_and_raises_the_line() -> None:
     out: list[bytes] = []
     line: list[bool] = []
     port = Pl011(out.append, line.append)
@@ -152,7 +150,7 @@ def test_what_is_sent_is_out_at_once_and_raises_the_line_if_it_may() -> None:
     assert (port.read(0x40), port.read(0x3C), line) == (0, 0, [True, False])
 
 
-def test_an_adopter_finds_the_ports_settings_where_its_owner_left_them() -> None:
+def test_adopter_restores_the_serial_ports_settings() -> None:
     kept = bytearray(STATE_BYTES)
     first = Pl011(lambda _: None, lambda _: None, kept)
     for register, value in ((0x24, 0x1234), (0x2C, 0x70), (0x30, 0x301), (0x38, 0x20)):
@@ -173,7 +171,7 @@ def mmio(address: int, value: int, *, is_write: bool) -> bytearray:
     return run
 
 
-def test_the_table_of_exits_serves_the_port_and_counts_what_is_nowhere() -> None:
+def test_exit_table_serves_the_port_and_counts_unknown_exits() -> None:
     out: list[bytes] = []
     driver = arm64.Arm64(-1, -1, out.append)
     handle = driver.exits[kvm.Exit.MMIO]

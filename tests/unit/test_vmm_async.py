@@ -151,7 +151,7 @@ def served(guest: Guest, number: int) -> Callable[[], bool]:
         (errno.EIO, "KVM_RUN: Input/output error"),
     ],
 )
-def test_what_was_served_is_completed_before_the_registers_are_read(
+def test_served_exit_completes_before_registers_are_read(
     guest: Guest, monkeypatch: pytest.MonkeyPatch, code: int, refused: str | None
 ) -> None:
     one, seen = guest.vcpus[0], []
@@ -181,7 +181,7 @@ def test_a_pause_holds_until_resume(guest: Guest) -> None:
     assert guest.vcpus[0].interrupted == 20
 
 
-def test_an_exit_that_came_with_a_pause_is_served_and_the_vcpu_stays_out(guest: Guest) -> None:
+def test_exit_during_pause_is_served_and_vcpu_stays_paused(guest: Guest) -> None:
     guest.start()
     guest.soon(lambda: guest.running(0, 1))
     guest.vcpus[0]._want_pause = True
@@ -219,7 +219,7 @@ def test_who_gives_it_up_serves_no_more(guest: Guest) -> None:
     assert guest.state.served == [0, 0]
 
 
-def test_an_exit_that_ends_the_guest_is_told_and_not_marked_as_served(guest: Guest) -> None:
+def test_guest_ending_exit_is_reported_and_not_marked_served(guest: Guest) -> None:
     guest.answer = lambda: Stop("reset", "it asked for it")
     guest.start()
     guest.soon(lambda: guest.running(0, 1))

@@ -74,7 +74,7 @@ def test_the_mp_table_adds_up_and_fits(vcpus: int) -> None:
     assert count == vcpus + 1 + 1 + 16 + 2
 
 
-def test_only_the_first_cpu_of_the_mp_table_is_the_bootstrap_processor() -> None:
+def test_only_the_first_mp_table_cpu_is_the_bootstrap_processor() -> None:
     table = mptable.build(3)
     cpus = [table[60 + 20 * n : 80 + 20 * n] for n in range(3)]
     assert [(c[0], c[1], c[3]) for c in cpus] == [(0, 0, 3), (0, 1, 1), (0, 2, 1)]

@@ -91,7 +91,7 @@ def test_nobody_listening_is_a_clear_error(tmp_path: Path) -> None:
         control.ask(tmp_path / "none", "status")
 
 
-def test_a_stop_lasts_as_long_as_was_asked_and_its_brackets_hold_each_other(
+def test_stop_lasts_as_requested_and_its_brackets_nest(
     sleeper: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["vcpu-stop", "--pid", str(sleeper.pid), "--ms", "50"]) == 0

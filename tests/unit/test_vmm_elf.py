@@ -46,7 +46,7 @@ def elf32() -> bytes:
 PVH = note(b"Xen\0", elf.PHYS32_ENTRY, struct.pack("<Q", ENTRY))
 
 
-def test_a_vmlinux_is_loaded_by_physical_address_and_entered_by_its_pvh_note() -> None:
+def test_vmlinux_loads_by_physical_address_enters_by_pvh_note() -> None:
     notes = note(b"GNU\0", 3, b"id") + note(b"Xen\0", 19, bytes(12)) + PVH
     kernel = elf.parse(elf64(notes=notes), "vmlinux")
     assert kernel.pvh_entry == ENTRY

@@ -100,7 +100,7 @@ def test_a_vmm_that_is_not_killed_serves_all(fresh: Callable[[], World]) -> None
     assert world.rises == 2
 
 
-def test_wherever_it_is_killed_the_guest_and_the_device_see_each_exit_once(
+def test_vmm_killed_anywhere_serves_each_exit_exactly_once(
     fresh: Callable[[], World],
 ) -> None:
     assert all_kills(fresh) == {}
@@ -239,7 +239,7 @@ def test_state_that_it_does_not_know_is_refused(change: tuple[int, bytes], messa
     os.close(state.fd)
 
 
-def test_who_takes_the_state_over_knows_that_the_guest_lives_elsewhere() -> None:
+def test_adopter_of_state_knows_the_guest_lives_elsewhere() -> None:
     state = journal.create(1)
     assert not state.given
     state.given = True
@@ -261,7 +261,7 @@ def test_nobody_can_cut_the_state_short() -> None:
     os.close(state.fd)
 
 
-def test_an_exit_that_is_not_the_next_one_is_an_error_and_not_served(
+def test_out_of_order_exit_is_an_error_and_not_served(
     fresh: Callable[[], World],
 ) -> None:
     world = fresh()
@@ -271,7 +271,7 @@ def test_an_exit_that_is_not_the_next_one_is_an_error_and_not_served(
     assert stop.reason == "exit 5 came, but the last one served was 0"
 
 
-def test_an_exit_that_nobody_serves_stops_the_vcpu_and_stays_unserved(
+def test_unhandled_exit_stops_the_vcpu_and_stays_unserved(
     fresh: Callable[[], World],
 ) -> None:
     world = fresh()

@@ -115,7 +115,7 @@ def kept(ram: memory.Ram, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="pagemap shows frame numbers to root only")
-def test_an_orphans_pages_are_found_by_its_keeper_where_they_always_were(
+def test_keeper_locates_an_orphans_pages_where_they_were(
     ram: memory.Ram, kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ram.pages[0x3000] = 7

@@ -242,7 +242,7 @@ def test_nobody_has_it() -> None:
     assert (status.owner, status.vcpus) == ("GONE", ())
 
 
-def test_what_the_caretaker_has_of_a_lasting_guest_was_adopted_once_less_than_its_vm() -> None:
+def test_combined_guest_with_the_caretaker_has_no_adoption_count() -> None:
     """KVM counts the adoptions of a VM from 0, and it comes into a new one."""
     status = orphaning_for("lasting").status(_guest(_Session(_LISTED)), Deadline.after(1))
     assert (status.owner, status.generation, status.vcpus[0].state) == ("GONE", -1, "RUNNING")

@@ -44,7 +44,7 @@ def test_all_of_the_interrupt_controller_is_in_the_list_once(fields: list[Field]
     assert {field.size for field in fields if field.group == kvm_arm64.GROUP_CPU_SYSREGS} == {8}
 
 
-def test_who_gets_an_interrupt_and_its_level_come_before_that_it_is_pending(
+def test_interrupt_route_and_level_are_restored_before_pending(
     fields: list[Field],
 ) -> None:
     """And affinity routing, which decides what the rest means, before all."""

@@ -113,7 +113,7 @@ def test_an_empty_bus_reads_as_ones_and_is_counted(wire: Wire) -> None:
     assert ports.unclaimed == {0xCFC: 1, 0x80: 1}
 
 
-def test_the_keyboard_controller_is_not_there_but_does_not_delay_a_reset(wire: Wire) -> None:
+def test_absent_keyboard_controller_does_not_delay_reset(wire: Wire) -> None:
     status = Ports(wire.port).read(0x64, 1, 1)[0]
     assert status & 0x01  # output never empties: Linux finds no controller
     assert not status & 0x02  # input is empty: the reset loop goes on at once

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from lab.deadline import Deadline, until
+from lab.deadline import Deadline
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.kvm_async import AsyncOrphaning
 from lab.guest.handover.protocol import OrphanStatus
@@ -37,8 +37,7 @@ class LastingOrphaning:
         """Kill its VMM, have another adopt it, move it to the caretaker, and kill that one too."""
         if self._caretaker.can(guest.host, by):
             return guest
-        guest.host.session.check(["kill", "-KILL", str(guest.vmm.pid)], by=by)
-        until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
+        guest.kill_vmm(by)
         guest = self._kvm.adopt(guest, by)
         moved = self._caretaker.leave(guest, by)
         return dataclasses.replace(moved, keepers=(*guest.keepers, *moved.keepers))

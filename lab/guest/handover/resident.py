@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from lab.caretaker.control import Caretaker
 from lab.caretaker.residency_proof import held
 from lab.config.model import Accel
-from lab.deadline import Deadline, until
+from lab.deadline import Deadline
 from lab.errors import UnavailableError
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.launch import ready, run_argv
@@ -59,8 +59,7 @@ class ResidentOrphaning:
             *([] if self.preserve else ["--unpreserved"]),
         ]  # fmt: skip
         keeper = ready(host, argv, f"{plan.folder}/resident.log", "who holds it", by)
-        host.session.check(["kill", "-KILL", str(guest.vmm.pid)], by=by)
-        until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
+        guest.kill_vmm(by)
         return dataclasses.replace(guest, keepers=(keeper,))
 
     def orphan(self, guest: RunningGuest, by: Deadline) -> None:

@@ -16,7 +16,7 @@ from lab.deadline import Deadline, pause, until
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.launch import ready
 from lab.guest.handover.table import orphaning_for
-from lab.host.commands import LABVMM, labvmm
+from lab.host.commands import LABVMM, kill, labvmm
 from lab.host.host import INITRD_IN_L1, RunningHost
 from lab.observe.trail import Kind, Trail
 from lab.runner.watch import Watched, look_again, watched
@@ -93,6 +93,14 @@ class Resident:
         self.sockets.append(socket)
         look_again(self.seen, self.guest)  # what is pinned is moved out of KHO's scratch memory
         return holder.pid
+
+    def kill_vmm(self) -> None:
+        """Kill its VMM, and wait until that has ended."""
+        self.guest.kill_vmm(self.host.by_guest())
+
+    def kill_process(self, pid: int) -> None:
+        """Kill a process of its host, and wait until that has ended."""
+        kill(self.host.session, pid, self.host.by_guest())
 
     def cancel(self) -> None:
         """Have its VMM go on with it, under KVM."""
