@@ -27,10 +27,10 @@ def verbs(guest: Machine) -> Verbs:
         return Reply(guest.status())
 
     def save(_: Asked) -> Reply:
-        return Reply(_module(".saved").save(guest), {"ram": guest.ram.fd})
+        return Reply(_module(".snapshot").save(guest), {"ram": guest.ram.fd})
 
     def unsave(_: Asked) -> Reply:
-        _module(".saved").go_on(guest)
+        _module(".snapshot").go_on(guest)
         return Reply(guest.status())
 
     return {"give": give, "take_back": take_back, "save": save, "unsave": unsave}
