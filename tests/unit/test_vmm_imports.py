@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""labvmm imports its commands and architectures by name, where no tool sees a name that is wrong."""
+"""labvmm imports commands and architectures by name, where no tool sees a wrong one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def named() -> Iterator[tuple[str, str]]:
     for place, path in pack.sources().items():
         package = ".".join(("lab.vmm", *Path(place).parent.parts))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if _RELATIVE.fullmatch(node.value):
-                    yield package, node.value
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and _RELATIVE.fullmatch(text):
+                yield package, text
     for module, _ in COMMANDS.values():
         yield "lab.vmm", f".{module}"
 
