@@ -40,7 +40,7 @@ def orphans(place: Cell, pool: Pool) -> Iterator[Orphans]:
     with pool.lease(HostRequest.of(place)) as host, ExitStack() as stack:
         stack.callback(insist_quiet, host, host.console.mark())  # when all guests have gone
         abi = orphaning_for(place.options.orphaning or "none")
-        assert abi.can(host, host.by_guest()) is None
+        assert abi.unsupported_reason(host, host.by_guest()) is None
         yield Orphans(host, abi, stack)
 
 

@@ -11,7 +11,7 @@ import pytest
 from lab.config.model import GuestKind
 from lab.deadline import pause, until
 from lab.guest.guest import RunningGuest
-from lab.guest.vmms.table import driver_for
+from lab.guest.vmms.labvmm import LabVmm
 from lab.observe.console_sequence import heard
 from lab.observe.window import Window
 from lab.runner.lab_session import Stand
@@ -131,13 +131,13 @@ def test_a_guest_of_policy_kill_is_dead_and_says_so(orphans: Orphans) -> None:
 
 def test_planned_vmm_replacement_keeps_the_guest_running(orphans: Orphans) -> None:
     guest = orphans.start(GuestKind.TICKER, "beacon.chat_ms=20")
-    orphans.abi.orphan(guest, orphans.by)
+    orphans.abi.release(guest, orphans.by)
     status = orphans.status(guest)
     assert status.owner == "RELEASED"
     assert status.vcpus[1].state == RUNS
     later = orphans.adopt(guest)
     assert (later.vmm.pid != guest.vmm.pid, orphans.status(later).generation) == (True, 1)
-    last = driver_for(later.plan.vmm).replace(later, orphans.by)
+    last = LabVmm(orphans.abi).replace(later, orphans.by)
     orphans.stack.callback(last.kill)
     assert orphans.status(last).generation == 1 + 1
     pause(1)

@@ -19,6 +19,7 @@ from lab.caretaker.control import Region
 from lab.caretaker.swallow_proof import HEAD, Peek, is_below, leaves
 from lab.deadline import Deadline, until
 from lab.errors import DeadlineError
+from lab.observe.proof import Method, Proof
 from lab.virt.cpus import Cpu
 
 _BOOT_CPU = 0  # no host can give it away
@@ -30,14 +31,14 @@ _NESTED_CR3 = 0xB0  # in a VMCB (AMD64 manual, volume 2, appendix B)
 Roots = dict[int, tuple[int, int]]  # of a CPU: its nested table, and how many levels that has
 
 
-def held(
+def residency(
     look: Callable[[], tuple[Cpu, ...]],
     peek: Peek,
     region: Region,
     pages: Mapping[int, int],
     by: Deadline,
-) -> tuple[str, bool]:
-    """Say what is seen of the CPUs that run a guest's vCPUs, and whether it is as it has to be.
+) -> Proof:
+    """Look at the CPUs that run a guest's vCPUs.
 
     Args:
         look: Gives all CPUs of the machine, as QEMU holds them.
@@ -45,22 +46,31 @@ def held(
         region: The caretaker's memory.
         pages: Where the beacon of each vCPU is, physical. vCPU n is on CPU n + 1.
         by: Until when each of them has to have been seen: one may be in the caretaker.
+
+    Returns:
+        Right if each is in guest mode, or will enter it, on a nested table in `region` that is
+        not the host's and leads to the vCPU's beacon.
     """
     wanted = {vcpu + 1 for vcpu in pages}
     roots, asleep = _looked(look, region, wanted, by)
     # of one that sleeps, how many levels its table has is known by the host's
     missing = sorted((wanted | ({_BOOT_CPU} if asleep else set())) - set(roots) - asleep)
     if missing:
-        return f"L0 does not see CPUs {missing} in guest mode below the caretaker", False
+        return _wrong(f"L0 does not see CPUs {missing} in guest mode below the caretaker")
     for index in asleep:
         roots[index] = _put_down(peek, region, index), roots[_BOOT_CPU][1]
     for vcpu, page in pages.items():
         root, levels = roots[vcpu + 1]
         if (root, levels) == roots.get(_BOOT_CPU) or not region.holds(root):
-            return f"CPU {vcpu + 1} is on the nested table of the host, {root:#x}", False
+            return _wrong(f"CPU {vcpu + 1} is on the nested table of the host, {root:#x}")
         if not any(start <= page < start + size for start, size in leaves(peek, root, levels)):
-            return f"the nested table of CPU {vcpu + 1} does not lead to {page:#x}", False
-    return _told(wanted, asleep, len({roots[index] for index in wanted})), True
+            return _wrong(f"the nested table of CPU {vcpu + 1} does not lead to {page:#x}")
+    told = _told(wanted, asleep, len({roots[index] for index in wanted}))
+    return Proof(Method.SVM_STATE, told, right=True)
+
+
+def _wrong(seen: str) -> Proof:
+    return Proof(Method.SVM_STATE, seen, right=False)
 
 
 def _looked(

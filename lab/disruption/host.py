@@ -10,7 +10,7 @@ from lab.config.model import Options
 from lab.deadline import Deadline
 from lab.disruption.delivered import Delivered
 from lab.guest.guest import RunningGuest
-from lab.guest.handover.table import orphaning_for
+from lab.guest.handover.protocol import Orphaning
 from lab.guest.vmms.protocol import Vmm
 from lab.host import kexec as kexecs
 from lab.host.host import ready_line
@@ -24,27 +24,27 @@ def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     outlive the kernel is made ready for it first. In each kernel but the last it is adopted; where
     nobody is there to be adopted, no other kexec follows.
     """
-    guest, first, facts = _jump(guest, options, 1)
+    handover = driver.handover
+    guest, first, facts = _jump(guest, handover, options, 1)
     done, last = 1, first
-    while done < options.kexecs and isinstance(last, Happened) and _is_there(guest):
-        abi = orphaning_for(guest.plan.orphaning)
-        guest = abi.adopt(guest, Deadline.after(guest.host.patience.command))
+    while done < options.kexecs and isinstance(last, Happened) and _is_there(guest, handover):
+        guest = handover.adopt(guest, Deadline.after(guest.host.patience.command))
         done += 1
-        guest, last, facts = _jump(guest, options, done)
+        guest, last, facts = _jump(guest, handover, options, done)
     if isinstance(first, Happened) and isinstance(last, Happened) and done > 1:
         last = Happened(f"{done} kexecs, the last: {last.what}", first.at, last.done)
     return Delivered(last, guest, {"load": options.load.value, "kexecs": done, **facts})
 
 
 def _jump(
-    guest: RunningGuest, options: Options, turn: int
+    guest: RunningGuest, handover: Orphaning, options: Options, turn: int
 ) -> tuple[RunningGuest, Happened | DidNot, dict[str, float]]:
     """Make one; say too how long its parts took, in seconds: of the last one they are told."""
     host, began = guest.host, time.monotonic()
     other = host.blueprint.through if turn % 2 else None
     by = Deadline.after(host.patience.kexec)
     before = host.identity
-    guest = orphaning_for(guest.plan.orphaning).leave(guest, by)
+    guest = handover.prepare_for_kernel_exit(guest, by)
     left = time.monotonic()
     loaded = kexecs.load(host, how=options.load, by=by, other=other)
     at = time.monotonic()
@@ -55,9 +55,8 @@ def _jump(
     return guest, witness, {part: round(s, 3) for part, s in took.items()}
 
 
-def _is_there(guest: RunningGuest) -> bool:
-    by = Deadline.after(guest.host.patience.command)
-    return bool(orphaning_for(guest.plan.orphaning).status(guest, by).vcpus)
+def _is_there(guest: RunningGuest, handover: Orphaning) -> bool:
+    return bool(handover.status(guest, Deadline.after(guest.host.patience.command)).vcpus)
 
 
 def crash_kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
@@ -68,7 +67,7 @@ def crash_kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered
     host = guest.host
     by = Deadline.after(host.patience.kexec)
     before = host.identity
-    guest = orphaning_for(guest.plan.orphaning).leave(guest, by)
+    guest = driver.handover.prepare_for_kernel_exit(guest, by)
     loaded = kexecs.load_crash(host, by=by)
     at = time.monotonic()
     kexecs.panic(host, loaded, by)
@@ -80,7 +79,7 @@ def reset(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     """Press the reset button of the host, from L0: no CPU is anybody's after it."""
     host = guest.host
     by = Deadline.after(host.patience.boot)
-    guest = orphaning_for(guest.plan.orphaning).leave(guest, by)
+    guest = driver.handover.prepare_for_kernel_exit(guest, by)
     before, mark = host.identity, host.console.mark()
     host.spoilt = "it was reset"
     at = time.monotonic()

@@ -70,7 +70,7 @@ def stop_vcpus(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     )
     inner, outer = int(said["stop_ns"]), int(said["outer"]["ns"])
     facts = {"stop_inner_ms": inner / _MS, "stop_outer_ms": outer / _MS}
-    if not _lives(guest):
+    if not guest.vmm_lives:
         return Delivered(DidNot("the VMM did not live through SIGSTOP and SIGCONT"), guest, facts)
     what = f"the VMM was stopped for {inner / _MS:.1f} to {outer / _MS:.1f} ms of L1's clock"
     return Delivered(Happened(what, at, time.monotonic()), guest, facts)
@@ -87,7 +87,7 @@ def transfer(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
 
 
 def _ends(guest: RunningGuest, what: str, deed: Callable[[Deadline], Facts]) -> Delivered:
-    if not _lives(guest):
+    if not guest.vmm_lives:
         gone = f"the VMM, process {guest.vmm.pid}, was gone already before {what}"
         return Delivered(DidNot(gone), guest, {"pid": guest.vmm.pid})
     by = Deadline.after(guest.host.patience.command)
@@ -110,11 +110,6 @@ def _wait_gone(guest: RunningGuest, at: float, what: str) -> Happened | DidNot:
         return until("the VMM to be gone", look, Deadline.after(guest.host.patience.command))
     except DeadlineError:
         return DidNot(f"the VMM, process {guest.vmm.pid}, was not seen to go after {what}")
-
-
-def _lives(guest: RunningGuest) -> bool:
-    now = process(guest.host.session, guest.vmm.pid)
-    return now is not None and now.start_time == guest.vmm.start_time
 
 
 def _signal(guest: RunningGuest, name: str, by: Deadline) -> Facts:

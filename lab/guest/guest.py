@@ -31,7 +31,6 @@ class GuestPlan:
     memory_mib: int = 256
     words: tuple[str, ...] = ()  # more words for its command line
     protected: bool = False  # its memory hidden from its host
-    orphaning: str = "none"  # by which ABI it may outlive its VMM: see lab.machine.orphaning
     orphan_policy: str = "run"  # what its vCPUs do meanwhile: run, park or kill
     canary: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)

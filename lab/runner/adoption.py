@@ -10,8 +10,7 @@ from lab.config.model import OrphanPolicy, Watch
 from lab.deadline import Deadline, pause
 from lab.errors import InfraError
 from lab.guest.guest import RunningGuest
-from lab.guest.handover.protocol import OrphanStatus
-from lab.guest.handover.table import orphaning_for
+from lab.guest.handover.protocol import Orphaning, OrphanStatus
 from lab.observe.identity import Undisturbed
 from lab.observe.window import Window
 from lab.runner.result import CellResult
@@ -41,20 +40,27 @@ class Fate:
 
 
 def see_through(
-    guest: RunningGuest, policy: OrphanPolicy, watch: Watch, seen: Watched, result: CellResult
+    guest: RunningGuest,
+    handover: Orphaning,
+    *,
+    policy: OrphanPolicy,
+    watch: Watch,
+    seen: Watched,
+    result: CellResult,
 ) -> Fate:
     """Note what became of an orphan; have it adopted, if it is to be, and watch it further."""
     end = time.monotonic()
     if policy is OrphanPolicy.KILL:
         return Fate(guest, end)
-    status = _status(guest)
+    status = handover.status(guest, _by(guest))
     result.facts["orphan"] = told(status)
     claim = claim_of(status) if policy is OrphanPolicy.PARK else None
     if not status.vcpus or (policy is OrphanPolicy.PARK and claim is None):
         return Fate(guest, end)  # there is nobody to adopt, or not as was wanted
-    apart = _seen_apart(guest, seen, result)
-    guest = adopted(guest, status, seen, result)
-    result.fault = apart or result.fault
+    proof = handover.verify_from_l0(guest, seen.eye.pages, _by(guest))
+    result.facts |= {"held": proof.seen, "held_method": proof.method.value}
+    guest = adopted(guest, handover, status, seen, result)
+    result.fault = proof.fault or result.fault
     watching = gone_on if claim else watched_on
     stretch = watching(guest, watch, "watch adopted", result)
     return Fate(guest, end, claim, stretch) if claim else Fate(guest, stretch.ended)
@@ -80,15 +86,6 @@ def watched_on(guest: RunningGuest, watch: Watch, phase: str, result: CellResult
     return Window(began, time.monotonic())
 
 
-def _seen_apart(guest: RunningGuest, seen: Watched, result: CellResult) -> str:
-    """Have L0 look at what holds it, apart from its beats; give what is not as it has to be."""
-    abi = orphaning_for(guest.plan.orphaning)
-    what, right = abi.outside(guest, seen.eye.pages, _by(guest))
-    if what:
-        result.facts["held"] = what
-    return "" if right else what
-
-
 def claim_of(status: OrphanStatus) -> ParkedClaim | None:
     """Give what a kernel claims that says of each vCPU that it does not run."""
     if not status.parked or status.owner == "PRESENT":
@@ -105,15 +102,19 @@ def told(status: OrphanStatus) -> str:
 
 
 def adopted(
-    guest: RunningGuest, before: OrphanStatus, seen: Watched, result: CellResult
+    guest: RunningGuest,
+    handover: Orphaning,
+    before: OrphanStatus,
+    seen: Watched,
+    result: CellResult,
 ) -> RunningGuest:
     """Have a new VMM take the guest over; its kernel, not the VMM, is asked whether that was so."""
     with result.phase("adopt"):
         seen.eye.mark("adopt")
-        guest = orphaning_for(guest.plan.orphaning).adopt(guest, _by(guest))
+        guest = handover.adopt(guest, _by(guest))
         seen.eye.mark("adopted")
     result.facts["adopted_by"] = guest.vmm.pid
-    result.fault = not_adopted(before, _status(guest))
+    result.fault = not_adopted(before, handover.status(guest, _by(guest)))
     return guest
 
 
@@ -136,10 +137,6 @@ def goes_on(evidence: Evidence, stretch: Window) -> str:
     )
     verdict = judge(after)
     return "" if isinstance(verdict, Survived) else f"after it was to go on: {verdict.reason}"
-
-
-def _status(guest: RunningGuest) -> OrphanStatus:
-    return orphaning_for(guest.plan.orphaning).status(guest, _by(guest))
 
 
 def _by(guest: RunningGuest) -> Deadline:

@@ -13,6 +13,7 @@ from lab.disruption.deliver import DEEDS, Deed
 from lab.disruption.delivered import Delivered
 from lab.errors import InfraError, UnavailableError
 from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.vmms.protocol import Vmm
 from lab.guest.vmms.table import driver_for
 from lab.host.health import complaint
 from lab.host.host import RunningHost
@@ -71,7 +72,6 @@ def run_cell(
         memory_mib=cell.memory_mib,
         words=(*words, *chaos.words_of(cell), *beats_of(cell)),
         protected=hidden is Confidential.PKVM,
-        orphaning=cell.options.orphaning or "none",
         orphan_policy=cell.options.policy,
     )
     since = host.console.mark()
@@ -79,7 +79,8 @@ def run_cell(
         if cell.options.memory:
             judge_memory(plan, host, watch, result)
         else:
-            _judge_running(plan, host, watch, result, deed or DEEDS[cell.disruption])
+            driver = driver_for(cell.vmm, cell.options.orphaning)
+            _judge_running(driver, plan, host, watch, result, deed=deed or DEEDS[cell.disruption])
         if cell.disruption is not DisruptionKind.CRASH_KEXEC:  # there it is meant to
             kexec = cell.disruption is DisruptionKind.KEXEC
             result.fault = result.fault or complaint(host, since, kexec=kexec) or ""
@@ -99,18 +100,34 @@ def beats_of(cell: Cell) -> tuple[str, ...]:
 
 
 def _judge_running(
-    plan: GuestPlan, host: RunningHost, watch: Watch, result: CellResult, deed: Deed
+    driver: Vmm,
+    plan: GuestPlan,
+    host: RunningHost,
+    watch: Watch,
+    result: CellResult,
+    *,
+    deed: Deed,
 ) -> None:
-    with chaos.busy(result.cell, host), begun(host, plan, watch, result) as (guest, seen, baseline):
+    with (
+        chaos.busy(result.cell, host),
+        begun(driver, host, plan, watch, result) as (guest, seen, baseline),
+    ):
         chaos.wait_for_the_moment(result)
-        delivered = _struck(guest, seen, deed, result)
+        delivered = _struck(guest, driver, seen, deed, result)
         with result.phase("watch"):
             seen.eye.mark("after")
             pause(watch.after_s)
         fate = Fate(delivered.guest, time.monotonic())
         insist_running(host)
-        if result.cell.options.orphaning and not fate.guest.vmm_lives:
-            fate = see_through(fate.guest, result.cell.options.policy, watch, seen, result)
+        if driver.handover.orphans and not fate.guest.vmm_lives:
+            fate = see_through(
+                fate.guest,
+                driver.handover,
+                policy=result.cell.options.policy,
+                watch=watch,
+                seen=seen,
+                result=result,
+            )
     result.found = seen.eye.found()
     result.evidence = Evidence(
         trails=result.found.trails,
@@ -129,12 +146,14 @@ def _judge_running(
     _end(fate.guest)
 
 
-def _struck(guest: RunningGuest, seen: Watched, deed: Deed, result: CellResult) -> Delivered:
+def _struck(
+    guest: RunningGuest, driver: Vmm, seen: Watched, deed: Deed, result: CellResult
+) -> Delivered:
     cell = result.cell
     with result.phase("disruption"):
         result.struck_at = guest.host.console.mark().line
         seen.eye.mark(cell.disruption.value)
-        result.delivered = deed(guest, driver_for(cell.vmm), cell.options)
+        result.delivered = deed(guest, driver, cell.options)
         if cell.disruption is DisruptionKind.CPR_TRANSFER:
             look_again(seen, result.delivered.guest)
     return result.delivered

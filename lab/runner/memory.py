@@ -35,7 +35,7 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
     """Stop the guest, digest its RAM, preserve it if the cell says so, disturb, digest again."""
     wanted = result.cell
     driver, resumed = driver_for(wanted.vmm), None
-    with begun(host, plan, watch, result) as (guest, seen, baseline):
+    with begun(driver, host, plan, watch, result) as (guest, seen, baseline):
         with result.phase("preserve"):
             seen.eye.mark("pause")
             driver.pause(guest, host.by_guest())

@@ -12,6 +12,7 @@ from lab.config.model import Arch, Watch
 from lab.deadline import Deadline, pause
 from lab.errors import DeadlineError, FalseStartError, InfraError
 from lab.guest.guest import Beacons, GuestPlan, RunningGuest
+from lab.guest.vmms.protocol import Vmm
 from lab.guest.vmms.table import driver_for
 from lab.host.host import RunningHost
 from lab.observe.beacon import NO_BEACON
@@ -69,7 +70,7 @@ def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
 
 @contextmanager
 def begun(
-    host: RunningHost, plan: GuestPlan, watch: Watch, result: CellResult
+    driver: Vmm, host: RunningHost, plan: GuestPlan, watch: Watch, result: CellResult
 ) -> Iterator[tuple[RunningGuest, Watched, Window]]:
     """Start a guest and see it undisturbed; give it, the open eye on it, and that stretch.
 
@@ -78,7 +79,7 @@ def begun(
     """
     with ExitStack() as stack:
         with result.phase("start"):
-            guest = driver_for(plan.vmm).start(host, plan, host.by_guest())
+            guest = driver.start(host, plan, host.by_guest())
             seen = stack.enter_context(watched(guest, watch))
         with result.phase("baseline"):
             baseline = seen.undisturbed(watch.baseline_s)

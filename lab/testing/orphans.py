@@ -47,7 +47,6 @@ class Orphans:
             vcpus=2,
             memory_mib=_MIB[kind],
             words=words,
-            orphaning=self.abi.name,
             orphan_policy=policy,
         )
         guest = self.abi.start(self.host, plan, self.by)

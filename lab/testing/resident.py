@@ -15,6 +15,7 @@ from lab.config.model import GuestKind, VmmKind, Watch
 from lab.deadline import Deadline, pause, until
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.launch import ready
+from lab.guest.handover.protocol import Orphaning
 from lab.guest.handover.table import orphaning_for
 from lab.host.commands import LABVMM, kill, labvmm
 from lab.host.host import INITRD_IN_L1, RunningHost
@@ -36,6 +37,7 @@ class Resident:
     host: RunningHost
     guest: RunningGuest
     seen: Watched
+    abi: Orphaning
     sockets: list[str] = field(default_factory=list)
 
     @classmethod
@@ -58,14 +60,14 @@ class Resident:
             vcpus=vcpus,
             memory_mib=128 if kind is GuestKind.LINUX else 64,
             words=("beacon.period_us=4000", *words),
-            orphaning=orphaning,
         )
-        guest = orphaning_for(plan.orphaning).start(host, plan, host.by_guest())
+        abi = orphaning_for(orphaning)
+        guest = abi.start(host, plan, host.by_guest())
         with ExitStack() as until_seen:
             until_seen.callback(guest.kill)
             seen = stack.enter_context(watched(guest, watch))
             until_seen.pop_all()
-        resident = cls(host, guest, seen)
+        resident = cls(host, guest, seen, abi)
         stack.callback(resident.end)
         return resident
 
@@ -108,9 +110,7 @@ class Resident:
 
     def adopt(self) -> None:
         """Have a VMM of the next kernel go on with it."""
-        self.guest = orphaning_for(self.guest.plan.orphaning).adopt(
-            self.guest, self.host.by_guest()
-        )
+        self.guest = self.abi.adopt(self.guest, self.host.by_guest())
         self.sockets.clear()
 
     def labvmm(self, *words: str) -> Any:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lab.caretaker.control import Region
-from lab.caretaker.residency_proof import CPU_BYTES, CPU_GUEST, held
+from lab.caretaker.residency_proof import CPU_BYTES, CPU_GUEST, residency
 from lab.deadline import Deadline
+from lab.observe.proof import Method, Proof
 from lab.virt.cpus import Cpu
 
 REGION = Region(0x7FA00000, 0x200000)
@@ -37,25 +38,26 @@ def peek(at: int, size: int) -> bytes:
     return struct.pack("<512Q", *entries)[:size]
 
 
-def seen(*looks: tuple[Cpu, ...], pages: dict[int, int] | None = None) -> tuple[str, bool]:
+def seen(*looks: tuple[Cpu, ...], pages: dict[int, int] | None = None) -> Proof:
     left = list(looks)
 
     def look() -> tuple[Cpu, ...]:
         return left.pop(0) if len(left) > 1 else left[0]
 
-    return held(look, peek, REGION, pages or {0: PAGE}, Deadline.after(0.3))
+    return residency(look, peek, REGION, pages or {0: PAGE}, Deadline.after(0.3))
 
 
 def test_cpu_on_its_own_table_leading_to_the_beats_passes() -> None:
-    what, right = seen((Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=True, root=GUESTS)))
-    assert right
-    assert "CPUs [1] in guest mode, on 1 nested table" in what
+    proof = seen((Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=True, root=GUESTS)))
+    assert proof.right
+    assert proof.method is Method.SVM_STATE
+    assert "CPUs [1] in guest mode, on 1 nested table" in proof.seen
 
 
 def test_one_that_idles_is_looked_at_again() -> None:
     idle = (Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=False))
     host_away = (Cpu(0, in_guest=False), Cpu(1, in_guest=True, root=GUESTS))
-    assert seen(idle, idle, host_away)[1]
+    assert seen(idle, idle, host_away).right
 
 
 @pytest.mark.parametrize(
@@ -70,19 +72,19 @@ def test_one_that_idles_is_looked_at_again() -> None:
     ids=["native", "no-table", "kvms-table", "hosts-table", "elsewhere"],
 )
 def test_what_is_not_so_is_told(cpu: Cpu, told: str) -> None:
-    what, right = seen((Cpu(0, in_guest=True, root=HOSTS), cpu))
-    assert not right
-    assert told in what
+    proof = seen((Cpu(0, in_guest=True, root=HOSTS), cpu))
+    assert not proof.right
+    assert told in proof.seen
 
 
 def test_one_that_sleeps_is_known_by_what_it_will_enter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.caretaker.residency_proof._AWAKE_S", 0.05)
     host = Cpu(0, in_guest=True, root=HOSTS)
-    what, right = seen((host, Cpu(1, in_guest=False, rip=CODE)))
-    assert right, what
-    assert "CPUs [1] asleep in the caretaker's code, on 1 nested table" in what
-    assert not seen((host, Cpu(1, in_guest=False, rip=REGION.start - 1)))[1]
-    assert not seen((Cpu(0, in_guest=False), Cpu(1, in_guest=False, rip=CODE)))[1]
+    proof = seen((host, Cpu(1, in_guest=False, rip=CODE)))
+    assert proof.right, proof.seen
+    assert "CPUs [1] asleep in the caretaker's code, on 1 nested table" in proof.seen
+    assert not seen((host, Cpu(1, in_guest=False, rip=REGION.start - 1))).right
+    assert not seen((Cpu(0, in_guest=False), Cpu(1, in_guest=False, rip=CODE))).right
 
 
 @pytest.mark.parametrize("other", [HOSTS, 0x1000])
@@ -94,9 +96,9 @@ def test_one_that_sleeps_on_a_table_of_somebody_elses_is_told(
     monkeypatch.setattr(
         f"{__name__}.peek", lambda at, size: there if at == VMCB + 0xB0 else true(at, size)
     )
-    what, right = seen((Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=False, rip=CODE)))
-    assert not right
-    assert "on the nested table of the host" in what
+    proof = seen((Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=False, rip=CODE)))
+    assert not proof.right
+    assert "on the nested table of the host" in proof.seen
 
 
 def test_where_a_cpus_vmcb_is_was_taken_from_the_caretaker() -> None:
@@ -111,7 +113,7 @@ def test_where_a_cpus_vmcb_is_was_taken_from_the_caretaker() -> None:
 
 def test_each_vcpu_has_a_cpu() -> None:
     cpus = (Cpu(0, in_guest=True, root=HOSTS), Cpu(1, in_guest=True, root=GUESTS))
-    what, right = seen((*cpus, Cpu(2, in_guest=False)), pages={0: PAGE, 1: PAGE})
-    assert not right
-    assert "CPUs [2]" in what
-    assert seen((*cpus, Cpu(2, in_guest=True, root=GUESTS)), pages={0: PAGE, 1: PAGE})[1]
+    proof = seen((*cpus, Cpu(2, in_guest=False)), pages={0: PAGE, 1: PAGE})
+    assert not proof.right
+    assert "CPUs [2]" in proof.seen
+    assert seen((*cpus, Cpu(2, in_guest=True, root=GUESTS)), pages={0: PAGE, 1: PAGE}).right

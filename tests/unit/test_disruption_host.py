@@ -34,16 +34,14 @@ class World:
             identity=self.identity(),
             blueprint=SimpleNamespace(kernel=Kernel("b"), through=None),
         )
-        self.guest: Any = SimpleNamespace(
-            host=self.host, plan=SimpleNamespace(orphaning="resident")
-        )
+        self.guest: Any = SimpleNamespace(host=self.host)
 
     def identity(self) -> HostIdentity:
         """Say which boot this is."""
         nonce = f"lab.nonce=n{self.boots}"
         return HostIdentity(f"boot{self.boots}", nonce, self.built, "7.3", 100.0 - self.boots)
 
-    def leave(self, guest: Any, _by: Any) -> Any:
+    def prepare_for_kernel_exit(self, guest: Any, _by: Any) -> Any:
         """Note it."""
         self.story.append("leave")
         return guest
@@ -72,10 +70,9 @@ class World:
 
 
 def struck(world: World, times: int, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(host, "orphaning_for", lambda _: world)
     monkeypatch.setattr(host, "kexecs", world)
     options = Options(orphaning=Orphaning.RESIDENT, kexecs=times)
-    driver: Any = None
+    driver: Any = SimpleNamespace(handover=world)
     return host.kexec(world.guest, driver, options)
 
 

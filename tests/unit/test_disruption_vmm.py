@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from lab.config.model import Options
+from lab.config.model import GuestKind, Options, VmmKind
 from lab.disruption import vmm
 from lab.errors import InfraError
-from lab.observe.identity import DidNot, Happened, process_of
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.observe.identity import DidNot, Happened, ProcessIdentity, process_of
 
 VMM, INIT = 70, 1
 
@@ -44,9 +45,15 @@ class Host:
         return ""
 
 
+def guest_of(host: Host, was: ProcessIdentity) -> RunningGuest:
+    there: Any = host
+    plan = GuestPlan(name="g", kind=GuestKind.SPINNER, vmm=VmmKind.LABVMM)
+    return RunningGuest(there, plan, was)
+
+
 def struck(host: Host) -> Happened | DidNot:
     was = process_of(stat(VMM, 1234).decode())
-    guest: Any = SimpleNamespace(host=host, vmm=was)
+    guest = guest_of(host, was)
     witness = vmm.kill(guest, SimpleNamespace(), Options()).witness
     assert isinstance(witness, Happened | DidNot)
     return witness
@@ -86,6 +93,6 @@ def test_process_with_a_reused_pid_is_not_the_stopped_vmm(
         del host.processes[VMM]
     monkeypatch.setattr(vmm, "labvmm", lambda *_, **__: said)
     was = process_of(stat(VMM, 1234).decode())
-    guest: Any = SimpleNamespace(host=host, vmm=was)
+    guest = guest_of(host, was)
     found = vmm.stop_vcpus(guest, SimpleNamespace(), Options(stop_ms=250))
     assert isinstance(found.witness, DidNot)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from lab.config.model import Accel, Orphaning
 from lab.deadline import Deadline
 from lab.errors import ConfigError, InfraError, UnavailableError
 from lab.guest.guest import RunningGuest
@@ -14,6 +16,8 @@ from lab.guest.handover.kvm_async import status_of
 from lab.guest.handover.launch import ready
 from lab.guest.handover.table import orphaning_for
 from lab.host.host import RunningHost
+from lab.observe.proof import Method, Proof
+from lab.ssh.session import Result
 
 SAID: dict[str, Any] = {
     "owner": "GONE",
@@ -41,6 +45,7 @@ SAID: dict[str, Any] = {
         },
     ],
 }
+ORPHANING = ("none", *(abi.value for abi in Orphaning))
 NOBODY = cast("RunningGuest", None)
 
 
@@ -59,9 +64,42 @@ def test_a_guest_is_parked_when_none_of_its_vcpus_runs() -> None:
 def test_without_an_abi_nothing_can_be_adopted() -> None:
     none = orphaning_for("none")
     by = Deadline.after(1)
-    for deed in (none.orphan, none.status, none.adopt):
+    for deed in (none.release, none.status, none.adopt):
         with pytest.raises(UnavailableError, match="cannot hand a guest to a new process"):
             deed(NOBODY, by)
+
+
+@pytest.mark.parametrize("accel", [Accel.KVM, Accel.TCG])
+@pytest.mark.parametrize("name", ORPHANING)
+def test_what_l0_cannot_see_is_never_called_right(name: str, accel: Accel) -> None:
+    """A caretaker that is silent is asked; no way says nothing and calls that proven."""
+    session = SimpleNamespace(run=lambda *_, **__: Result("cat", 1, "", ""), peer="a")
+    host = SimpleNamespace(session=session, blueprint=SimpleNamespace(accel=accel), domain=None)
+    guest: Any = SimpleNamespace(host=host)
+    strategy = orphaning_for(name)
+    if name.startswith("resident") and accel is Accel.TCG:
+        session.check = _refuse
+        with pytest.raises(InfraError, match="no caretaker"):
+            strategy.verify_from_l0(guest, {0: 4096}, Deadline.after(1))
+        return
+    proof = strategy.verify_from_l0(guest, {0: 4096}, Deadline.after(1))
+    assert (proof.method, proof.right, proof.fault) == (Method.NONE, None, "")
+    assert proof.seen
+
+
+def _refuse(*_: object, **__: object) -> str:
+    raise InfraError("no caretaker here")
+
+
+@pytest.mark.parametrize(
+    ("method", "seen", "right"),
+    [(Method.NONE, "", None), (Method.NONE, "all well", True), (Method.SVM_STATE, "well", None)],
+)
+def test_a_proof_claims_no_more_than_its_method_can(
+    method: Method, seen: str, right: bool | None
+) -> None:
+    with pytest.raises(ValueError, match="no proof by method"):
+        Proof(method, seen, right=right)
 
 
 def test_an_abi_that_nobody_wrote_is_told_which_there_are() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from lab.config.model import OrphanPolicy, Watch
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
+from lab.observe.proof import Method, Proof, unseen
 from lab.observe.window import Window
 from lab.runner import adoption
 from lab.runner.adoption import claim_of, goes_on, not_adopted
@@ -69,21 +70,26 @@ def test_a_guest_that_nobody_let_run_did_not_go_on() -> None:
     assert stretch(goes=False).startswith("after it was to go on: ")
 
 
-@pytest.mark.parametrize(("right", "fault"), [(True, ""), (False, "on the host's table")])
+@pytest.mark.parametrize(
+    ("proof", "fault"),
+    [
+        (Proof(Method.SVM_STATE, "on its own table", right=True), ""),
+        (Proof(Method.SVM_STATE, "on the host's table", right=False), "on the host's table"),
+        (unseen("KVM hides it"), ""),
+    ],
+)
 def test_failed_proof_from_l0_is_a_product_failure(
-    monkeypatch: pytest.MonkeyPatch, *, right: bool, fault: str
+    monkeypatch: pytest.MonkeyPatch, proof: Proof, fault: str
 ) -> None:
     said = iter([status("GONE", 3, "RUNNING"), status("PRESENT", 4, "RUNNING")])
-    abi = SimpleNamespace(
+    abi: Any = SimpleNamespace(
         status=lambda *_: next(said),
-        outside=lambda *_: ("on the host's table", right),
+        verify_from_l0=lambda *_: proof,
         adopt=lambda guest, _: guest,
     )
-    monkeypatch.setattr(adoption, "orphaning_for", lambda _: abi)
     monkeypatch.setattr(adoption, "pause", lambda _: None)
     patience = SimpleNamespace(command=1)
     guest: Any = SimpleNamespace(
-        plan=SimpleNamespace(orphaning="resident"),
         host=SimpleNamespace(patience=patience),
         vmm=SimpleNamespace(pid=7),
         vmm_lives=True,
@@ -91,6 +97,9 @@ def test_failed_proof_from_l0_is_a_product_failure(
     seen: Any = SimpleNamespace(eye=SimpleNamespace(pages={0: 4096}, mark=lambda _: None))
     cell: Any = SimpleNamespace()
     result = CellResult(cell)
-    adoption.see_through(guest, OrphanPolicy.RUN, Watch(), seen, result)
-    assert result.facts["held"] == "on the host's table"
+    adoption.see_through(
+        guest, abi, policy=OrphanPolicy.RUN, watch=Watch(), seen=seen, result=result
+    )
+    assert result.facts["held"] == proof.seen
+    assert result.facts["held_method"] == proof.method.value
     assert result.fault == fault

@@ -12,6 +12,7 @@ from lab.guest.handover.kvm_async import AsyncOrphaning
 from lab.guest.handover.protocol import OrphanStatus
 from lab.guest.handover.resident import ResidentOrphaning
 from lab.host.host import RunningHost
+from lab.observe.proof import Proof
 
 _NEVER_COUNTED = -1  # KVM counts the adoptions of a VM; the one that it will be in is not made yet
 
@@ -20,31 +21,34 @@ class LastingOrphaning:
     """Its memory is a guest_memfd; so KVM can run it without a VMM, and LUO preserve it."""
 
     name = "lasting"
+    orphans = True
 
     def __init__(self) -> None:
         self._kvm = AsyncOrphaning(words=("--plain",))
         self._caretaker = ResidentOrphaning(self.name, preserve=True, holder="holder.sock")
 
-    def can(self, host: RunningHost, by: Deadline) -> str | None:
-        """Say why no guest of this host can outlive both; None if one can."""
-        return self._kvm.can(host, by) or self._caretaker.can(host, by)
+    def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
+        """Ask for what both ways need."""
+        return self._kvm.unsupported_reason(host, by) or self._caretaker.unsupported_reason(
+            host, by
+        )
 
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
         """Start it as one that may lose its VMM."""
         return self._kvm.start(host, plan, by)
 
-    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+    def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Kill its VMM, have another adopt it, move it to the caretaker, and kill that one too."""
-        if self._caretaker.can(guest.host, by):
+        if self._caretaker.unsupported_reason(guest.host, by) is not None:
             return guest
         guest.kill_vmm(by)
         guest = self._kvm.adopt(guest, by)
-        moved = self._caretaker.leave(guest, by)
+        moved = self._caretaker.prepare_for_kernel_exit(guest, by)
         return dataclasses.replace(moved, keepers=(*guest.keepers, *moved.keepers))
 
-    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+    def release(self, guest: RunningGuest, by: Deadline) -> None:
         """Have the VMM release it and end."""
-        self._kvm.orphan(guest, by)
+        self._kvm.release(guest, by)
 
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
         """Ask the caretaker; if it has nothing, KVM."""
@@ -53,13 +57,11 @@ class LastingOrphaning:
             return dataclasses.replace(status, generation=_NEVER_COUNTED)
         return self._kvm.status(guest, by)
 
-    def outside(
-        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
-    ) -> tuple[str, bool]:
+    def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
         """Look at the CPUs that its vCPUs are on, if they are the caretaker's."""
         if self._caretaker.has(guest, by):
-            return self._caretaker.outside(guest, pages, by)
-        return self._kvm.outside(guest, pages, by)
+            return self._caretaker.verify_from_l0(guest, pages, by)
+        return self._kvm.verify_from_l0(guest, pages, by)
 
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Start a VMM that takes it from KVM; or in a new kernel from LUO, with a new keeper."""

@@ -17,6 +17,7 @@ from lab.guest.start import started
 from lab.host.commands import LABVMM, labvmm
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
+from lab.observe.proof import Proof, unseen
 
 # $0 is the cgroup that the program is to be in
 _IN_CGROUP = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec "$@"'
@@ -26,12 +27,13 @@ class AsyncOrphaning:
     """A keeper process holds the guest's descriptors, the kernel runs its vCPUs."""
 
     name = "async"
+    orphans = True
 
     def __init__(self, words: tuple[str, ...] = ()) -> None:
         self._words = words  # more of them for `labvmm run`
 
-    def can(self, host: RunningHost, by: Deadline) -> str | None:
-        """Say why no guest of this host can outlive its VMM; None if one can."""
+    def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
+        """Ask labvmm in the host whether its KVM has KVM_CAP_ORPHAN."""
         said = labvmm(host.session, "orphan-status", by=by)
         return None if said["can"] else f"the kernel of {host.role} has no KVM_CAP_ORPHAN"
 
@@ -53,11 +55,11 @@ class AsyncOrphaning:
         argv = [*LABVMM, "keep", "--socket", plan.keeper_socket]
         return ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
 
-    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+    def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Do nothing: it outlives its VMM, not its host's kernel."""
         return guest
 
-    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+    def release(self, guest: RunningGuest, by: Deadline) -> None:
         """Have the VMM release the guest and end."""
         session = guest.host.session
         labvmm(session, "ctl", "--socket", guest.plan.socket, "release", by=by)
@@ -70,11 +72,9 @@ class AsyncOrphaning:
         session, socket = guest.host.session, guest.plan.keeper_socket
         return status_of(labvmm(session, "orphan-status", "--keeper", socket, by=by))
 
-    def outside(
-        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
-    ) -> tuple[str, bool]:
-        """See nothing: its vCPUs are threads of the kernel's."""
-        return "", True
+    def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
+        """Say that L0 cannot tell this guest from any other of its host's."""
+        return unseen("its vCPUs are threads of the host's kernel, which look like any other to L0")
 
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Start a new VMM that takes the guest over from the keeper."""

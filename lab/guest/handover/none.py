@@ -13,14 +13,16 @@ from lab.guest.handover.launch import run_argv
 from lab.guest.handover.protocol import OrphanStatus
 from lab.guest.start import started
 from lab.host.host import RunningHost
+from lab.observe.proof import Proof, unseen
 
 
 class NoOrphaning:
     """An ordinary VM of labvmm's."""
 
     name = "none"
+    orphans = False
 
-    def can(self, host: RunningHost, by: Deadline) -> str | None:
+    def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
         """Say that this is the control."""
         return "its guests are ordinary VMs, which die with their VMM"
 
@@ -28,11 +30,11 @@ class NoOrphaning:
         """Start the guest and return as soon as its VMM process exists."""
         return started(host, plan, run_argv(host, plan), by)
 
-    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+    def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Do nothing: it will die with its host's kernel."""
         return guest
 
-    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
+    def release(self, guest: RunningGuest, by: Deadline) -> None:
         """Refuse."""
         self._refuse()
 
@@ -40,11 +42,9 @@ class NoOrphaning:
         """Refuse."""
         self._refuse()
 
-    def outside(
-        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
-    ) -> tuple[str, bool]:
-        """See nothing: its vCPUs are threads of the kernel's."""
-        return "", True
+    def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
+        """Say that there is nothing to look at."""
+        return unseen("the guest ends with its VMM: nothing runs it afterwards")
 
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Refuse."""

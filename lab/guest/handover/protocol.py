@@ -13,6 +13,7 @@ from typing import Protocol
 from lab.deadline import Deadline
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.host.host import RunningHost
+from lab.observe.proof import Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,22 @@ class OrphanStatus:
 
 
 class Orphaning(Protocol):
-    """One ABI. It has no state of its own: what runs is a RunningGuest."""
+    """The strategy of one ABI. It has no state of its own: what runs is a RunningGuest.
+
+    Attributes:
+        name: The word of a cell's `orphaning` option; "none" for the control.
+        orphans: Whether a guest of it may be there while no VMM is: it is then asked for.
+    """
 
     name: str
+    orphans: bool
 
-    def can(self, host: RunningHost, by: Deadline) -> str | None:
-        """Say why no guest of this host can outlive its VMM; None if one can."""
+    def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
+        """Ask a host whether its guests can outlive what this ABI is for.
+
+        Returns:
+            Why none of them can; None if they can.
+        """
         ...
 
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
@@ -67,16 +78,19 @@ class Orphaning(Protocol):
         """
         ...
 
-    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Make it ready for the end of its host's kernel, as far as this ABI can.
+    def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Make a guest ready for the end of its host's kernel, as far as this ABI can.
+
+        Returns:
+            The guest as it is then; the same if this ABI can do nothing for it.
 
         Raises:
             InfraError: what it can do was refused; the message has the reason.
         """
         ...
 
-    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
-        """Have the VMM give the guest up and end, as planned.
+    def release(self, guest: RunningGuest, by: Deadline) -> None:
+        """Have the VMM release the guest and end, as planned.
 
         Raises:
             UnavailableError: this ABI cannot.
@@ -91,18 +105,17 @@ class Orphaning(Protocol):
         """
         ...
 
-    def outside(
-        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
-    ) -> tuple[str, bool]:
-        """Say what L0 itself sees of what holds it, and whether that is as it has to be.
+    def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
+        """Look, from L0 and without asking the host, at what runs a guest that has no VMM.
 
         Args:
             guest: One that no VMM runs.
-            pages: Where each vCPU's beacon is in the host's memory.
+            pages: The physical address in the host's memory of each vCPU's beacon, by vCPU.
             by: When to give up.
 
         Returns:
-            ("", True) where nothing is to be seen.
+            What was seen and by which method; `Method.NONE`, with the reason, where this ABI on
+            this accelerator shows L0 nothing.
         """
         ...
 

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping
 
 from lab.caretaker.control import Caretaker
-from lab.caretaker.residency_proof import held
+from lab.caretaker.residency_proof import residency
 from lab.config.model import Accel
 from lab.deadline import Deadline
 from lab.errors import UnavailableError
@@ -20,6 +20,7 @@ from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
 from lab.guest.start import started
 from lab.host.commands import LABVMM
 from lab.host.host import RunningHost
+from lab.observe.proof import Proof, unseen
 
 _DEVICE = "/dev/caretaker"
 _VCPUS = "/sys/kernel/caretaker/vcpus"
@@ -33,13 +34,15 @@ class ResidentOrphaning:
     Where LUO is not told to preserve them, they end with the host's kernel.
     """
 
+    orphans = True
+
     def __init__(self, name: str, *, preserve: bool, holder: str = "") -> None:
         self.name = name
         self.preserve = preserve
         self._holder = holder  # its socket's name, if not that of the guest's only keeper
 
-    def can(self, host: RunningHost, by: Deadline) -> str | None:
-        """Say why no guest of this host can outlive its kernel; None if one can."""
+    def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
+        """Look for the caretaker's device in the host."""
         there = host.session.run(["test", "-c", _DEVICE], by=by).status == 0
         return None if there else f"the kernel of {host.role} has no {_DEVICE}"
 
@@ -47,10 +50,10 @@ class ResidentOrphaning:
         """Start the guest and return as soon as its VMM process exists."""
         return started(host, plan, [*run_argv(host, plan), "--ram", "memfd", "--plain"], by)
 
-    def leave(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Move its vCPUs to the caretaker, where there is one, and kill its VMM."""
+    def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Move its vCPUs to the caretaker, and kill its VMM; without a caretaker, do nothing."""
         host, plan = guest.host, guest.plan
-        if self.can(host, by):
+        if self.unsupported_reason(host, by) is not None:
             return guest
         cpus = [str(cpu) for cpu in range(1, plan.vcpus + 1)]
         argv = [
@@ -62,8 +65,8 @@ class ResidentOrphaning:
         guest.kill_vmm(by)
         return dataclasses.replace(guest, keepers=(keeper,))
 
-    def orphan(self, guest: RunningGuest, by: Deadline) -> None:
-        """Refuse: it leaves its VMM by `leave`, when its host is to go."""
+    def release(self, guest: RunningGuest, by: Deadline) -> None:
+        """Refuse: a guest leaves its VMM by `prepare_for_kernel_exit`."""
         raise UnavailableError("a guest of the caretaker's is given up when its host's kernel ends")
 
     def has(self, guest: RunningGuest, by: Deadline) -> bool:
@@ -87,15 +90,13 @@ class ResidentOrphaning:
         )
         return OrphanStatus("PRESENT" if runs else "GONE", "run", int(runs), seen)
 
-    def outside(
-        self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline
-    ) -> tuple[str, bool]:
+    def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
         """Look at the CPUs that its vCPUs are on, where they are emulated."""
-        domain = guest.host.domain
-        if guest.host.blueprint.accel is not Accel.TCG:
-            return "", True
+        domain, accel = guest.host.domain, guest.host.blueprint.accel
+        if accel is not Accel.TCG:
+            return unseen(f"under {accel.value.upper()}, L0 does not see the state of L1's CPUs")
         region = Caretaker(guest.host.session).region()
-        return held(domain.cpus, domain.peek, region, pages, by)
+        return residency(domain.cpus, domain.peek, region, pages, by)
 
     def adopt(
         self, guest: RunningGuest, by: Deadline, *, words: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ _ADAPTERS: Mapping[str, Orphaning] = {
 
 
 def orphaning_for(name: str) -> Orphaning:
-    """Give the adapter of that name.
+    """Return the strategy of that name.
 
     Raises:
         ConfigError: there is none.

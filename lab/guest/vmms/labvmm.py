@@ -9,7 +9,7 @@ from typing import Any
 from lab.config.model import VmmKind
 from lab.deadline import Deadline
 from lab.guest.guest import GuestPlan, RunningGuest
-from lab.guest.handover.table import orphaning_for
+from lab.guest.handover.protocol import Orphaning
 from lab.host.commands import labvmm
 from lab.host.host import RunningHost
 
@@ -19,9 +19,12 @@ class LabVmm:
 
     kind = VmmKind.LABVMM
 
+    def __init__(self, handover: Orphaning) -> None:
+        self.handover = handover
+
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
-        """Start the guest, as the plan's orphaning ABI wants it started."""
-        return orphaning_for(plan.orphaning).start(host, plan, by)
+        """Start the guest, as its hand-over ABI wants it started."""
+        return self.handover.start(host, plan, by)
 
     def quit(self, guest: RunningGuest, by: Deadline) -> None:
         """Have it end by itself."""
@@ -37,10 +40,9 @@ class LabVmm:
         return json.dumps({verb: _ctl(guest, verb, by) for verb in ("status", "regs")}, indent=1)
 
     def replace(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Have the VMM give the guest up, and a new one adopt it."""
-        orphaning = orphaning_for(guest.plan.orphaning)
-        orphaning.orphan(guest, by)
-        return orphaning.adopt(guest, by)
+        """Have the VMM release the guest, and a new one adopt it."""
+        self.handover.release(guest, by)
+        return self.handover.adopt(guest, by)
 
 
 def _ctl(guest: RunningGuest, verb: str, by: Deadline) -> Any:

@@ -8,13 +8,20 @@ from typing import Protocol
 from lab.config.model import VmmKind
 from lab.deadline import Deadline
 from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.protocol import Orphaning
 from lab.host.host import RunningHost
 
 
 class Vmm(Protocol):
-    """One VMM program. It has no state of its own: what runs is a RunningGuest."""
+    """One VMM program. It has no state of its own: what runs is a RunningGuest.
+
+    Attributes:
+        kind: Which program.
+        handover: The ABI by which its guests may outlive it or their host's kernel.
+    """
 
     kind: VmmKind
+    handover: Orphaning
 
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
         """Start the guest and return as soon as its VMM process exists.

@@ -11,6 +11,8 @@ from lab.config.model import Arch, VmmKind
 from lab.deadline import Deadline, until
 from lab.errors import InfraError, UnavailableError
 from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.none import NoOrphaning
+from lab.guest.handover.protocol import Orphaning
 from lab.guest.payload import payload_for
 from lab.guest.start import started
 from lab.host.host import RunningHost
@@ -41,6 +43,7 @@ class Qemu:
     """QEMU from the L1's distribution, with `-accel kvm` and memory in a memfd."""
 
     kind = VmmKind.QEMU
+    handover: Orphaning = NoOrphaning()
 
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
         """Start the guest and return as soon as its VMM process exists.

@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lab.config.model import VmmKind
+from lab.guest.handover.table import orphaning_for
 from lab.guest.vmms.labvmm import LabVmm
 from lab.guest.vmms.protocol import Vmm
 from lab.guest.vmms.qemu import Qemu
 
-_DRIVERS: Mapping[VmmKind, Vmm] = {VmmKind.QEMU: Qemu(), VmmKind.LABVMM: LabVmm()}
 
+def driver_for(kind: VmmKind, orphaning: str | None = None) -> Vmm:
+    """Return the VMM of that kind, with the ABI by which its guests may outlive it.
 
-def driver_for(kind: VmmKind) -> Vmm:
-    """Give the VMM of that kind."""
-    return _DRIVERS[kind]
+    Args:
+        kind: Which program.
+        orphaning: The ABI's name; None for an ordinary guest.
+
+    Raises:
+        ConfigError: There is no such ABI.
+    """
+    if kind is VmmKind.QEMU:
+        return Qemu()
+    return LabVmm(orphaning_for(orphaning or "none"))
