@@ -9,8 +9,8 @@ from pathlib import Path
 from lab.build import cpio, initrd
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import compiler_of, need, output
-from lab.build.images import GUEST_IMAGES
 from lab.build.targets import target
+from lab.data import GUEST_IMAGES
 from lab.events import Sink, nowhere
 
 _SOURCES = GUEST_IMAGES / "l2"

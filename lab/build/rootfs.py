@@ -19,8 +19,8 @@ from pathlib import Path
 from lab.build import archive, python, squashfs
 from lab.build.cache import Cache, Value, file_digest
 from lab.build.commands import follow, need
-from lab.build.images import GUEST_IMAGES
 from lab.build.targets import Target, native, target
+from lab.data import GUEST_IMAGES
 from lab.errors import InfraError
 from lab.events import Progress, Sink, Step, nowhere
 

@@ -18,7 +18,6 @@ import typer
 from lab.cli.child import Child, alone, run_child
 from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
-from lab.config.fields import REPOSITORY
 from lab.config.model import LabConfig, Tier
 from lab.doctor.examine import insist
 from lab.errors import ConfigError, InfraError, LabError
@@ -218,7 +217,8 @@ def _pytest(plan: _Plan, lock: int, run: str) -> Child:
             told(night.progress(folder, durations, since=since))
 
     _say(f"run {plan.night.run_id}: the ladder, tier {plan.night.tier}; its log is {_log(plan)}")
-    return run_child(argv, _log(plan), cwd=REPOSITORY, keep=lock, at_most_s=plan.left_s, look=look)
+    beside = plan.topologies.parent
+    return run_child(argv, _log(plan), cwd=beside, keep=lock, at_most_s=plan.left_s, look=look)
 
 
 class _Told:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lab.config.fields import REPOSITORY, did_you_mean
+from lab import data
+from lab.config.fields import did_you_mean
 from lab.config.load import MUST_RUN, load_lab, load_topology
 from lab.config.model import LabConfig, Topology
 from lab.errors import ConfigError
@@ -32,17 +33,17 @@ class Settings:
 
     @property
     def path(self) -> Path:
-        """The lab.toml that counts: the one that was named, the one here, or the checkout's."""
+        """The lab.toml that counts: the one that was named, the one here, or the lab's own."""
         if self.toml is not None:
             return self.toml
         here = Path(_TOML)
-        return here if here.is_file() else REPOSITORY / _TOML
+        return here if here.is_file() else data.LAB_TOML
 
     @property
     def topologies(self) -> Path:
-        """The folder of topologies beside lab.toml, or the checkout's."""
+        """The folder of topologies beside lab.toml, or the lab's own."""
         beside = self.path.absolute().parent / "topologies"
-        return beside if beside.is_dir() else REPOSITORY / "topologies"
+        return beside if beside.is_dir() else data.TOPOLOGIES
 
     def lab(self) -> LabConfig:
         """Read lab.toml.

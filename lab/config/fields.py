@@ -11,9 +11,10 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from lab import data
+
 T = TypeVar("T")
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPES = Path("guest-images/kernels")
 
 
@@ -58,7 +59,7 @@ def _recipe(name: Path, info: ValidationInfo) -> Path:
     base = _base(info)
     if base is None:
         return name
-    shelves = [base / RECIPES, REPOSITORY / RECIPES]
+    shelves = [base / RECIPES, data.ROOT / RECIPES]
     for shelf in shelves:
         if (shelf / name / "kernel.toml").is_file():
             return shelf / name

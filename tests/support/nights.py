@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab import data
 from lab.cli.settings import Settings
-from lab.config.fields import REPOSITORY
 from lab.deadline import Deadline, until
 from lab.doctor.examine import insist
 from lab.errors import LabError
@@ -78,7 +78,7 @@ class Nights:
         (folder / "lab.toml").write_text(LAB, encoding="utf-8")
         (topologies / "toy.toml").write_text(TOPOLOGY, encoding="utf-8")
         (topologies / "test_cells.py").write_text(_CELLS, encoding="utf-8")
-        conftest = (REPOSITORY / "tests" / "support" / "night_cells.py").read_text(encoding="utf-8")
+        conftest = (data.ROOT / "tests" / "support" / "night_cells.py").read_text(encoding="utf-8")
         (topologies / "conftest.py").write_text(conftest, encoding="utf-8")
         self.told = folder / "told"
         self.told.touch()
@@ -126,7 +126,7 @@ class Nights:
 
 
 def _path() -> str:
-    return os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH", ""))))
+    return os.pathsep.join(filter(None, (str(data.ROOT), os.environ.get("PYTHONPATH", ""))))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from lab.config.fields import REPOSITORY
+from lab import data
 from lab.record import shards
 from lab.record.model import CellRecord, RunHeader
 from lab.report import index, publish
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_pages_that_were_there(tmp_path: Path) -> None:
 
     done = subprocess.run(
         [sys.executable, "-c", _PUBLISH, str(folder)],
-        cwd=REPOSITORY,
+        cwd=data.ROOT,
         preexec_fn=small,
         capture_output=True,
         text=True,
