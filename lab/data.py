@@ -15,6 +15,9 @@ _PACKED = _PACKAGE / "_data"
 INSTALLED = _PACKED.is_dir()
 """Whether this is an installed wheel; else it is a checkout."""
 
+INSTALLER = str(_PACKAGE / "install" / "debian.sh") if INSTALLED else "make install"
+"""What to type for the Debian packages that the lab needs."""
+
 ROOT = _PACKED if INSTALLED else _PACKAGE.parent
 """The folder that has the three below; not to be written to where `INSTALLED`."""
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from lab import __version__
-from lab.cli import bench, build, enter, look, nightly, reports, run, selftest, stand
+from lab.cli import bench, build, enter, init, look, nightly, reports, run, selftest, stand
 from lab.cli.settings import Settings, err
 from lab.errors import ConfigError, LabError
 from lab.signals import StoppedError, stoppable
@@ -43,7 +43,7 @@ def _options(
     lab_toml: Annotated[
         Path | None,
         typer.Option(
-            envvar="LAB_TOML", help="The lab's configuration, if not ./lab.toml or the checkout's."
+            envvar="LAB_TOML", help="The lab's configuration, if not ./lab.toml or the lab's own."
         ),
     ] = None,
     debug: Annotated[
@@ -57,7 +57,7 @@ def _options(
     ctx.obj = Settings(lab_toml, debug)
 
 
-for _module in (stand, enter, run, selftest, nightly, look, reports, build, bench):
+for _module in (init, stand, enter, run, selftest, nightly, look, reports, build, bench):
     _module.register(app)
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from lab.config.enums import Accel, Arch
 from lab.config.fields import Model
+from lab.data import INSTALLER
 
 QEMU_WANTED = (9, 2)
 _DEBIANS = frozenset({"12", "13"})
@@ -117,7 +118,7 @@ def qemu(arch: Arch, banner: str | None) -> Finding:
         level=Level.BROKEN,
         cause=f"version {found[1]}.{found[2]} is older than 9.2",
         consequence="its nested paging is wrong in real mode: L2 guests do not boot",
-        remedy=f"make install    # or: apt install -t bookworm-backports {package}",
+        remedy=f"{INSTALLER}    # or: apt install -t bookworm-backports {package}",
     )
 
 
@@ -132,7 +133,7 @@ def libvirt(uri: str, refusal: str, startable: str) -> Finding:
         level=Level.BROKEN,
         cause=f"nothing answers at {uri}: {startable}",
         consequence="no host can run",
-        remedy="systemctl start libvirtd    # or: make install, where it is not installed",
+        remedy=f"systemctl start libvirtd    # or: {INSTALLER}, where it is not installed",
     )
 
 
@@ -265,7 +266,7 @@ def debian(release: Mapping[str, str]) -> Finding:
         subject="system",
         level=Level.LIMITS,
         cause=f"this is {name}, not Debian 12 or 13",
-        consequence="'make install' can install nothing; kernels from Debian need apt",
+        consequence=f"'{INSTALLER}' can install nothing; kernels from Debian need apt",
         remedy="see what else is missing below; use a tarball or a tree for kernels",
     )
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings a Debian 12 or 13 to where the lab runs: packages, then .venv. Quick and silent when nothing is missing.
+# Brings a Debian 12 or 13 to where the lab runs: packages, then .venv, which a wheel does without. Quick and silent when
+# nothing is missing.
 #
 #   debian.sh           install what is missing, without asking back
 #   debian.sh --plan    only say what would be installed; for this machine, or for the one that these files tell of:
@@ -273,5 +274,6 @@ if [[ $plan_only == yes ]]; then
     exit
 fi
 ((${#missing[@]} == 0)) || install_packages
+[[ -e $root/pyproject.toml ]] || exit 0 # a wheel's: Python and the lab are there
 insist_on_python
 venv_is_current || make_venv

@@ -37,6 +37,7 @@ OPTIONS = (
     ("run-id", "", "what to call this run; made up if not given"),
     ("reports", "reports", "where the folder of this run is made"),
 )
+_CELL_S = 600.0
 _EACH_KEXEC_S = 60.0
 _WANTS_A_LOOK = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED})
 
@@ -99,12 +100,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _give_time(item: pytest.Item) -> None:
-    """Let a cell of many kexecs take longer than any other test may."""
+    """Limit the time of a cell where nothing else does; one of many kexecs may take longer."""
     turn = turn_of(item)
-    more = turn[0].options.kexecs - 1 if turn else 0
-    if more:
-        usual = float(item.config.getini("timeout"))
-        item.add_marker(pytest.mark.timeout(usual + more * _EACH_KEXEC_S))
+    if turn is None:
+        return
+    limit_s = _time_limit_s(item.config)
+    more = turn[0].options.kexecs - 1
+    if limit_s is None or (limit_s and more):
+        usual_s = _CELL_S if limit_s is None else limit_s
+        item.add_marker(pytest.mark.timeout(usual_s + more * _EACH_KEXEC_S))
+
+
+def _time_limit_s(config: pytest.Config) -> float | None:
+    """Return the limit of pytest-timeout for each test, 0 for none; None where it was not set."""
+    places = config.getoption("timeout"), os.environ.get("PYTEST_TIMEOUT"), config.getini("timeout")
+    return next((float(said) for said in places if said not in {None, ""}), None)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

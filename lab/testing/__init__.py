@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Support for tests of the lab and of other people: simulated guests.
+"""For tests, of the lab and of its users: hosts and guests as objects; simulated guests.
 
-Nothing here runs in production code.
-Imported by `tests/` and `topologies/` only.
+Nothing here runs a cell: that is `lab.runner`. Imported by `lab.pytest_plugin`, and by tests.
 """
 
 from __future__ import annotations
+
+import pytest
+
+# pytest tells what an assert compared only where it was told before the module is imported.
+pytest.register_assert_rewrite(
+    f"{__name__}.orphans", f"{__name__}.resident", f"{__name__}.swallowed", f"{__name__}.expected"
+)

@@ -66,16 +66,30 @@ def test_cells_are_collected_without_a_hypervisor(tmp_path: Path) -> None:
     assert "test_guest[x86_64-tcg-stock-linux-qemu-vmm_kill]" in said.stdout
 
 
-@pytest.mark.parametrize(("kexecs", "given"), [(1, []), (3, [720.0])])
+@pytest.mark.parametrize(
+    ("limit", "kexecs", "given"),
+    [
+        ("600", 1, []),
+        ("600", 3, [720.0]),
+        ("0", 3, []),
+        pytest.param("", 1, [600.0], id="no-limit-of-the-project"),
+        pytest.param(None, 3, [720.0], id="no-limit-of-the-project-in-older-pytest"),
+    ],
+)
 def test_a_cell_of_many_kexecs_may_take_longer(
-    kexecs: int, given: list[float], cells: tuple[Cell, ...]
+    limit: str | None,
+    kexecs: int,
+    given: list[float],
+    cells: tuple[Cell, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("PYTEST_TIMEOUT", raising=False)
     cell = cells[0]
     options = cell.options.model_copy(update={"kexecs": kexecs})
     marked: list[pytest.MarkDecorator] = []
     item: Any = SimpleNamespace(
         callspec=SimpleNamespace(params={"cell": cell.model_copy(update={"options": options})}),
-        config=SimpleNamespace(getini=lambda _: "600"),
+        config=SimpleNamespace(getini=lambda _: limit, getoption=lambda _: None),
         add_marker=marked.append,
     )
     _give_time(item)
