@@ -36,6 +36,13 @@ class Accel(StrEnum):
     TCG = "tcg"
 
 
+class Errata(StrEnum):
+    """What the lab does about the errors of QEMU's TCG that lose x86-64 guests at random."""
+
+    APPLY = "apply"
+    LEAVE = "leave"
+
+
 class GuestKind(StrEnum):
     """What runs as L2."""
 

@@ -19,9 +19,14 @@ RECIPES = Path("guest-images/kernels")
 
 
 class Model(BaseModel):
-    """The base of every table: frozen, and a key that nobody knows is a mistake."""
+    """The base of every table: frozen, and an unknown key is a mistake.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    The text below a field is its description: docs/reference/ is made from it.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
 
 def wrong(message: str, hint: str | None = None) -> PydanticCustomError:

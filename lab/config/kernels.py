@@ -76,9 +76,13 @@ class _Fetched(Model):
     """The sources that lab.toml and recipes have in common."""
 
     tarball: Text | None = None
+    """URL or path of a source tarball; needs `sha256`."""
     sha256: Sha256 | None = None
+    """Digest of the tarball, as 64 hexadecimal digits."""
     git: Text | None = None
+    """URL or path of a git repository; needs `ref`."""
     ref: Text | None = None
+    """What to check out of it: a branch, tag or commit."""
 
     @field_validator("tarball")
     @classmethod
@@ -101,13 +105,21 @@ class KernelSpec(_Fetched):
     """One [kernel.<name>] of lab.toml: where its source comes from, and what is added to it."""
 
     recipe: RecipeFolder | None = None
+    """A folder of guest-images/kernels/, by name: its source, fragments, patches and files."""
     tree: Folder | None = None
+    """A source tree, built out of place; the tree is not written to."""
     image: File | None = None
+    """A bootable image (bzImage, or arm64's Image), used as it is."""
     fragments: RecipeFolder = Path("stock")
+    """The recipe whose config fragments a source without a recipe is built with."""
     config: tuple[File, ...] = ()
+    """Config fragments on top of those; each line must survive `make olddefconfig`."""
     patches: tuple[FileOrFolder, ...] = ()
+    """Patches, or folders of *.patch, on top of what a recipe has."""
     cmdline: tuple[Text, ...] = ()
+    """Words for the kernel's command line, after the lab's own."""
     stands_for: Text | None = None
+    """The kernel in whose cells this one runs instead; ids then have this one's name."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -141,7 +153,9 @@ class RecipeSource(_Fetched):
     """The [source] of a recipe."""
 
     package: Text | None = None
+    """A Debian source package, as "linux-source-7.3"; needs `suites`."""
     suites: tuple[Text, ...] | None = None
+    """Debian suites, of which the first that has the package is used."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -155,20 +169,30 @@ class Fragments(Model):
     """Config fragments on top of tinyconfig, in order; `common` comes before the architecture's."""
 
     common: tuple[File, ...] = ()
+    """Fragments for both architectures."""
     x86_64: tuple[File, ...] = ()
+    """Fragments for x86-64; without any the recipe is not for it."""
     arm64: tuple[File, ...] = ()
+    """Fragments for arm64; without any the recipe is not for it."""
 
 
 class KernelRecipe(Model):
     """One kernel.toml: everything that a kernel is built from."""
 
     version: Text
+    """The kernel's version, as `make kernelversion` says it."""
     description: str = ""
+    """One line for reports and `lab kernel`."""
     source: RecipeSource
+    """Where the source comes from."""
     fragments: Fragments
+    """What is configured on top of tinyconfig."""
     patches: Folder | None = None
+    """A folder of *.patch, applied in the order of their names."""
     tree: Folder | None = None
+    """A folder of files that are copied into the source."""
     cmdline: tuple[Text, ...] = ()
+    """Words for the kernel's command line, after the lab's own."""
 
     @property
     def origin(self) -> Source:

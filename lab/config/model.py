@@ -14,6 +14,7 @@ from lab.config.enums import (
     Arch,
     Confidential,
     DisruptionKind,
+    Errata,
     GuestKind,
     HostMode,
     KexecLoad,
@@ -72,6 +73,7 @@ __all__ = [
     "CpuModel",
     "Dies",
     "DisruptionKind",
+    "Errata",
     "Expectation",
     "Fragments",
     "FromDebian",
@@ -114,68 +116,101 @@ KernelName = Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9._-]*$")]
 
 
 class Libvirt(Model):
-    """[libvirt]; "auto" is qemu:///system for root and qemu:///session for everybody else."""
+    """[libvirt]: where hosts run, and what is done to their QEMU."""
 
     uris: Annotated[tuple[Text, ...], Field(min_length=1)] = ("auto",)
+    """Connection URIs, of which the first is used. "auto" is qemu:///system for root and
+    qemu:///session for every other user."""
+    errata: Errata = Errata.APPLY
+    """Whether the two errors of QEMU's TCG that lose x86-64 guests at random are patched in the
+    memory of each QEMU that the lab starts ("apply"), or a running QEMU is left as it is ("leave").
+    Each record says which. See docs/qemu/README.md."""
 
 
 class CpuModel(Model):
     """[host] cpu_model: what L1's processor is, for each accelerator."""
 
     tcg: Text = "max"
+    """The CPU model under TCG, as libvirt names it."""
     kvm: Text = "host-passthrough"
+    """The CPU model under KVM: a model's name, or "host-passthrough"."""
 
 
 class HostDefaults(Model):
     """[host]: what an L1 is when its topology does not say."""
 
     vcpus: Count = 2
+    """CPUs of a host."""
     memory_mib: Mebibytes = 2048
+    """Memory of a host, in MiB."""
     accelerator: Accel = Accel.AUTO
+    """What hosts run on: "kvm", "tcg", or the best that is proven to work here ("auto")."""
     cpu_model: CpuModel = CpuModel()
+    """The CPU model of a host, for each accelerator."""
 
 
 class Patience(Model):
-    """[patience]: how many seconds each kind of wait may take; the keys in lab.toml end in `_s`."""
+    """[patience]: how long each kind of wait may take before it is given up, in seconds."""
 
     boot: Seconds = Field(default=120.0, alias="boot_s")
+    """For a host to boot, from power-on to its init's last line, in seconds."""
     ssh: Seconds = Field(default=60.0, alias="ssh_s")
+    """For SSH to a host that has booted, in seconds."""
     command: Seconds = Field(default=60.0, alias="command_s")
+    """For a command in a host, in seconds."""
     kexec: Seconds = Field(default=120.0, alias="kexec_s")
+    """For the next kernel of a host to answer after a kexec, in seconds."""
     guest: Seconds = Field(default=90.0, alias="guest_s")
+    """For a guest to boot and its beacon to be found, in seconds."""
     build: Seconds = Field(default=3600.0, alias="build_s")
+    """For another `lab up` that builds the same to end, in seconds; a build of one's own has no
+    limit."""
 
 
 class Watch(Model):
     """[watch]: how long and how often the outside eye looks at a guest."""
 
     baseline_s: Seconds = 3.0
+    """How long the guest is watched before the disruption, in seconds."""
     after_s: Seconds = 6.0
+    """How long it is watched afterwards, in seconds; more than `patience_s`, or a loss could not be
+    told from a silence."""
     patience_s: Seconds = 3.0
+    """A guest that is silent for longer is lost, in seconds."""
     look_every_ms: Milliseconds = 20
+    """How often the outside eye reads the beacon, in milliseconds."""
     jitter_limit_ms: Milliseconds = 10
+    """A window in which L0 itself was late by more is void, in milliseconds."""
 
 
 class Budget(Model):
     """[budget]: what the lab may use of this machine; all of it, where nothing is said."""
 
     memory_mib: Mebibytes | None = None
+    """Memory for all hosts together, in MiB."""
     cores: Count | None = None
+    """Cores for all hosts together."""
 
 
 class Reports(Model):
     """[report]: what is kept of the runs that have ended."""
 
     keep: Count = 60
+    """How many runs stay in reports/. The last good one, the one that `latest` points at, and runs
+    that did not end stay beside them."""
 
 
 class Nightly(Model):
-    """[nightly]: what `lab nightly` does, and for how long; `repeats` goes by cell id, as globs."""
+    """[nightly]: what `lab nightly` does, and for how long."""
 
     repeat: Count = 2
+    """How often each cell is run."""
     repeats: dict[Text, Count] = Field(default_factory=dict)
+    """The same for cells whose id matches a glob, as {"*-chaos" = 10}; the first match counts."""
     at_most_s: Seconds = 10_800.0
+    """A cell that has not begun after so many seconds is not run, and the report names it."""
     bench: bool = True
+    """Whether `lab bench` is run, too."""
 
     def repeats_of(self, cell_id: str) -> int:
         """Say how often a cell is done in one night: by the first pattern that fits its id."""
@@ -187,8 +222,14 @@ class LabConfig(Model):
     """Everything that lab.toml can say."""
 
     cache: Place | None = None
+    """Folder of built kernels and root file systems; without it /var/cache/caretaker-lab for root,
+    and ~/.cache/caretaker-lab for every other user."""
     state: Place | None = None
+    """Folder of what `lab up` left standing, of locks and of the history; without it
+    /var/lib/caretaker-lab for root, and ~/.local/state/caretaker-lab for every other user."""
     mirror: Text | None = None
+    """Debian mirror for root file systems and kernel sources; without it the one that this machine
+    uses."""
     libvirt: Libvirt = Libvirt()
     host: HostDefaults = HostDefaults()
     patience: Patience = Patience()
@@ -197,6 +238,7 @@ class LabConfig(Model):
     report: Reports = Reports()
     nightly: Nightly = Nightly()
     kernel: dict[KernelName, KernelSpec] = Field(default_factory=dict)
+    """Kernels under test, by the name that topologies and `--kernel` use."""
 
     @model_validator(mode="after")
     def _stand_ins(self) -> Self:

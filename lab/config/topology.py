@@ -108,14 +108,23 @@ class Options(Model):
     """What makes a cell special beyond its dimensions; whatever is not said is usual."""
 
     stop_ms: Milliseconds | None = None
+    """For `vcpu-stop`: how long the vCPUs stand still, in milliseconds."""
     memory: MemoryKind | None = None
+    """What backs the guest's memory, where the memory is judged (`scope = "memory"`)."""
     load: KexecLoad = KexecLoad.FILE_LOAD
-    kexecs: Count = 1  # one after the other; in each kernel but the last the guest is adopted
-    through: Text | None = None  # a kernel that each other kexec is into
+    """The system call that loads the next kernel; only kexec_file_load carries a hand-over."""
+    kexecs: Count = 1
+    """How many kexecs follow each other; the guest is adopted in each kernel but the last."""
+    through: Text | None = None
+    """The kernel of each other kexec: a name in lab.toml."""
     confidential: Confidential | None = None
+    """What hides the guest's memory from its host."""
     orphaning: Orphaning | None = None
+    """The interface by which the guest may outlive its VMM, or its host's kernel."""
     policy: OrphanPolicy = OrphanPolicy.RUN
-    chaos: bool = False  # guest and host are busy, and it is struck at any moment
+    """What the guest's vCPUs do while no VMM owns it."""
+    chaos: bool = False
+    """Whether guest and host are loaded, and the disruption comes at a random moment."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -135,19 +144,21 @@ class Options(Model):
 
 
 class HostSpec(Model):
-    """One [host.<name>]; sizes that are not given are lab.toml's.
-
-    Attributes:
-        overcommit: It may have more vCPUs than L0 has cores: they then wait for each other, and the
-            lengths of its guests' silences say nothing.
-    """
+    """One [host.<name>]: a machine that guests run on; a size that is left out is lab.toml's."""
 
     arch: Arch
+    """Architecture of the host and its guests."""
     kernel: Text = "stock"
+    """The kernel under test: a name in lab.toml."""
     mode: HostMode = HostMode.NATIVE
+    """Where the host's kernel runs relative to its hypervisor; proven at each boot."""
     vcpus: Count | None = None
+    """CPUs of the host."""
     memory_mib: Mebibytes | None = None
+    """Memory of the host, in MiB."""
     overcommit: bool = False
+    """Whether it may have more CPUs than L0 has cores: they then wait for each other, and the
+    lengths of its guests' silences say nothing."""
 
     @model_validator(mode="after")
     def _has_the_mode(self) -> Self:
@@ -162,21 +173,33 @@ class GuestSpec(Model):
     """One [guest.<kind>]: how large guests of that kind are."""
 
     memory_mib: Mebibytes
+    """Memory of such a guest, in MiB."""
 
 
 class Grid(Model):
     """One [[cells]]: the product of its lists, with one expectation for all of it."""
 
     host: OneOrMore[Text] | None = None
+    """Hosts of this topology, by name; all of them if left out."""
     kernel: OneOrMore[Text] | None = None
+    """Kernels to run in place of the host's."""
     guest: OneOrMore[GuestKind]
+    """What runs as L2."""
     vmm: OneOrMore[VmmKind]
+    """What runs it."""
     disruption: OneOrMore[DisruptionKind]
+    """What is done to the guest, its VMM or its host."""
     vcpus: OneOrMore[Count] = (1,)
+    """vCPUs of the guest."""
     options: OneOrMore[Options] = (Options(),)
+    """What makes a cell special beyond its dimensions: a table, or a list of tables."""
     expect: Annotated[Expectation, BeforeValidator(_read_expectation)]
+    """What comes out if all is well: "survives", "dies", "parks", {xfail = "why", link = "URL"} or
+    {unavailable = "why", source = "how that is known"}."""
     scope: Scope = Scope.RUNNING
+    """What is judged: that the guest runs on, or that its memory is the same."""
     tier: Tier
+    """How often the cells are run; each tier contains the ones before it."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -232,10 +255,15 @@ class Topology(Model):
     """One file of topologies/."""
 
     name: Text
+    """Its name; the file is called the same."""
     description: Text
+    """One line for reports."""
     hosts: dict[str, HostSpec] = Field(alias="host", min_length=1)
+    """Its hosts, by name."""
     guests: dict[GuestKind, GuestSpec] = Field(alias="guest", default_factory=dict)
+    """Sizes of its guests, by kind."""
     grids: tuple[Grid, ...] = Field(alias="cells", min_length=1)
+    """Its grids of cells."""
 
 
 class Cell(Model):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lab.build.cache import Cache, standard
-from lab.config.model import Accel, Arch, HostMode, LabConfig
+from lab.config.model import Accel, Arch, Errata, HostMode, LabConfig
 from lab.doctor import findings
 from lab.doctor.findings import PROGRAMS, Finding, KvmSeen, Level, Program
 from lab.errors import InfraError, LabError
@@ -39,7 +39,7 @@ def examine(lab: LabConfig) -> tuple[Finding, ...]:
         *quick(lab),
         findings.libvirt(uri, refusal, _why_not_startable(uri) if refusal else ""),
         findings.kvm(_kvm(state_dir(lab.state))),
-        _errata(),
+        _errata(lab.libvirt.errata),
         findings.swallowed(last(state_dir(lab.state), Arch.X86_64, HostMode.SWALLOWED)),
         _readable(lab, uri, refusal),
         _leftovers(lab),
@@ -192,7 +192,9 @@ def _why_no_guest() -> str:
     return f"QEMU ended with status {done.returncode}: {last_words(done.stderr)}"
 
 
-def _errata() -> Finding:
+def _errata(fixes: Errata) -> Finding:
+    if fixes is Errata.LEAVE:
+        return findings.errata_left()
     program = shutil.which(f"qemu-system-{Arch.X86_64.qemu}", path=_PATH)
     if program is None:
         return findings.errata("there is no QEMU to look at")

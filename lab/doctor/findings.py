@@ -150,6 +150,18 @@ def errata(why_not: str) -> Finding:
     )
 
 
+def errata_left() -> Finding:
+    """Return the finding that lab.toml has the lab leave QEMU's errors in."""
+    return Finding(
+        subject="TCG",
+        level=Level.LIMITS,
+        cause='QEMU\'s errors that lose guests are left in: lab.toml has errata = "leave"',
+        consequence="x86-64 hosts under TCG, and guests in them, are lost at random",
+        remedy='type errata = "apply" below [libvirt] in lab.toml, or use a QEMU with the patches '
+        "of docs/qemu",
+    )
+
+
 def kvm(seen: KvmSeen) -> Finding:
     """Judge KVM: a device that opens is no proof that it runs a guest."""
     consequence = "hosts run on TCG: all verdicts can be had, but slower, and times are not real"

@@ -47,7 +47,7 @@ class Stand:
         """The libvirt of this run; its daemons are started where nothing else does that."""
         uri = uri_for(self.lab.libvirt.uris[0])
         ensure_daemons(uri, self.state, self.sink)
-        return self._stack.enter_context(connect(uri, self.sink))
+        return self._stack.enter_context(connect(uri, self.sink, fixes=self.lab.libvirt.errata))
 
     @cached_property
     def folder(self) -> RunFolder:

@@ -12,7 +12,7 @@ from typing import Any
 
 import libvirt
 
-from lab.config.enums import Arch
+from lab.config.enums import Arch, Errata
 from lab.errors import InfraError
 from lab.events import HostEvent, Sink, Step, nowhere
 from lab.resources.run_folders import QemuUser, must_be_readable
@@ -35,8 +35,15 @@ def uri_for(uri: str) -> str:
 
 
 @contextlib.contextmanager
-def connect(uri: str = "auto", sink: Sink = nowhere) -> Iterator[Connection]:
+def connect(
+    uri: str = "auto", sink: Sink = nowhere, *, fixes: Errata = Errata.APPLY
+) -> Iterator[Connection]:
     """Open the libvirt at `uri` for as long as the block lasts.
+
+    Args:
+        uri: libvirt's connection URI, or "auto".
+        sink: Told of what its machines go through.
+        fixes: Whether the QEMU of each machine that is started is patched in memory.
 
     Raises:
         InfraError: nothing answers there; the message says what to type.
@@ -47,7 +54,7 @@ def connect(uri: str = "auto", sink: Sink = nowhere) -> Iterator[Connection]:
         raw = libvirt.open(meant)
     except libvirt.libvirtError as e:
         raise InfraError(f"no libvirt answers at {meant}: {e}", hint=_remedy(meant)) from e
-    connection = Connection(meant, raw, sink)
+    connection = Connection(meant, raw, sink, fixes)
     try:
         yield connection
     finally:
@@ -57,10 +64,11 @@ def connect(uri: str = "auto", sink: Sink = nowhere) -> Iterator[Connection]:
 class Connection:
     """An open libvirt; what its domains go through is told to `sink` as host events."""
 
-    def __init__(self, uri: str, raw: libvirt.virConnect, sink: Sink) -> None:
+    def __init__(self, uri: str, raw: libvirt.virConnect, sink: Sink, fixes: Errata) -> None:
         self.uri = uri
         self._raw = raw
         self._sink = sink
+        self._fixes = fixes
         self._domains: dict[str, Domain] = {}
         with contextlib.suppress(libvirt.libvirtError):  # the test driver has no keepalive
             raw.setKeepAlive(*_KEEPALIVE)
@@ -95,6 +103,9 @@ class Connection:
         return domain
 
     def _cured(self, spec: DomainSpec) -> str:
+        if self._fixes is Errata.LEAVE:
+            self._sink(Step(what=f"{spec.role}: {errata.LEFT_ALONE}"))
+            return errata.LEFT_ALONE
         try:
             errata.cure(spec.name)
         except errata.NotCuredError as e:

@@ -149,6 +149,7 @@ def test_every_bad_finding_has_cause_consequence_and_remedy() -> None:
         *(findings.qemu(arch, said) for arch in Arch for said in (None, banner("7.2.0"))),
         *findings.programs(PROGRAMS),
         findings.errata("this build does not export it"),
+        findings.errata_left(),
         findings.kvm(KvmSeen(there=False)),
         findings.kvm(KvmSeen(there=True, opens="no")),
         findings.kvm(KvmSeen(there=True, runs=_MSR)),

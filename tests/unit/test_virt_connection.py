@@ -11,14 +11,17 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from lab.config.enums import Arch
+from lab.config.enums import Arch, Errata
+from lab.config.model import LabConfig, Libvirt
 from lab.deadline import Deadline, until
 from lab.errors import ConfigError, InfraError
 from lab.events import Event, HostEvent, Step
 from lab.resources.owner import Owner
 from lab.resources.run_folders import QemuUser
+from lab.runner.lab_session import opened
+from lab.virt import errata
 from lab.virt.connection import Connection, connect, doing, uri_for
-from lab.virt.errata import LEFT_IN
+from lab.virt.errata import LEFT_ALONE, LEFT_IN
 from lab.virt.leftovers import ours
 from tests.support.domain_specs import L1
 
@@ -88,6 +91,22 @@ def test_a_machine_that_keeps_qemus_error_says_so(
     domain.destroy()
     assert domain.errata.startswith(LEFT_IN)
     assert [e.what for e in seen if isinstance(e, Step)] == [f"l1-a: {domain.errata}"]
+
+
+def test_lab_toml_can_have_qemu_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: list[Event]
+) -> None:
+    def patched(machine: str) -> None:
+        raise AssertionError(f"the memory of {machine}'s QEMU was to be left alone")
+
+    monkeypatch.setattr(errata, "cure", patched)
+    libvirt_of_it = Libvirt(uris=("test:///default",), errata=Errata.LEAVE)
+    with opened(LabConfig(libvirt=libvirt_of_it, state=tmp_path), seen.append) as session:
+        spec = replace(SPEC, name="left", arch=Arch.X86_64)
+        domain = session.connection.define_and_start(spec)
+        domain.destroy()
+    assert domain.errata == LEFT_ALONE
+    assert [e.what for e in seen if isinstance(e, Step)] == [f"l1-a: {LEFT_ALONE}"]
 
 
 def test_destroying_twice_is_destroying_once(connection: Connection) -> None:
