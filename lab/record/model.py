@@ -49,57 +49,85 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Part(BaseModel):
-    """A frozen piece of a record; unknown keys and infinities are errors."""
+    """A frozen piece of a record; unknown keys and infinities are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    The text below a field is its description: docs/reference/run.schema.json is made from it.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Document(Part):
     """A piece that may be a file of its own."""
 
     schema_version: int = SCHEMA_VERSION
+    """The version of the record's form; readers refuse a later one."""
 
 
 class AcceleratorRecord(Part):
     """What ran the L1s of one architecture, and why that one."""
 
     name: str
+    """"kvm" or "tcg"."""
     why: str
+    """Why this one was taken."""
 
 
 class KernelRecord(Part):
     """One kernel of the run, so that it can be built again."""
 
     release: str
+    """What `uname -r` says."""
     build_id: str
+    """The GNU build id of its vmlinux."""
     digest: str
+    """SHA-256 of the image."""
     source: str = ""
+    """Where its source came from."""
     source_version: str = ""
+    """The version of that source: of a package, a commit, a digest."""
     config_digest: str = ""
+    """SHA-256 of its .config."""
 
 
 class EnvironmentRecord(Document):
     """Where the run ran. Workers each note what they saw; `merged` puts that together."""
 
-    accelerators: dict[str, AcceleratorRecord] = {}  # by architecture
+    accelerators: dict[str, AcceleratorRecord] = {}
+    """What ran the L1s, by architecture."""
     kernels: dict[str, KernelRecord] = {}
-    images: dict[str, str] = {}  # name to digest
-    cpu_model: str | None = None  # of L0
+    """The kernels of the run, by name and architecture."""
+    images: dict[str, str] = {}
+    """Digests of the other images, by name."""
+    cpu_model: str | None = None
+    """L0's processor."""
     qemu: str | None = None
+    """L0's QEMU, by version."""
     libvirt: str | None = None
+    """L0's libvirt, by version."""
     l0_kernel: str | None = None
-    load_1m: float | None = None  # the highest that was seen
-    steal_percent: float | None = None  # ditto
-    conflicts: tuple[str, ...] = ()  # where two workers saw different things
+    """L0's kernel, by release."""
+    load_1m: float | None = None
+    """The highest 1-minute load of L0 that was seen."""
+    steal_percent: float | None = None
+    """The highest share of L0's time that its own host took, in percent."""
+    conflicts: tuple[str, ...] = ()
+    """What two workers saw differently."""
 
 
 class ExpectationRecord(Part):
     """What the ladder says should come out."""
 
     kind: Literal["survives", "dies", "parks", "xfail", "unavailable"]
+    """The word of the ladder."""
     scope: Scope = Scope.RUNNING
+    """What is judged."""
     reason: str = ""
+    """Of an xfail or an unavailable cell: why."""
     link: str = ""
+    """Of an xfail: where the bug is tracked."""
 
     @property
     def word(self) -> str:
@@ -115,11 +143,17 @@ class VcpuFigures(Part):
     """
 
     vcpu: int
+    """Its index."""
     beats: int = 0
+    """How many of its beats were seen."""
     longest_guest_ms: float | None = None
-    longest_l0_ms: float | None = None  # at least
-    most_l0_ms: float | None = None  # at most; None in records of version 1
-    began_ms: float | None = None  # when that silence began, relative to the disruption
+    """Longest gap between two beats by the guest's own clock, in ms."""
+    longest_l0_ms: float | None = None
+    """The least that this gap was by L0's clock, in ms."""
+    most_l0_ms: float | None = None
+    """The most that it was by L0's clock, in ms; null in records of version 1."""
+    began_ms: float | None = None
+    """When it began, in ms after the disruption was ordered; negative before it."""
 
     @property
     def longest_ms(self) -> float | None:
@@ -134,15 +168,25 @@ class VerdictRecord(Part):
     """What the judge said, with the figures it rests on."""
 
     kind: Literal["Survived", "Parked", "Lost", "Unproven"]
+    """The verdict."""
     reason: str
+    """Why, in one sentence."""
     scope: Scope | None = None
+    """What was judged."""
     vcpus: tuple[VcpuFigures, ...] = ()
+    """The longest silence of each vCPU."""
     beats: int | None = None
+    """How many beats were seen of all vCPUs."""
     looks_per_second: float | None = None
+    """How often the outside eye looked."""
     look_cost_ms: float | None = None
+    """What one look took, in ms."""
     windows: int | None = None
+    """How many windows of control watches were compared."""
     void_windows: int = 0
+    """How many of them are void, for L0 was late."""
     figures: dict[str, Scalar] = {}
+    """Further figures, by name."""
 
     @property
     def longest_silence_ms(self) -> float | None:
@@ -159,53 +203,79 @@ class VcpuTimeline(Part):
     """
 
     vcpu: int
-    l0: tuple[int, ...]  # beats first seen in each bin
-    guest: tuple[int, ...]  # beats that say they were made in each bin
-    # The longest silence while nothing was done: L0's bounds, and the guest's own.
+    """Its index."""
+    l0: tuple[int, ...]
+    """Beats that L0 saw for the first time, in each bin."""
+    guest: tuple[int, ...]
+    """Beats by their own stamp, in each bin."""
     baseline_l0_ms: tuple[float, float] | None = None
+    """The longest silence while nothing was done, at least and at most by L0's clock, in ms."""
     baseline_guest_ms: float | None = None
+    """The same by the guest's clock, in ms."""
 
 
 class TimelineRecord(Part):
     """What is needed to draw a silence plot; milliseconds, 0 is when the disruption was ordered."""
 
     began_ms: float
+    """Where the first bin begins."""
     bin_ms: float = Field(gt=0)
+    """How long a bin is."""
     baseline_ms: tuple[float, float]
-    done_ms: float | None = None  # when the disruption was complete
-    phases: tuple[tuple[str, float], ...] = ()  # label, when it began
-    voids: tuple[tuple[float, float], ...] = ()  # L0 itself stood still
+    """Begin and end of the baseline."""
+    done_ms: float | None = None
+    """When the disruption was complete."""
+    phases: tuple[tuple[str, float], ...] = ()
+    """Phases: label, and when it began."""
+    voids: tuple[tuple[float, float], ...] = ()
+    """Begin and end of each stretch in which L0 itself stood still."""
     vcpus: tuple[VcpuTimeline, ...] = ()
+    """The beats of each vCPU."""
 
 
 class ConsoleRecord(Part):
     """Lines of one console around the disruption; `first` counts the whole console's from 1."""
 
     name: str
+    """Whose console it is."""
     first: int = 1
-    struck: int | None = None  # so many of `lines` had come when the disruption was ordered
+    """The number of the first of `lines` in the whole console, from 1."""
+    struck: int | None = None
+    """How many of `lines` had come when the disruption was ordered."""
     lines: tuple[str, ...] = ()
+    """The lines."""
 
 
 class ChildRecord(Part):
     """A result that somebody else's test printed inside a cell: one line of its KTAP."""
 
     name: str
+    """Its name in the KTAP."""
     status: Literal["ok", "not ok", "skip", "xfail", "timeout", "missing"]
+    """What came of it."""
     depth: int = Field(default=0, ge=0)
+    """How deep it is nested."""
     comment: str = ""
+    """What stood behind it."""
 
 
 class PlannedCell(Document):
     """A cell that the run set out to do."""
 
     id: str = Field(min_length=1)
-    repeat: int = Field(default=1, ge=1)  # which time it is that it is done
+    """Its name everywhere, as `x86_64-tcg-stock-linux-qemu-vmm_kill`."""
+    repeat: int = Field(default=1, ge=1)
+    """Which repeat of it this is, from 1."""
     topology: str = ""
+    """The topology that it is of."""
     dimensions: dict[str, Scalar] = {}
+    """What it is made of, by dimension."""
     tier: str = ""
+    """Its tier."""
     expectation: ExpectationRecord | None = None
-    rerun: str = ""  # the command line that does only this cell again
+    """What the ladder expects of it."""
+    rerun: str = ""
+    """The command line that runs this cell alone."""
 
     @property
     def key(self) -> str:
@@ -217,48 +287,76 @@ class CellRecord(PlannedCell):
     """A cell that has ended, however it ended."""
 
     outcome: Outcome
+    """How it came out against its expectation."""
     verdict: VerdictRecord | None = None
-    witness: dict[str, JsonValue] = {}  # that the disruption happened
+    """The verdict; null where none could be reached."""
+    witness: dict[str, JsonValue] = {}
+    """Evidence that the disruption happened, and facts of the run."""
     duration_s: float = 0.0
-    phases: tuple[tuple[str, float], ...] = ()  # label, seconds
-    evidence: Inside = ""  # a folder, relative to the run's
+    """How long it took, in seconds."""
+    phases: tuple[tuple[str, float], ...] = ()
+    """Phases of it: label, and seconds."""
+    evidence: Inside = ""
+    """Its folder of evidence, relative to the run's."""
     first_cause: str = ""
+    """What went wrong first, where something did."""
     timeline: TimelineRecord | None = None
+    """Its beats over time."""
     consoles: tuple[ConsoleRecord, ...] = ()
+    """Its consoles around the disruption."""
     children: tuple[ChildRecord, ...] = ()
+    """Results of other tests that it ran."""
 
 
 class CheckRecord(Document):
     """A test beside the cells that has ended: what is right is written in it, and in no ladder."""
 
-    id: str = Field(min_length=1)  # pytest's node id
+    id: str = Field(min_length=1)
+    """pytest's node id."""
     outcome: Outcome
+    """How it came out."""
     duration_s: float = 0.0
+    """How long it took, in seconds."""
     first_cause: str = ""
+    """What went wrong first, where something did."""
 
 
 class RunHeader(Document):
     """What is known when a run starts; `ended` is filled in when it does."""
 
     run_id: Name
+    """The run's own id."""
     started: Utc
+    """When it began."""
     ended: Utc | None = None
+    """When it ended; null while it runs, or if it was killed."""
     tier: str = ""
+    """Its tier."""
     command_line: tuple[str, ...] = ()
+    """What was typed."""
     versions: dict[str, str] = {}
+    """Versions of the lab and what it uses, by name."""
     planned: tuple[PlannedCell, ...] = ()
-    checks_planned: tuple[str, ...] = ()  # ids of the tests beside the cells
-    must_run: tuple[str, ...] = ()  # ids of cells that may not be unavailable here
-    resumed: tuple[Utc, ...] = ()  # when it was gone on with, after it had been stopped
-    notes: tuple[str, ...] = ()  # what else a reader has to know of it
+    """The cells that it set out to run."""
+    checks_planned: tuple[str, ...] = ()
+    """Ids of the tests beside the cells."""
+    must_run: tuple[str, ...] = ()
+    """Ids of the cells that may not be unavailable here."""
+    resumed: tuple[Utc, ...] = ()
+    """When it was resumed after it had been stopped."""
+    notes: tuple[str, ...] = ()
+    """What else a reader has to know of it."""
 
 
 class RunRecord(RunHeader):
     """A whole run."""
 
     environment: EnvironmentRecord = EnvironmentRecord()
+    """Where it ran."""
     cells: tuple[CellRecord, ...] = ()
+    """The cells that have ended."""
     checks: tuple[CheckRecord, ...] = ()
+    """The tests beside the cells that have ended."""
 
 
 def merged(a: EnvironmentRecord, b: EnvironmentRecord) -> EnvironmentRecord:
