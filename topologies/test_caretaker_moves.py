@@ -222,7 +222,7 @@ def test_triple_faulting_cpu_is_parked_and_reported_outside(boot: Boot) -> None:
     swallowed = SwallowedHost.of(boot("caretaker=on"))
     host, told = swallowed.host, swallowed.host.blueprint.folder / "debug.log"
     assert swallowed.below() == [True, True]
-    host.spoilt = "one of its CPUs is to shut down"
+    host.taint("one of its CPUs is to shut down")
     deed = ["taskset", "-c", "1", "sh", "-c", f"echo triple >{DEEDS}"]
     host.session.spawn(deed, "/dev/null")
 

@@ -101,7 +101,7 @@ def test_a_kexec_that_does_not_happen_proves_nothing(run: Run) -> None:
             at=at,
             done=time.monotonic(),
         )
-        host.spoilt = "a kernel is loaded that nobody jumped to"
+        host.taint("a kernel is loaded that nobody jumped to")
         return Delivered(witness, guest)
 
     verdict = run(disruption=DisruptionKind.KEXEC, deed=load_only)
@@ -112,7 +112,7 @@ def test_a_kexec_that_does_not_happen_proves_nothing(run: Run) -> None:
 
 def test_a_panic_on_the_console_ends_a_wait_at_once(control: Cell, pool: Pool) -> None:
     def crash(host: RunningHost) -> float:
-        host.spoilt = "its kernel was made to panic"
+        host.taint("its kernel was made to panic")
         host.session.spawn(["sh", "-c", "sleep 0.2; echo c >/proc/sysrq-trigger"], "/dev/null")
         began = time.monotonic()
         with pytest.raises(HostDiedError, match="anic"):

@@ -60,7 +60,7 @@ def test_the_host_shuts_down_by_a_triple_fault(resident: Resident) -> None:
     """Its only CPU is the caretaker's to stop; what that writes to a port is all that is told."""
     host = resident.host
     told = host.blueprint.folder / "debug.log"
-    host.spoilt = "it is to shut down"
+    host.taint("it is to shut down")
     host.session.spawn(["sh", "-c", f"echo triple >{DEEDS}"], "/dev/null")
 
     def ended() -> bool | None:
@@ -76,7 +76,7 @@ def test_the_next_kernel_panics_before_anybody_adopts_it(resident: Resident) -> 
     host, mark = resident.host, resident.host.console.mark()
     words = host.cmdline(nonce=secrets.token_hex(8), extra=(NO_INIT, "panic=0"))
     resident.load("-s", cmdline=words)
-    host.spoilt = "it was told to enter a kernel that panics"
+    host.taint("it was told to enter a kernel that panics")
     host.session.spawn(["sh", "-c", "sleep 0.2; exec kexec -e"], "/run/lab/kexec.log")
 
     def panicked() -> bool | None:
@@ -123,7 +123,7 @@ def test_a_caretaker_that_lets_it_through_loses_the_guest(boot: Boot, stand: Sta
         guest = Resident.start(host, stand.lab.watch, stack)
         guest.hold()
         guest.insist_lives()
-        host.spoilt = "one of its CPUs was reset"
+        host.taint("one of its CPUs was reset")
         Caretaker(host.session).do("icr", INIT)
         guest.insist_silent()
         assert guest.held() == ["held"]

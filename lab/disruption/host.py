@@ -81,7 +81,7 @@ def reset(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     by = Deadline.after(host.patience.boot)
     guest = driver.handover.prepare_for_kernel_exit(guest, by)
     before, mark = host.identity, host.console.mark()
-    host.spoilt = "it was reset"
+    host.taint("it was reset")
     at = time.monotonic()
     host.domain.reset()
     host.console.wait_for(ready_line(host.nonce), by, since=mark)

@@ -8,6 +8,7 @@ import re
 from lab.errors import InfraError
 from lab.host.host import RunningHost
 from lab.kernlog import Kind
+from lab.verdict.problem import Problem, ProblemKind
 from lab.virt.console import Mark
 
 # A cgroup that is too small for one process is how vmm-oom is done; the host is not short of any.
@@ -22,22 +23,35 @@ _FAULTS = frozenset({Kind.OOPS, Kind.WARN, Kind.LOCKDEP, Kind.KASAN, Kind.UBSAN}
 _LEFT_MIB = 512  # what a cell needs, and what a leak would eat
 
 
-def illness(host: RunningHost) -> str | None:
-    """Say why `host` is not fit for another cell; None if it is."""
+def unfit(host: RunningHost) -> Problem | None:
+    """Look whether a host is fit for another cell.
+
+    Returns:
+        What taints it; None if all that was looked at is well.
+    """
     try:
-        return _complaints(host) or _processes(host) or _memory(host)
+        why = _complaints(host) or _processes(host) or _memory(host)
     except InfraError as e:
-        return f"it cannot be asked: {e}"
+        why = f"it cannot be asked: {e}"
+    return Problem(ProblemKind.HOST, why) if why else None
 
 
-def complaint(host: RunningHost, since: Mark, *, kexec: bool = False) -> str | None:
-    """Say what a host's kernel complained of since then; a stall is not told from a slow L0.
+def complaint(host: RunningHost, since: Mark, *, kexec: bool = False) -> Problem | None:
+    """Look for what a host's kernel complained of; a stall is not told from a slow L0.
 
-    With `kexec`, the host went through one meanwhile, with a guest running.
+    Args:
+        host: Whose console is read.
+        since: From where on.
+        kexec: The host went through one meanwhile, with a guest running.
+
+    Returns:
+        Its first complaint, of which the product is guilty; None if there is none.
     """
     found = [f.text for f in host.console.findings(since) if f.kind in _FAULTS]
     told = [text for text in found if not (kexec and _WITHOUT_HYPERVISOR.match(text))]
-    return f"the kernel of {host.role} complained: {told[0]}" if told else None
+    if not told:
+        return None
+    return Problem(ProblemKind.PRODUCT, f"the kernel of {host.role} complained: {told[0]}")
 
 
 def _complaints(host: RunningHost) -> str | None:

@@ -29,6 +29,7 @@ from lab.resources.run_folders import QemuUser, let_qemu_read
 from lab.signals import whole
 from lab.ssh.keys import KeyPair, new_key
 from lab.ssh.session import Session
+from lab.verdict.problem import Problem, ProblemKind
 from lab.virt.connection import Connection
 from lab.virt.console import Console
 from lab.virt.domain import Domain
@@ -96,7 +97,7 @@ class RunningHost:
         self.session = entry.open(blueprint.role, Deadline.after(blueprint.patience.ssh))
         self.opened_at = time.monotonic()
         self.identity: HostIdentity = identity_of(self.session)
-        self.spoilt: str | None = None  # why no other cell may use it
+        self.tainted: Problem | None = None  # why no other cell may use it
         self.answered_s = 0.0  # from its definition to an open session
         self.mode_proof = ""  # what was seen of its mode, from inside and from outside
 
@@ -109,6 +110,14 @@ class RunningHost:
     def patience(self) -> Patience:
         """How long each kind of wait may take here."""
         return self.blueprint.patience
+
+    def taint(self, why: str) -> None:
+        """Have no other cell use this host; the first reason stays.
+
+        Args:
+            why: What was done to it, or is wrong with it.
+        """
+        self.tainted = self.tainted or Problem(ProblemKind.HOST, why)
 
     def by_guest(self) -> Deadline:
         """Give the deadline for something that a guest is to do, from now."""

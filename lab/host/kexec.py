@@ -70,7 +70,7 @@ def load_crash(host: RunningHost, *, by: Deadline) -> Loaded:
 def jump(host: RunningHost, loaded: Loaded, by: Deadline) -> Jumped:
     """Enter the loaded kernel, and come back when it answers over SSH."""
     mark = host.console.mark()
-    host.spoilt = "another kernel was entered by kexec"
+    host.taint("another kernel was entered by kexec")
     ordered = time.monotonic()
     host.session.spawn(["sh", "-c", f"sleep {_LEAVE}; exec kexec -e"], _LOG, by=by)
     ready = ready_line(loaded.nonce).pattern
@@ -85,7 +85,7 @@ def jump(host: RunningHost, loaded: Loaded, by: Deadline) -> Jumped:
 def panic(host: RunningHost, loaded: Loaded, by: Deadline) -> None:
     """Crash the host's kernel, and come back when its crash kernel answers over SSH."""
     mark = host.console.mark()
-    host.spoilt = "its kernel was made to panic"
+    host.taint("its kernel was made to panic")
     crash = f"sleep {_LEAVE}; echo c >/proc/sysrq-trigger"
     host.session.spawn(["sh", "-c", crash], _LOG, by=by)
     host.console.wait_for(ready_line(loaded.nonce), by, since=mark, dying=True)

@@ -17,6 +17,7 @@ from lab.runner.result import CellResult
 from lab.runner.watch import Watched
 from lab.verdict.evidence import Evidence, ParkedClaim
 from lab.verdict.judge import judge
+from lab.verdict.problem import ProblemKind
 from lab.verdict.verdict import Survived
 
 _SETTLING_S = 0.5  # in which the first beats come, with the gap that is behind them
@@ -59,8 +60,8 @@ def see_through(
         return Fate(guest, end)  # there is nobody to adopt, or not as was wanted
     proof = handover.verify_from_l0(guest, seen.eye.pages, _by(guest))
     result.facts |= {"held": proof.seen, "held_method": proof.method.value}
+    result.add(ProblemKind.PRODUCT, proof.fault)
     guest = adopted(guest, handover, status, seen, result)
-    result.fault = proof.fault or result.fault
     watching = gone_on if claim else watched_on
     stretch = watching(guest, watch, "watch adopted", result)
     return Fate(guest, end, claim, stretch) if claim else Fate(guest, stretch.ended)
@@ -114,7 +115,7 @@ def adopted(
         guest = handover.adopt(guest, _by(guest))
         seen.eye.mark("adopted")
     result.facts["adopted_by"] = guest.vmm.pid
-    result.fault = not_adopted(before, handover.status(guest, _by(guest)))
+    result.add(ProblemKind.PRODUCT, not_adopted(before, handover.status(guest, _by(guest))))
     return guest
 
 

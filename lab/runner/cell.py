@@ -26,6 +26,7 @@ from lab.runner.watch import Watched, begun, is_nowhere, look_again, wiped
 from lab.verdict.calibration import calibration
 from lab.verdict.evidence import Evidence, Limits
 from lab.verdict.judge import judge
+from lab.verdict.problem import ProblemKind
 from lab.verdict.verdict import Check
 
 _NS = 1_000_000_000
@@ -83,7 +84,8 @@ def run_cell(
             _judge_running(driver, plan, host, watch, result, deed=deed or DEEDS[cell.disruption])
         if cell.disruption is not DisruptionKind.CRASH_KEXEC:  # there it is meant to
             kexec = cell.disruption is DisruptionKind.KEXEC
-            result.fault = result.fault or complaint(host, since, kexec=kexec) or ""
+            if (problem := complaint(host, since, kexec=kexec)) is not None:
+                result.problems.append(problem)
     finally:
         with result.phase("evidence"):
             collect(evidence, host, plan, result)
@@ -168,7 +170,7 @@ def _judge(fate: Fate, result: CellResult) -> None:
         result.evidence = replace(result.evidence, nowhere=True)
         result.verdict = judge(result.evidence)
     if fate.resumed:
-        result.fault = result.fault or goes_on(result.evidence, fate.resumed)
+        result.add(ProblemKind.PRODUCT, goes_on(result.evidence, fate.resumed))
 
 
 def insist_running(host: RunningHost) -> None:
@@ -187,7 +189,7 @@ def _look_at_the_eye(result: CellResult) -> None:
     assert result.found is not None and result.verdict is not None  # noqa: S101, PT018
     apart = result.found.sight.longest_s
     if result.verdict.check is Check.OVERRUN and apart > _LATE_S:
-        result.void = f"two looks were {apart * 1000:.0f} ms apart"
+        result.add(ProblemKind.VOID, f"two looks were {apart * 1000:.0f} ms apart")
 
 
 def _calibrate(result: CellResult) -> None:
@@ -201,16 +203,16 @@ def _calibrate(result: CellResult) -> None:
         found = calibration(int(vcpu.guest_gap_s * _NS), inner, outer)
         result.facts[f"calibration_vcpu{vcpu.vcpu}"] = found.reason
         if not found.right and not found.off_ns:
-            result.void = found.reason
+            result.add(ProblemKind.VOID, found.reason)
         if not found.right:
-            result.complaint = f"calibration, vCPU {vcpu.vcpu}: {found.reason}"
+            result.add(ProblemKind.FIGURES, f"calibration, vCPU {vcpu.vcpu}: {found.reason}")
 
 
 def _end(guest: RunningGuest) -> None:
     """End the VMM and whoever holds the guest, so that the host can be used again."""
-    if guest.host.spoilt or not guest.held:
+    if guest.host.tainted or not guest.held:
         return
     try:
         guest.kill()
     except InfraError as e:
-        guest.host.spoilt = f"its guest could not be ended: {e}"
+        guest.host.taint(f"its guest could not be ended: {e}")

@@ -56,4 +56,4 @@ def _end(host: RunningHost, load: ProcessIdentity) -> None:
         if now is not None and now.start_time == load.start_time:
             host.session.check(["kill", "-KILL", "--", f"-{load.pid}"], by=host.by_guest())
     except InfraError as e:
-        host.spoilt = host.spoilt or f"its load could not be ended: {e}"
+        host.taint(f"its load could not be ended: {e}")

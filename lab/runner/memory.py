@@ -24,6 +24,7 @@ from lab.runner.result import CellResult
 from lab.runner.watch import Watched, begun, look_again
 from lab.verdict.evidence import Evidence, Limits, MemoryWitness
 from lab.verdict.judge import judge
+from lab.verdict.problem import ProblemKind
 from lab.verdict.verdict import Scope
 
 _LOOKS = 3
@@ -71,7 +72,8 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
     )
     result.verdict = judge(evidence)
     if resumed:
-        result.fault = goes_on(replace(evidence, scope=Scope.RUNNING, memory=None), resumed)
+        again = replace(evidence, scope=Scope.RUNNING, memory=None)
+        result.add(ProblemKind.PRODUCT, goes_on(again, resumed))
 
 
 def _look(seen: Watched, by: Deadline) -> None:

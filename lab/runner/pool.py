@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.deadline import Deadline
 from lab.errors import BrokenHostError, LabError, UnavailableError
 from lab.events import Step
-from lab.host.health import illness
+from lab.host.health import unfit
 from lab.host.host import RunningHost, booted
 from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand
@@ -20,7 +20,7 @@ _TURN_S = 3600.0  # others may have the machine for this long before we give up
 
 
 class Pool:
-    """The host of one worker. It is given up when it is spoilt, or when another worker waits."""
+    """The host of one worker. It is given up when it is tainted, or when another worker waits."""
 
     def __init__(self, stand: Stand) -> None:
         self.stand = stand
@@ -44,7 +44,7 @@ class Pool:
         try:
             yield host
         except BaseException:
-            host.spoilt = host.spoilt or "its last cell broke off"
+            host.taint("its last cell broke off")
             raise
         finally:
             self._after(host)
@@ -70,7 +70,7 @@ class Pool:
         if len(failures) >= _TRIES:
             self.console = None  # nothing was booted now
             raise BrokenHostError(f"{wish.role} is broken: {failures[0]}") from failures[0]
-        if self._host is not None and self._wish == wish and not self._host.spoilt:
+        if self._host is not None and self._wish == wish and not self._host.tainted:
             return self._host
         self.close()
         try:
@@ -99,9 +99,9 @@ class Pool:
         return self._stack.enter_context(booted(connection, blueprint, self.stand.sink))
 
     def _after(self, host: RunningHost) -> None:
-        host.spoilt = host.spoilt or illness(host)
-        if host.spoilt:
-            self.stand.sink(Step(what=f"{host.role} is for no other cell: {host.spoilt}"))
+        host.tainted = host.tainted or unfit(host)
+        if host.tainted:
+            self.stand.sink(Step(what=f"{host.role} is for no other cell: {host.tainted}"))
         elif self.stand.admission.others_wait():
             self.stand.sink(Step(what=f"giving up {host.role}: another worker waits for its place"))
             self.close()

@@ -23,6 +23,7 @@ from lab.record.model import (
 from lab.record.plan import planned
 from lab.record.timeline import around, guest_clock, struck_line, timeline_of
 from lab.runner.result import CellResult
+from lab.verdict.problem import ProblemKind
 from lab.verdict.verdict import Verdict
 
 _OUTCOMES = {
@@ -32,6 +33,8 @@ _OUTCOMES = {
     Match.KNOWN_FAILURE: Outcome.XFAILED,
     Match.UNEXPECTED_PASS: Outcome.XPASSED,
 }
+
+_INSTEAD = {ProblemKind.PRODUCT: Outcome.FAILED, ProblemKind.FIGURES: Outcome.ERROR}  # of a pass
 
 
 def record_of(
@@ -95,11 +98,12 @@ def _outcome(result: CellResult, broke: LabError | None) -> tuple[Outcome, str]:
 
 def _judged(result: CellResult, verdict: Verdict) -> tuple[Outcome, str]:
     outcome = _OUTCOMES[compare(result.cell.expectation, verdict)]
-    if result.fault and outcome is Outcome.PASSED:
-        return Outcome.FAILED, result.fault
-    if result.complaint and outcome is Outcome.PASSED:
-        return Outcome.ERROR, result.complaint
-    return outcome, "" if outcome is Outcome.PASSED else verdict.reason
+    if outcome is not Outcome.PASSED:
+        return outcome, verdict.reason
+    for kind, instead in _INSTEAD.items():
+        if problem := result.first(kind):
+            return instead, problem.reason
+    return outcome, ""
 
 
 def _witness(result: CellResult) -> dict[str, JsonValue]:

@@ -13,6 +13,7 @@ from lab.config.model import Cell
 from lab.disruption.delivered import Delivered
 from lab.observe.eye import Found
 from lab.verdict.evidence import Evidence
+from lab.verdict.problem import Problem, ProblemKind
 from lab.verdict.verdict import Verdict
 
 
@@ -25,13 +26,25 @@ class CellResult:
     delivered: Delivered | None = None
     found: Found | None = None
     phases: list[tuple[str, float]] = field(default_factory=list)
-    complaint: str = ""  # why the figures themselves are wrong, where the verdict is right
-    fault: str = ""  # what the product did wrong, of which the verdict says nothing
-    void: str = ""  # why the experiment itself says nothing, and may be done anew
+    problems: list[Problem] = field(default_factory=list)  # beside the verdict, as they were found
     facts: dict[str, Any] = field(default_factory=dict)
     evidence: Evidence | None = None  # what the verdict on a running guest rests on
     consoles: dict[str, list[str]] = field(default_factory=dict)  # by the name of their file
     struck_at: int | None = None  # lines on the host's console when it was struck
+
+    def add(self, kind: ProblemKind, reason: str) -> None:
+        """Note something that is wrong.
+
+        Args:
+            kind: With what.
+            reason: What it is; "" for nothing.
+        """
+        if reason:
+            self.problems.append(Problem(kind, reason))
+
+    def first(self, kind: ProblemKind) -> Problem | None:
+        """Return the problem of that kind that was found first; None if there is none."""
+        return next((problem for problem in self.problems if problem.kind is kind), None)
 
     @contextmanager
     def phase(self, label: str) -> Iterator[None]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cell until it can be told: what L0 spoilt, or what never began, is done anew."""
+"""A cell until it can be told: what L0 voided, or what never began, is done anew."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lab.runner.exclusive import turn
 from lab.runner.host_request import HostRequest
 from lab.runner.pool import Pool
 from lab.runner.result import CellResult
+from lab.verdict.problem import ProblemKind
 from lab.verdict.verdict import Check, Survived, Unproven
 
 TRIES = 3
@@ -95,6 +96,7 @@ def _void(result: CellResult) -> str | None:
         case Unproven(reason=reason, check=Check.JITTER):
             return reason
         case Survived() | Unproven(check=Check.OVERRUN):
-            return result.void or None
+            void = result.first(ProblemKind.VOID)
+            return void.reason if void else None
         case _:
             return None

@@ -50,8 +50,8 @@ def run_selftests(
             came = run_program(host.session, there, timeout_s=timeout_s, env=env)
             lines += told(n, f"{tests.suite}: {program.name}", came)
             host.session.check(["rm", "-f", there])
-        host.spoilt = "selftests ran on it"  # they load modules, change sysctls, leave sessions
-        complained = complaint(host, since) or ""
+        host.taint("selftests ran on it")  # they load modules, change sysctls, leave sessions
+        complained = str(complaint(host, since) or "")
         (evidence / "host-console.log").write_text(redacted(host.console.text), encoding="utf-8")
     text = "\n".join(lines) + "\n"
     (evidence / "selftests.ktap").write_text(redacted(text), encoding="utf-8")

@@ -142,9 +142,10 @@ class Resident:
         Only to be used where it is to be refused: the host is lost if it is not.
         """
         mark = self.host.console.mark()
-        self.host.spoilt = "it was told to enter another kernel"
+        before = self.host.tainted
+        self.host.taint("it was told to enter another kernel")
         said = self.host.session.run(["kexec", "-e", "-x"])
-        self.host.spoilt = None
+        self.host.tainted = before
 
         def reasons() -> list[str] | None:
             lines = self.host.console.lines()[mark.line :]

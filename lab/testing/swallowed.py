@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lab.caretaker.control import Caretaker, Region
 from lab.caretaker.swallow_proof import is_below
-from lab.host.health import illness
+from lab.host.health import unfit
 from lab.host.host import RunningHost
 
 _LOOKS = 30
@@ -62,7 +62,7 @@ class SwallowedHost:
         assert self.caretaker.native_cpus() == ([], self.host.blueprint.vcpus)
         built, below = self.caretaker.digests()
         assert built == below
-        assert illness(self.host) is None
+        assert unfit(self.host) is None
 
 
 Boot = Callable[..., RunningHost]

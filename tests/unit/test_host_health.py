@@ -9,6 +9,7 @@ from typing import cast
 from lab.host.health import complaint
 from lab.host.host import RunningHost
 from lab.kernlog import findings
+from lab.verdict.problem import ProblemKind
 from lab.virt.console import Mark
 
 KNOWN = (
@@ -20,7 +21,9 @@ OTHER = "WARNING: ../src/arch/arm64/kvm/mmu.c:12 at stage2_unmap+0x48/0x50, CPU#
 def told(*lines: str, kexec: bool) -> str | None:
     console = SimpleNamespace(findings=lambda _: list(findings(lines)))
     host = SimpleNamespace(role="a", console=console)
-    return complaint(cast("RunningHost", host), cast("Mark", None), kexec=kexec)
+    found = complaint(cast("RunningHost", host), cast("Mark", None), kexec=kexec)
+    assert found is None or found.kind is ProblemKind.PRODUCT
+    return found.reason if found else None
 
 
 def test_nvhe_warns_when_kexec_takes_its_hypervisor_away() -> None:

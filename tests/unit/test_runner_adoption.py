@@ -73,13 +73,13 @@ def test_a_guest_that_nobody_let_run_did_not_go_on() -> None:
 @pytest.mark.parametrize(
     ("proof", "fault"),
     [
-        (Proof(Method.SVM_STATE, "on its own table", right=True), ""),
-        (Proof(Method.SVM_STATE, "on the host's table", right=False), "on the host's table"),
-        (unseen("KVM hides it"), ""),
+        (Proof(Method.SVM_STATE, "on its own table", right=True), []),
+        (Proof(Method.SVM_STATE, "on the host's table", right=False), ["on the host's table"]),
+        (unseen("KVM hides it"), []),
     ],
 )
 def test_failed_proof_from_l0_is_a_product_failure(
-    monkeypatch: pytest.MonkeyPatch, proof: Proof, fault: str
+    monkeypatch: pytest.MonkeyPatch, proof: Proof, fault: list[str]
 ) -> None:
     said = iter([status("GONE", 3, "RUNNING"), status("PRESENT", 4, "RUNNING")])
     abi: Any = SimpleNamespace(
@@ -102,4 +102,4 @@ def test_failed_proof_from_l0_is_a_product_failure(
     )
     assert result.facts["held"] == proof.seen
     assert result.facts["held_method"] == proof.method.value
-    assert result.fault == fault
+    assert [problem.reason for problem in result.problems] == fault

@@ -48,7 +48,7 @@ class Spawning:
 
 def host_of(session: Session) -> Any:
     return SimpleNamespace(
-        session=Spawning(session), role="a", spoilt=None, by_guest=lambda: Deadline.after(10)
+        session=Spawning(session), role="a", tainted=None, by_guest=lambda: Deadline.after(10)
     )
 
 
@@ -58,7 +58,7 @@ def test_a_host_is_busy_for_as_long_as_the_cell_lasts(session: Session) -> None:
         (pid,) = host.session.pids
         assert process(session, pid) is not None
     assert process(session, pid) is None
-    assert host.spoilt is None
+    assert host.tainted is None
 
 
 def test_a_cell_without_chaos_is_left_alone(session: Session) -> None:

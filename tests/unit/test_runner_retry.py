@@ -17,6 +17,7 @@ from lab.config.model import Cell
 from lab.errors import FalseStartError, InfraError, LabError
 from lab.runner import retry
 from lab.runner.result import CellResult
+from lab.verdict.problem import ProblemKind
 from lab.verdict.verdict import Check, Lost, Survived, Unproven, Verdict
 
 CHECKOUT = Path(__file__).parents[2]
@@ -38,7 +39,8 @@ def after(
 
     def run_cell(*about: Any, **_: object) -> None:
         result: CellResult = about[-1]
-        result.verdict, result.void = next(verdicts)
+        result.verdict, void_reason = next(verdicts)
+        result.add(ProblemKind.VOID, void_reason)
 
     result, broke = attempted(run_cell, cell, Path("nowhere"), monkeypatch)
     assert broke is None
