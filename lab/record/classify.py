@@ -8,15 +8,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lab.config.enums import Scope
+from lab.record.expectation import OUTCOMES, compare
 from lab.record.model import (
     CellRecord,
     CheckRecord,
     ChildRecord,
-    ExpectationRecord,
     Outcome,
     RunRecord,
-    VerdictRecord,
 )
 
 AS_EXPECTED = 0
@@ -77,8 +75,8 @@ def doubt(cell: CellRecord) -> str:
     match cell.outcome:
         case Outcome.PASSED:
             return _doubt_a_pass(cell)
-        case Outcome.XFAILED | Outcome.XPASSED if kind in {None, "Unproven"}:
-            return f"it {cell.outcome} without a proven verdict"
+        case Outcome.XFAILED | Outcome.XPASSED:
+            return _doubt_the_verdict(cell)
         case Outcome.FAILED if kind == "Unproven":
             return "it failed on an unproven verdict"
         case _:
@@ -86,34 +84,29 @@ def doubt(cell: CellRecord) -> str:
 
 
 def _doubt_a_pass(cell: CellRecord) -> str:
-    wanted, verdict = cell.expectation, cell.verdict
     if cell.children:  # others judged, test by test
         bad = failing(cell.children)
         return f"it passed, and {bad[0]} inside it did not" if bad else ""
-    if verdict is None or verdict.kind == "Unproven":
-        return "it passed without a proven verdict"
+    return _doubt_the_verdict(cell) or _doubt_the_witness(cell)
+
+
+def _doubt_the_witness(cell: CellRecord) -> str:
     disturbed = cell.dimensions.get("disruption", "none") != "none"
-    if disturbed and cell.witness.get("kind") in {None, "DidNot", "Undisturbed"}:
-        return "it passed without a witness of the disruption"
+    unwitnessed = cell.witness.get("kind") in {None, "DidNot", "Undisturbed"}
+    return "it passed without a witness of the disruption" if disturbed and unwitnessed else ""
+
+
+def _doubt_the_verdict(cell: CellRecord) -> str:
+    """Say why this outcome cannot be that of this verdict against this expectation."""
+    wanted, verdict, came = cell.expectation, cell.verdict, cell.outcome
+    if verdict is None or verdict.kind == "Unproven":
+        return f"it {came} without a proven verdict"
     if wanted is None:
-        return "it passed and nobody said what to expect"
+        return f"it {came} and nobody said what to expect"
+    if OUTCOMES[compare(wanted, verdict)] is came:
+        return ""
     said = f"{verdict.kind} ({verdict.scope})" if verdict.scope else verdict.kind
-    fits = _fits(wanted, verdict)
-    return "" if fits else f"it passed with {said} where {wanted.word} was expected"
-
-
-def _fits(wanted: ExpectationRecord, verdict: VerdictRecord) -> bool:
-    match wanted.kind:
-        case "survives" if wanted.scope is Scope.MEMORY:
-            return verdict.kind in {"Survived", "Parked"}
-        case "survives":
-            return verdict.kind == "Survived" and verdict.scope is Scope.RUNNING
-        case "dies":
-            return verdict.kind == "Lost"
-        case "parks":
-            return verdict.kind == "Parked"
-        case "xfail" | "unavailable":
-            return False
+    return f"it {came} with {said} where {wanted.word} was expected"
 
 
 def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) -> tuple[Gap, ...]:

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was expected against what was judged; pure."""
+"""What was expected against what was judged: the one place where the two meet; pure.
+
+Both are taken as they stand in a record, so that a run that has ended is judged by the same rule
+as a cell that has just ended.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from lab.config.model import Dies, Expectation, Parks, Survives, Unavailable, Xfail
-from lab.verdict.verdict import Check, Lost, Parked, Scope, Survived, Unproven, Verdict, satisfies
+from lab.config.enums import Scope
+from lab.record.model import ExpectationRecord, Outcome, VerdictRecord
+from lab.verdict.problem import Problem, ProblemKind
+from lab.verdict.verdict import Check
 
 
 class Match(StrEnum):
@@ -19,29 +26,69 @@ class Match(StrEnum):
     UNEXPECTED_PASS = "unexpected pass"  # noqa: S105
 
 
+OUTCOMES: Mapping[Match, Outcome] = {
+    Match.AS_EXPECTED: Outcome.PASSED,
+    Match.OTHERWISE: Outcome.FAILED,
+    Match.CANNOT_TELL: Outcome.ERROR,
+    Match.KNOWN_FAILURE: Outcome.XFAILED,
+    Match.UNEXPECTED_PASS: Outcome.XPASSED,
+}
+# What a problem makes of a pass; of several kinds, the first here counts.
+_INSTEAD = {ProblemKind.PRODUCT: Outcome.FAILED, ProblemKind.FIGURES: Outcome.ERROR}
 # Harm that the same guest may outlive; after any other loss, what beats is another guest.
 _HARM = frozenset({Check.SILENCE, Check.GUEST_SILENCE, Check.CLOCK, Check.FAULTS})
 
 
-def compare(expectation: Expectation, verdict: Verdict) -> Match:
-    """Compare; a verdict that is Unproven is never what was expected."""
-    if isinstance(verdict, Unproven):
+def decide(
+    wanted: ExpectationRecord, said: VerdictRecord, problems: Sequence[Problem] = ()
+) -> tuple[Outcome, str]:
+    """Say what the outcome of a judged cell is.
+
+    Args:
+        wanted: What the ladder expects of it.
+        said: What the judge said.
+        problems: What else is wrong, in the order in which it was found. It turns a pass into
+            something else, and nothing into a pass.
+
+    Returns:
+        The outcome, and why; "" for a pass.
+    """
+    outcome = OUTCOMES[compare(wanted, said)]
+    if outcome is not Outcome.PASSED:
+        return outcome, said.reason
+    for kind, instead in _INSTEAD.items():
+        if found := [problem for problem in problems if problem.kind is kind]:
+            return instead, found[0].reason
+    return outcome, ""
+
+
+def compare(wanted: ExpectationRecord, said: VerdictRecord) -> Match:
+    """Compare a verdict with an expectation; one that is Unproven is never what was expected."""
+    if said.kind == "Unproven":
         return Match.CANNOT_TELL
-    wanted = Scope(expectation.scope.value)
-    match expectation:
-        case Survives():
-            return Match.AS_EXPECTED if satisfies(wanted, verdict) else Match.OTHERWISE
-        case Dies():
-            return Match.AS_EXPECTED if _died(verdict) else Match.OTHERWISE
-        case Parks():
-            return Match.AS_EXPECTED if isinstance(verdict, Parked) else Match.OTHERWISE
-        case Xfail():
-            return Match.UNEXPECTED_PASS if satisfies(wanted, verdict) else Match.KNOWN_FAILURE
-        case Unavailable():
-            return Match.UNEXPECTED_PASS if isinstance(verdict, Survived) else Match.OTHERWISE
+    survived = _survived(wanted.scope, said)
+    match wanted.kind:
+        case "survives":
+            return Match.AS_EXPECTED if survived else Match.OTHERWISE
+        case "dies":
+            return Match.AS_EXPECTED if _died(said) else Match.OTHERWISE
+        case "parks":
+            return Match.AS_EXPECTED if said.kind == "Parked" else Match.OTHERWISE
+        case "xfail":
+            return Match.UNEXPECTED_PASS if survived else Match.KNOWN_FAILURE
+        case "unavailable":
+            return Match.UNEXPECTED_PASS if said.kind == "Survived" else Match.OTHERWISE
 
 
-def _died(verdict: Verdict) -> bool:
-    """A guest that was lost for too long, and beats on in the end, is no control that died."""
-    lives = verdict.figures.beats_on and verdict.check in _HARM
-    return isinstance(verdict, Lost) and not lives
+def _survived(wanted: Scope, said: VerdictRecord) -> bool:
+    """Whether it is the survival that was wanted; memory alone is never a guest that runs."""
+    return said.kind == "Survived" and (said.scope is Scope.RUNNING or wanted is Scope.MEMORY)
+
+
+def _died(said: VerdictRecord) -> bool:
+    """Whether it was lost; what was lost for too long and beats on is no control that died.
+
+    Records of before this was noted do not say whether it beats on: they are believed.
+    """
+    lives = said.figures.get("beats_on") is True and said.figures.get("check") in _HARM
+    return said.kind == "Lost" and not lives

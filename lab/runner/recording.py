@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from pydantic import JsonValue
 
 from lab.config.model import Cell, Scope
 from lab.errors import BrokenHostError, LabError, UnavailableError
-from lab.record.expectation import Match, compare
+from lab.record.expectation import decide
 from lab.record.model import (
     CellRecord,
     ConsoleRecord,
+    ExpectationRecord,
     Outcome,
     Scalar,
     TimelineRecord,
@@ -23,18 +25,8 @@ from lab.record.model import (
 from lab.record.plan import planned
 from lab.record.timeline import around, guest_clock, struck_line, timeline_of
 from lab.runner.result import CellResult
-from lab.verdict.problem import ProblemKind
+from lab.verdict.problem import Problem
 from lab.verdict.verdict import Verdict
-
-_OUTCOMES = {
-    Match.AS_EXPECTED: Outcome.PASSED,
-    Match.OTHERWISE: Outcome.FAILED,
-    Match.CANNOT_TELL: Outcome.ERROR,
-    Match.KNOWN_FAILURE: Outcome.XFAILED,
-    Match.UNEXPECTED_PASS: Outcome.XPASSED,
-}
-
-_INSTEAD = {ProblemKind.PRODUCT: Outcome.FAILED, ProblemKind.FIGURES: Outcome.ERROR}  # of a pass
 
 
 def record_of(
@@ -46,12 +38,13 @@ def record_of(
     repeat: int = 1,
 ) -> CellRecord:
     """Give the record of a cell that has ended; `broke` is what ended it, if the lab did."""
-    outcome, cause = _outcome(result, broke)
     plan = planned(result.cell, rerun=rerun, repeat=repeat)
+    verdict = _verdict(result.verdict, result) if result.verdict else None
+    outcome, cause = _outcome(plan.expectation, verdict, result.problems, broke)
     return CellRecord(
         **{name: getattr(plan, name) for name in type(plan).model_fields},
         outcome=outcome,
-        verdict=_verdict(result.verdict, result) if result.verdict else None,
+        verdict=verdict,
         witness=_witness(result),
         duration_s=round(sum(s for _, s in result.phases), 3),
         phases=tuple((label, round(s, 3)) for label, s in result.phases),
@@ -84,26 +77,21 @@ def unavailable(cell: Cell, reason: str, *, rerun: str, repeat: int = 1) -> Cell
     return record_of(CellResult(cell), rerun=rerun, broke=UnavailableError(reason), repeat=repeat)
 
 
-def _outcome(result: CellResult, broke: LabError | None) -> tuple[Outcome, str]:
+def _outcome(
+    wanted: ExpectationRecord | None,
+    verdict: VerdictRecord | None,
+    problems: Sequence[Problem],
+    broke: LabError | None,
+) -> tuple[Outcome, str]:
     if isinstance(broke, UnavailableError):
         return Outcome.UNAVAILABLE, str(broke)
     if isinstance(broke, BrokenHostError):
         return Outcome.SKIPPED, str(broke)
     if broke is not None:
         return Outcome.ERROR, f"{type(broke).__name__}: {broke}"
-    if result.verdict is None:
+    if wanted is None or verdict is None:
         return Outcome.ERROR, "it came to no verdict"
-    return _judged(result, result.verdict)
-
-
-def _judged(result: CellResult, verdict: Verdict) -> tuple[Outcome, str]:
-    outcome = _OUTCOMES[compare(result.cell.expectation, verdict)]
-    if outcome is not Outcome.PASSED:
-        return outcome, verdict.reason
-    for kind, instead in _INSTEAD.items():
-        if problem := result.first(kind):
-            return instead, problem.reason
-    return outcome, ""
+    return decide(wanted, verdict, problems)
 
 
 def _witness(result: CellResult) -> dict[str, JsonValue]:
@@ -121,6 +109,7 @@ def _verdict(verdict: Verdict, result: CellResult) -> VerdictRecord:
     extra: dict[str, Scalar] = {
         "check": verdict.check.value,
         "watched_s": round(figures.watched_s, 3),
+        "beats_on": figures.beats_on,
         **{k: v for k, v in result.facts.items() if isinstance(v, str | int | float | bool)},
     }
     return VerdictRecord(

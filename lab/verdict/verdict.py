@@ -112,10 +112,3 @@ class Unproven(_Verdict):
 
 
 Verdict = Survived | Parked | Lost | Unproven
-
-
-def satisfies(wanted: Scope, verdict: Verdict) -> bool:
-    """Say whether `verdict` is the survival that was wanted; memory alone is never a guest."""
-    if not isinstance(verdict, Survived):
-        return False
-    return verdict.scope is Scope.RUNNING or wanted is Scope.MEMORY

@@ -23,6 +23,7 @@ from tests.support.records import DIES, LOST, SURVIVED, SURVIVES, UNPROVEN, cell
 IN_MEMORY = ExpectationRecord(kind="survives", scope=Scope.MEMORY)
 XFAIL = ExpectationRecord(kind="xfail", reason="known")
 PARKED = SURVIVED.model_copy(update={"kind": "Parked", "scope": Scope.MEMORY})
+BEATS_ON = LOST.model_copy(update={"figures": {"check": "silence", "beats_on": True}})
 MEMORY = SURVIVED.model_copy(update={"scope": Scope.MEMORY})
 
 
@@ -31,7 +32,7 @@ MEMORY = SURVIVED.model_copy(update={"scope": Scope.MEMORY})
     [
         ({}, Standing.EXPECTED),
         ({"expectation": DIES, "verdict": LOST}, Standing.EXPECTED),
-        ({"expectation": IN_MEMORY, "verdict": PARKED}, Standing.EXPECTED),
+        ({"expectation": IN_MEMORY, "verdict": MEMORY}, Standing.EXPECTED),
         ({"outcome": "failed", "verdict": LOST}, Standing.PRODUCT),
         ({"outcome": "failed", "verdict": None}, Standing.PRODUCT),
         ({"outcome": "xfailed", "verdict": LOST, "expectation": XFAIL}, Standing.EXPECTED),
@@ -57,6 +58,9 @@ def test_each_outcome_has_one_to_blame(changes: dict[str, object], want: Standin
         ({"verdict": LOST}, "with Lost where survives (running)"),
         ({"verdict": MEMORY}, "with Survived (memory) where survives (running)"),
         ({"verdict": PARKED}, "with Parked (memory) where survives (running)"),
+        ({"expectation": IN_MEMORY, "verdict": PARKED}, "with Parked (memory) where survives (m"),
+        ({"expectation": DIES, "verdict": BEATS_ON}, "with Lost where dies"),
+        ({"outcome": "xfailed", "expectation": XFAIL}, "it xfailed with Survived (running) where"),
         ({"expectation": DIES}, "with Survived (running) where dies"),
         ({"expectation": XFAIL}, "where xfail"),
         ({"outcome": "xfailed", "verdict": UNPROVEN, "expectation": XFAIL}, "it xfailed without"),

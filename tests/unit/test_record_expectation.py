@@ -1,62 +1,120 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is as expected, what is the kernel's fault, and what nobody can tell."""
+"""What is as expected, what is the kernel's fault, what nobody can tell: every combination."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 import pytest
 
-from lab.config.model import Dies, Expectation, Scope, Survives, Unavailable, Xfail
-from lab.record.expectation import Match, compare
-from lab.verdict.verdict import Check, Figures, Lost, Parked, Survived, Unproven, Verdict
-from lab.verdict.verdict import Scope as Judged
+from lab.config.enums import Scope
+from lab.config.model import Dies, Expectation, Parks, Survives, Unavailable, Xfail
+from lab.record.classify import doubt
+from lab.record.expectation import OUTCOMES, Match, compare, decide
+from lab.record.model import ExpectationRecord, Outcome, VerdictRecord
+from lab.record.plan import expected
+from lab.verdict.problem import Problem, ProblemKind
+from lab.verdict.verdict import Check
+from tests.support.records import cell
 
-SURVIVED = Survived("it beat on", Check.ALL)
-REMEMBERED = Survived("its memory is the same", Check.MEMORY, Judged.MEMORY)
-LOST = Lost("it was silent", Check.SILENCE)
-PARKED = Parked("the caretaker holds it", Check.PARKED)
-ALIVE = Figures(beats_on=True)
-UNPROVEN = Unproven("nobody witnessed the disruption", Check.DISRUPTION)
-
-KNOWN = Xfail(reason="not yet", link="https://example.org/1")
-MEMORY = Survives(scope=Scope.MEMORY)
+SCOPES = (Scope.RUNNING, Scope.MEMORY)
+HARM = (Check.SILENCE, Check.GUEST_SILENCE, Check.CLOCK, Check.FAULTS)
 
 
+def verdicts() -> Iterator[tuple[str, VerdictRecord]]:
+    """Every verdict that can be told from another here, under a short name."""
+    for kind, scope in product(("Survived", "Parked"), (*SCOPES, None)):
+        yield (
+            f"{kind} {scope}",
+            VerdictRecord.model_validate({"kind": kind, "scope": scope, "reason": "so it was"}),
+        )
+    for check, beats_on in product(Check, (True, False, None)):
+        figures: dict[str, object] = {"check": check.value}
+        figures |= {} if beats_on is None else {"beats_on": beats_on}
+        yield (
+            f"Lost {check} {beats_on}",
+            VerdictRecord.model_validate(
+                {"kind": "Lost", "scope": "running", "reason": "gone", "figures": figures}
+            ),
+        )
+    yield "Lost", VerdictRecord(kind="Lost", reason="it was lost, in a record of version 1")
+    for scope in (*SCOPES, None):
+        yield f"Unproven {scope}", VerdictRecord(kind="Unproven", reason="no", scope=scope)
+
+
+VERDICTS = dict(verdicts())
+LIVES_ON = {f"Lost {check} True" for check in HARM}
+KNOWN = {"reason": "not yet", "link": "https://example.org/1"}
+RUNS, REMAINS = {"Survived running"}, {f"Survived {scope}" for scope in (*SCOPES, None)}
+PARKED = {f"Parked {scope}" for scope in (*SCOPES, None)}
+DEAD = {name for name in VERDICTS if name.startswith("Lost")} - LIVES_ON
+UNPROVEN = {name for name in VERDICTS if name.startswith("Unproven")}
+PROVEN = set(VERDICTS) - UNPROVEN
+GOOD, BAD = Match.AS_EXPECTED, Match.OTHERWISE
+XFAILED, XPASSED = Match.KNOWN_FAILURE, Match.UNEXPECTED_PASS
+
+
+# The verdicts that give the first match; all others that are proven give the second.
 @pytest.mark.parametrize(
-    ("expectation", "verdict", "match"),
+    ("wanted", "fits", "match", "else_"),
     [
-        pytest.param(Survives(), SURVIVED, Match.AS_EXPECTED, id="survives"),
-        pytest.param(Survives(), LOST, Match.OTHERWISE, id="survives-but-lost"),
-        pytest.param(Survives(), PARKED, Match.OTHERWISE, id="survives-but-parked"),
-        pytest.param(Survives(), REMEMBERED, Match.OTHERWISE, id="memory-is-not-a-running-guest"),
-        pytest.param(MEMORY, REMEMBERED, Match.AS_EXPECTED, id="memory"),
-        pytest.param(Dies(), LOST, Match.AS_EXPECTED, id="dies"),
-        pytest.param(Dies(), SURVIVED, Match.OTHERWISE, id="a-control-that-survives"),
-        pytest.param(Dies(), PARKED, Match.OTHERWISE, id="a-control-that-parks"),
-        *(
-            pytest.param(
-                Dies(),
-                Lost("it was harmed, and beat on", check, figures=ALIVE),
-                Match.OTHERWISE,
-                id=f"a-control-that-lives-on-after-{check}",
-            )
-            for check in (Check.SILENCE, Check.GUEST_SILENCE, Check.CLOCK, Check.FAULTS)
-        ),
-        pytest.param(
-            Dies(),
-            Lost("it was restarted", Check.RESTART, figures=ALIVE),
-            Match.AS_EXPECTED,
-            id="another-guest-beats-on",
-        ),
-        pytest.param(KNOWN, LOST, Match.KNOWN_FAILURE, id="xfail"),
-        pytest.param(KNOWN, SURVIVED, Match.UNEXPECTED_PASS, id="xfail-is-strict"),
-        pytest.param(Unavailable(reason="no"), SURVIVED, Match.UNEXPECTED_PASS, id="available"),
-        *(
-            pytest.param(e, UNPROVEN, Match.CANNOT_TELL, id=f"unproven-is-never-{type(e).__name__}")
-            for e in (Survives(), Dies(), KNOWN, Unavailable(reason="no"), MEMORY)
-        ),
+        (Survives(), RUNS, GOOD, BAD),
+        (Survives(scope=Scope.MEMORY), REMAINS, GOOD, BAD),
+        (Dies(), DEAD, GOOD, BAD),
+        (Dies(scope=Scope.MEMORY), DEAD, GOOD, BAD),
+        (Parks(), PARKED, GOOD, BAD),
+        (Parks(scope=Scope.MEMORY), PARKED, GOOD, BAD),
+        (Xfail.model_validate(KNOWN), RUNS, XPASSED, XFAILED),
+        (Xfail.model_validate({**KNOWN, "scope": "memory"}), REMAINS, XPASSED, XFAILED),
+        (Unavailable(reason="no"), REMAINS, XPASSED, BAD),
+        (Unavailable(reason="no", scope=Scope.MEMORY), REMAINS, XPASSED, BAD),
     ],
+    ids=lambda value: f"{type(value).__name__}-{value.scope}" if hasattr(value, "scope") else "",
 )
-def test_compares_a_verdict_with_what_was_expected(
-    expectation: Expectation, verdict: Verdict, match: Match
+def test_every_verdict_against_every_expectation(
+    wanted: Expectation, fits: set[str], match: Match, else_: Match
 ) -> None:
-    assert compare(expectation, verdict) is match
+    came = {name: compare(expected(wanted), said) for name, said in VERDICTS.items()}
+    assert came == (
+        dict.fromkeys(PROVEN, else_)
+        | dict.fromkeys(fits, match)
+        | dict.fromkeys(UNPROVEN, Match.CANNOT_TELL)
+    )
+
+
+def test_record_is_believed_only_where_it_says_what_is_decided() -> None:
+    """What a stored cell may claim is what a cell that ends now would be given."""
+    judged = (Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED)
+    kinds = ("survives", "dies", "parks", "xfail", "unavailable")
+    for kind, scope, said, claimed in product(kinds, SCOPES, VERDICTS.values(), judged):
+        wanted = ExpectationRecord.model_validate({"kind": kind, "scope": scope})
+        stored = cell(expectation=wanted, verdict=said, outcome=claimed)
+        believed = doubt(stored) == ""
+        assert believed is (decide(wanted, said)[0] is claimed), (kind, scope, said, claimed)
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+@pytest.mark.parametrize("match", Match)
+def test_problem_makes_no_pass_and_overturns_one(kind: ProblemKind, match: Match) -> None:
+    by_match: dict[Match, tuple[Expectation, str]] = {
+        Match.AS_EXPECTED: (Survives(), "Survived running"),
+        Match.OTHERWISE: (Survives(), "Lost silence False"),
+        Match.CANNOT_TELL: (Survives(), "Unproven running"),
+        Match.KNOWN_FAILURE: (Xfail.model_validate(KNOWN), "Lost silence False"),
+        Match.UNEXPECTED_PASS: (Xfail.model_validate(KNOWN), "Survived running"),
+    }
+    wanted, said = by_match[match]
+    outcome, why = decide(expected(wanted), VERDICTS[said], [Problem(kind, "it leaked")])
+    overturned = {ProblemKind.PRODUCT: Outcome.FAILED, ProblemKind.FIGURES: Outcome.ERROR}
+    if match is Match.AS_EXPECTED and kind in overturned:
+        assert (outcome, why) == (overturned[kind], "it leaked")
+    else:
+        assert outcome is OUTCOMES[match]
+        assert why == ("" if match is Match.AS_EXPECTED else VERDICTS[said].reason)
+
+
+def test_products_problem_counts_before_the_labs() -> None:
+    problems = [Problem(ProblemKind.FIGURES, "off"), Problem(ProblemKind.PRODUCT, "it leaked")]
+    wanted = expected(Survives())
+    assert decide(wanted, VERDICTS["Survived running"], problems)[1] == "it leaked"

@@ -14,7 +14,7 @@ from lab.errors import InfraError
 from lab.observe.jitter import JitterProbe
 from lab.observe.window import Window
 from lab.verdict.calibration import calibration
-from lab.verdict.verdict import Check, Lost, Parked, Scope, Survived, Unproven, satisfies
+from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 
 KINDS = (Survived, Parked, Lost, Unproven)
 
@@ -22,24 +22,6 @@ KINDS = (Survived, Parked, Lost, Unproven)
 def test_verdicts_of_different_kinds_are_never_equal() -> None:
     told = [kind("because", Check.ALL) for kind in KINDS]
     assert [a == b for a in told for b in told].count(True) == len(KINDS)
-
-
-@pytest.mark.parametrize(
-    ("verdict", "running", "memory"),
-    [
-        (Survived("", Check.ALL), True, True),
-        (Survived("", Check.MEMORY, Scope.MEMORY), False, True),
-        (Parked("", Check.PARKED), False, False),
-        (Parked("", Check.PARKED, Scope.MEMORY), False, False),
-        (Lost("", Check.SILENCE), False, False),
-        (Unproven("", Check.PATH), False, False),
-    ],
-)
-def test_memory_alone_is_never_a_running_guest(
-    verdict: Survived | Parked | Lost | Unproven, *, running: bool, memory: bool
-) -> None:
-    assert satisfies(Scope.RUNNING, verdict) is running
-    assert satisfies(Scope.MEMORY, verdict) is memory
 
 
 MS = 1_000_000
