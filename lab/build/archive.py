@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.arch import Architecture
 from lab.build.cache import Cache
 from lab.build.commands import need, output
-from lab.build.targets import Target
 from lab.errors import ConfigError, InfraError
 from lab.events import Sink, Step
 
@@ -78,7 +78,7 @@ class Archive:
     """
 
     def __init__(
-        self, cache: Cache, override: str | None, suites: Sequence[str], target: Target
+        self, cache: Cache, override: str | None, suites: Sequence[str], target: Architecture
     ) -> None:
         self._suites = tuple(suites)
         self._override = override

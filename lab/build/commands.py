@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from lab.build.targets import Target
+from lab.arch import Architecture
 from lab.errors import InfraError, UnavailableError
 
 LAST_LINES = 15
@@ -115,7 +115,7 @@ def _process(
             raise
 
 
-def compiler_of(made_for: Target) -> str:
+def compiler_of(made_for: Architecture) -> str:
     """Give the C compiler for an architecture: this machine's own, or a cross compiler."""
     native = os.uname().machine == made_for.triplet.split("-")[0]
     if native:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+from lab.arch import architecture
 from lab.build import cpio
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import compiler_of, output
-from lab.build.targets import target
 from lab.data import GUEST_IMAGES
 from lab.events import Sink, nowhere
 
@@ -19,7 +19,7 @@ _FLAGS = ("-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 
 def build(arch: str, cache: Cache, *, sink: Sink = nowhere) -> Path:
     """Build the initramfs for `arch`; a run's seed goes behind it, uncompressed."""
-    compiler = compiler_of(target(arch))
+    compiler = compiler_of(architecture(arch))
 
     def into(out: Path) -> None:
         init = out / "init"

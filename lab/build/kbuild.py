@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.arch import Architecture
 from lab.build import kconfig
 from lab.build.cache import Cache
 from lab.build.commands import follow, need, output
-from lab.build.targets import Target
 from lab.errors import ConfigError, InfraError
 
 _OBJECT = re.compile(r"  [A-Z]{2,}\S*( \[\S\])? +\S")
@@ -41,7 +41,7 @@ class Kbuild:
     """
 
     name: str
-    target: Target
+    target: Architecture
     tools: Mapping[str, str]
     tree: Path
     objects: Path
@@ -114,7 +114,7 @@ class Kbuild:
         }
 
 
-def tools_for(made_for: Target) -> dict[str, str]:
+def tools_for(made_for: Architecture) -> dict[str, str]:
     """Find the programs that build kernels for an architecture.
 
     Raises:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.arch import Architecture, architecture
 from lab.build import elf, kconfig
 from lab.build.cache import Cache, Value, file_digest
 from lab.build.commands import output
 from lab.build.kbuild import Kbuild, tools_for
 from lab.build.patching import copy_tree, lay_files_over, patch_in_order
 from lab.build.source import Source, SourceTree, fetch
-from lab.build.targets import Target, target
 from lab.errors import ConfigError, InfraError
 from lab.events import Progress, Sink, Step, nowhere
 
@@ -76,7 +76,7 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         ConfigError: the recipe cannot be built: its source, a fragment, a patch or the code.
         UnavailableError: a program that builds kernels is missing.
     """
-    made_for = target(arch)
+    made_for = architecture(arch)
     tools = tools_for(made_for)
     source = fetch(recipe.source, cache, sink)
     wishes = kconfig.read_fragments(recipe.fragments)
@@ -107,7 +107,7 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
 @dataclass(frozen=True, slots=True)
 class _Build:
     recipe: Recipe
-    target: Target
+    target: Architecture
     tools: Mapping[str, str]
     source: SourceTree
     wishes: tuple[kconfig.Wish, ...]
@@ -186,8 +186,8 @@ class _Build:
 def _image(recipe: Recipe, arch: str, path: Path, source: str) -> KernelImage:
     return KernelImage(
         name=recipe.name,
-        arch=target(arch).name,
-        image=path / Path(target(arch).image).name,
+        arch=architecture(arch).name,
+        image=path / architecture(arch).image_name,
         vmlinux=path / "vmlinux",
         config=path / "config",
         release=(path / "release").read_text().strip(),

@@ -6,15 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.arch import architecture
 from lab.build import cpio, initrd
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import compiler_of, need, output
-from lab.build.targets import target
 from lab.data import GUEST_IMAGES
 from lab.events import Sink, nowhere
 
 _SOURCES = GUEST_IMAGES / "l2"
-_SUFFIX = {"x86_64": ".elf", "arm64": ".img"}  # as each folder's arch.mk has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class Payloads:
 
 def build(arch: str, cache: Cache, *, sources: Path = _SOURCES, sink: Sink = nowhere) -> Payloads:
     """Compile the guests for `arch`."""
-    compiler = compiler_of(target(arch))
+    compiler = compiler_of(architecture(arch))
     make = need("make", package="make")
     files = sorted(path for path in sources.rglob("*") if path.is_file())
 
@@ -41,7 +40,7 @@ def build(arch: str, cache: Cache, *, sources: Path = _SOURCES, sink: Sink = now
         beacon = cpio.File((out / "beacon").read_bytes(), 0o755)
         (out / "l2-initrd.cpio.gz").write_bytes(initrd.pack({"init": beacon}))
 
-    suffix = _SUFFIX[target(arch).name]
+    suffix = architecture(arch).payload_suffix
     made = cache.entry(
         "payloads",
         {"arch": arch, "files": {str(f.relative_to(sources)): file_digest(f) for f in files}},

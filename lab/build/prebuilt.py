@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from lab.arch import architecture
 from lab.build import elf
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import need, output_of_bytes
 from lab.build.kernel import KernelImage
-from lab.build.targets import target
 from lab.errors import ConfigError
 from lab.events import Sink, nowhere
 
@@ -39,7 +39,7 @@ def take(name: str, arch: str, image: Path, cache: Cache, *, sink: Sink = nowher
     Raises:
         ConfigError: it is not a boot image for `arch`, or has no build id.
     """
-    made_for = target(arch)
+    made_for = architecture(arch)
     if not image.is_file():
         raise ConfigError(f"kernel '{name}': image '{image}' is not there")
     file_name = Path(made_for.image).name

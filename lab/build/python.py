@@ -10,10 +10,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.arch import native
 from lab.build import archive
 from lab.build.cache import Cache
 from lab.build.commands import need, output
-from lab.build.targets import native
 from lab.events import Sink, nowhere
 
 _PACKAGE = "python3-minimal"

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lab.arch import Architecture, architecture, native
 from lab.build import archive, python, squashfs
 from lab.build.cache import Cache, Value, file_digest
 from lab.build.commands import follow, need
-from lab.build.targets import Target, native, target
 from lab.data import GUEST_IMAGES
 from lab.errors import InfraError
 from lab.events import Progress, Sink, Step, nowhere
@@ -49,7 +49,7 @@ def build(arch: str, cache: Cache, *, mirror: str | None = None, sink: Sink = no
         UnavailableError: mmdebstrap or mksquashfs is missing.
         InfraError: no mirror answers, and there is no earlier image.
     """
-    made_for = target(arch)
+    made_for = architecture(arch)
     recipe = _read_recipe(made_for)
     inputs = _inputs(arch, datetime.now(UTC).strftime("%Y-%m"))
     what = f"root file system of L1 for {arch}"
@@ -85,7 +85,7 @@ def _inputs(arch: str, month: str) -> dict[str, Value]:
     return {"arch": arch, "month": month, "how": 2, "format": squashfs.FORMAT, **digests}
 
 
-def _read_recipe(made_for: Target) -> _Recipe:
+def _read_recipe(made_for: Architecture) -> _Recipe:
     raw = tomllib.loads((_FOLDER / "rootfs.toml").read_text(encoding="utf-8"))
     return _Recipe(
         suite=raw["suite"],
@@ -97,7 +97,7 @@ def _read_recipe(made_for: Target) -> _Recipe:
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    target: Target
+    target: Architecture
     recipe: _Recipe
     mirror: str | None
     cache: Cache
@@ -162,7 +162,7 @@ class _Teller:
 
     _STAGES = ("running apt-get update", "downloading", "extracting", "cleaning")
 
-    def __init__(self, made_for: Target, sink: Sink) -> None:
+    def __init__(self, made_for: Architecture, sink: Sink) -> None:
         self._what = f"root file system of L1 for {made_for.name}"
         self._sink = sink
         self._stage = 0

@@ -8,12 +8,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.arch import architecture
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import compiler_of, need, output
 from lab.build.kernel import Recipe
 from lab.build.patching import copy_tree
 from lab.build.source import fetch
-from lab.build.targets import target
 from lab.errors import ConfigError, InfraError
 from lab.events import Sink, nowhere
 
@@ -41,7 +41,7 @@ def build(
         ConfigError: the tree has no such suite.
         InfraError: it does not compile.
     """
-    made_for = target(arch)
+    made_for = architecture(arch)
     compiler = compiler_of(made_for)
     make = need("make", package="make")
     source = fetch(recipe.source, cache, sink)

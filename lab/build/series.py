@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.arch import architecture
 from lab.build import kconfig
 from lab.build.cache import Cache
 from lab.build.kbuild import Kbuild, tools_for
 from lab.build.kernel import BUILD_MIB, Recipe
 from lab.build.patching import copy_tree, lay_files_over, patch_in_order
 from lab.build.source import fetch
-from lab.build.targets import target
 from lab.events import Progress, Sink, nowhere
 
 _SOURCE, _WHOLE = "the source", "all of it, with its files and options"
@@ -48,7 +48,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
         ConfigError: the source cannot be configured, or a patch does not apply.
         UnavailableError: a program that builds kernels is missing.
     """
-    made_for = target(arch)
+    made_for = architecture(arch)
     tools = tools_for(made_for)
     source = fetch(recipe.source, cache, sink)
     wishes = kconfig.read_fragments(recipe.fragments)

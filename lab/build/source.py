@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from lab.arch import architecture
 from lab.build.archive import Archive
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import need, output
-from lab.build.targets import target
 from lab.errors import ConfigError, InfraError
 from lab.events import Progress, Sink, Step
 
@@ -101,7 +101,7 @@ def check_is_kernel(tree: Path, where: str) -> None:
 
 def _debian(source: DebianSource, cache: Cache, sink: Sink) -> SourceTree:
     # The package is the same for all architectures.
-    archive = Archive(cache, source.mirror, source.suites, target("x86_64"))
+    archive = Archive(cache, source.mirror, source.suites, architecture("x86_64"))
     version = _choose(source, archive, cache, sink)
 
     def build(out: Path) -> None:

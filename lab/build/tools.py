@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from lab.arch import architecture
 from lab.build import squashfs
 from lab.build.cache import Cache, file_digest
 from lab.build.kernel import KernelImage
@@ -53,6 +54,5 @@ def usual_contents(kernel: KernelImage, payloads: Payloads, pyz: Path) -> dict[s
 
 def guest_kernel(kernel: KernelImage) -> dict[str, Path]:
     """Give what Linux guests boot: by its PVH note on x86-64, by Linux's own protocol on arm64."""
-    if kernel.arch == "x86_64":
-        return {"vmlinux": kernel.vmlinux}
-    return {"guest-Image": kernel.image}
+    traits = architecture(kernel.arch)
+    return {traits.guest_kernel: kernel.vmlinux if traits.boots_elf else kernel.image}

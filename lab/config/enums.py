@@ -5,27 +5,24 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from lab.arch import Arch, HostMode
 
-class Arch(StrEnum):
-    """Of an L1 and of its L2: they are always the same."""
-
-    X86_64 = "x86_64"
-    ARM64 = "arm64"
-
-    @property
-    def qemu(self) -> str:
-        """What QEMU and libvirt call it."""
-        return "aarch64" if self is Arch.ARM64 else "x86_64"
-
-    @property
-    def debian(self) -> str:
-        """What Debian calls it."""
-        return "arm64" if self is Arch.ARM64 else "amd64"
-
-    @property
-    def kernel(self) -> str:
-        """What Linux's `make ARCH=` calls it."""
-        return "arm64" if self is Arch.ARM64 else "x86"
+__all__ = [
+    "MODES",
+    "Accel",
+    "Arch",
+    "Confidential",
+    "DisruptionKind",
+    "GuestKind",
+    "HostMode",
+    "KexecLoad",
+    "MemoryKind",
+    "OrphanPolicy",
+    "Orphaning",
+    "Scope",
+    "Tier",
+    "VmmKind",
+]
 
 
 class Accel(StrEnum):
@@ -58,21 +55,7 @@ class VmmKind(StrEnum):
     LABVMM = "labvmm"
 
 
-class HostMode(StrEnum):
-    """Where the host's kernel runs relative to its hypervisor."""
-
-    NATIVE = "native"
-    VHE = "vhe"
-    NVHE = "nvhe"
-    PROTECTED = "protected"
-    NESTED = "nested"
-    SWALLOWED = "swallowed"
-
-
-MODES = {  # the first is the usual one
-    Arch.X86_64: (HostMode.NATIVE, HostMode.SWALLOWED),
-    Arch.ARM64: (HostMode.VHE, HostMode.NVHE, HostMode.PROTECTED, HostMode.NESTED),
-}
+MODES = {arch: arch.traits.modes for arch in Arch}  # the first is the usual one
 
 
 class Tier(StrEnum):

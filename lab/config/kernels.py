@@ -203,5 +203,5 @@ class KernelRecipe(Model):
 
     def fragments_for(self, arch: Arch) -> tuple[Path, ...]:
         """Give the fragments to apply for `arch`, in order; none if it is not for `arch`."""
-        own = self.fragments.arm64 if arch is Arch.ARM64 else self.fragments.x86_64
+        own: tuple[Path, ...] = getattr(self.fragments, arch)
         return (*self.fragments.common, *own) if own else ()

@@ -24,7 +24,8 @@ class MustRun(Model):
         """Give the ids for one architecture, or all."""
         if arch is None:
             return (*self.x86_64, *self.arm64)
-        return self.arm64 if arch is Arch.ARM64 else self.x86_64
+        ids: tuple[str, ...] = getattr(self, arch)
+        return ids
 
 
 def load_must_run(path: Path, known: Iterable[str] = ()) -> MustRun:

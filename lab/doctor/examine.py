@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.arch import native
 from lab.build.cache import Cache, standard
 from lab.config.model import Accel, Arch, Errata, HostMode, LabConfig
 from lab.doctor import findings
@@ -80,7 +81,7 @@ def _os_release() -> dict[str, str]:
 
 
 def _banner(arch: Arch) -> str | None:
-    found = shutil.which(f"qemu-system-{arch.qemu}", path=_PATH)
+    found = shutil.which(arch.traits.emulator, path=_PATH)
     if found is None:
         return None
     done = subprocess.run(
@@ -166,13 +167,12 @@ def _kvm(state: Path) -> KvmSeen:
 
 def _why_no_guest() -> str:
     """Have QEMU make a machine on KVM and let it begin: that is where broken KVMs end."""
-    arch = Arch.ARM64 if os.uname().machine == "aarch64" else Arch.X86_64
-    machine = "virt" if arch is Arch.ARM64 else "q35"
-    program = shutil.which(f"qemu-system-{arch.qemu}", path=_PATH)
+    here = native()
+    program = shutil.which(here.emulator, path=_PATH)
     if program is None:
         return "there is no QEMU to try it with"
     command = [
-        program, "-accel", Accel.KVM.value, "-machine", machine, "-cpu", "host", "-m", "64",
+        program, "-accel", Accel.KVM.value, "-machine", here.machine, "-cpu", "host", "-m", "64",
         "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "stdio",
     ]  # fmt: skip
     try:
@@ -195,7 +195,7 @@ def _why_no_guest() -> str:
 def _errata(fixes: Errata) -> Finding:
     if fixes is Errata.LEAVE:
         return findings.errata_left()
-    program = shutil.which(f"qemu-system-{Arch.X86_64.qemu}", path=_PATH)
+    program = shutil.which(Arch.X86_64.traits.emulator, path=_PATH)
     if program is None:
         return findings.errata("there is no QEMU to look at")
     try:

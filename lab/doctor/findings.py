@@ -94,14 +94,13 @@ def fine(subject: str, cause: str) -> Finding:
 def qemu(arch: Arch, banner: str | None) -> Finding:
     """Judge what `qemu-system-... --version` said; None if there is no such program."""
     subject = f"QEMU for {arch.value}"
-    package = "qemu-system-arm" if arch is Arch.ARM64 else "qemu-system-x86"
     if banner is None:
         return Finding(
             subject=subject,
             level=Level.BROKEN if arch is Arch.X86_64 else Level.LIMITS,
-            cause=f"qemu-system-{arch.qemu} is not installed",
+            cause=f"{arch.traits.emulator} is not installed",
             consequence=f"no {arch.value} host can run",
-            remedy=f"apt install {package}",
+            remedy=f"apt install {arch.traits.qemu_package}",
         )
     found = re.search(r"version (\d+)\.(\d+)", banner)
     if found is None:
@@ -118,7 +117,7 @@ def qemu(arch: Arch, banner: str | None) -> Finding:
         level=Level.BROKEN,
         cause=f"version {found[1]}.{found[2]} is older than 9.2",
         consequence="its nested paging is wrong in real mode: L2 guests do not boot",
-        remedy=f"{INSTALLER}    # or: apt install -t bookworm-backports {package}",
+        remedy=f"{INSTALLER}    # or: apt install -t bookworm-backports {arch.traits.qemu_package}",
     )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from lab.config.model import Arch, GuestKind
 
-_CONSOLE = {Arch.X86_64: "ttyS0", Arch.ARM64: "ttyAMA0"}
-
 _L1_COMMON = (
     "panic=-1",  # a panic reboots at once; the console has been recorded by then
     "loglevel=6",
@@ -19,23 +17,17 @@ _L1_COMMON = (
     "ip=10.0.2.15::10.0.2.2:255.255.255.0:l1:eth0:off",
 )
 
-_L1_ARCH = {
-    # The TSC of a TCG machine is one clock for all CPUs; calibration under load goes wrong.
-    Arch.X86_64: ("tsc=reliable", "no_timer_check"),
-    Arch.ARM64: (),
-}
-
 _L2_COMMON = ("panic=-1", "loglevel=4", "rdinit=/init")
-_L2_ARCH = {
-    # Looking for a CMOS clock that is not there takes an L2 five seconds.
-    Arch.X86_64: ("tsc=reliable", "no_timer_check", "initcall_blacklist=cmos_init"),
-    Arch.ARM64: (),
-}
 
 
 def host_cmdline(arch: Arch, *, nonce: str, extra: tuple[str, ...] = ()) -> str:
     """Compose the command line of an L1; `nonce` is how its boot is told from any other."""
-    words = (f"console={_CONSOLE[arch]}", *_L1_COMMON, *_L1_ARCH[arch], f"lab.nonce={nonce}")
+    words = (
+        f"console={arch.traits.console}",
+        *_L1_COMMON,
+        *arch.traits.host_words,
+        f"lab.nonce={nonce}",
+    )
     return " ".join((*words, *extra))
 
 
@@ -51,7 +43,7 @@ def guest_cmdline(
     """Compose the command line of an L2: the beacon's canary and key, and what its kind needs."""
     beacon = f"beacon={canary.hex()}:{key.hex()}"
     if kind is GuestKind.LINUX:
-        words = (f"console={_CONSOLE[arch]}", *_L2_COMMON, *_L2_ARCH[arch], beacon)
+        words = (f"console={arch.traits.console}", *_L2_COMMON, *arch.traits.guest_words, beacon)
     else:
         words = (beacon, f"vcpus={vcpus}")
     return " ".join((*words, *extra))

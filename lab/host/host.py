@@ -14,7 +14,7 @@ from pathlib import Path
 from lab.build import seed
 from lab.build.kernel import KernelImage
 from lab.caretaker.swallow_proof import require_caretaker
-from lab.config.model import Accel, Arch, HostSpec, Patience
+from lab.config.model import Accel, HostSpec, Patience
 from lab.deadline import Deadline
 from lab.errors import HostDiedError, InfraError
 from lab.events import Sink, Step
@@ -269,5 +269,5 @@ def domain_spec(
         user=user,
         # QEMU would stop the machine at a panic, and a crash kernel could not start.
         panic_device=False,
-        debug=blueprint.folder / "debug.log" if blueprint.spec.arch is Arch.X86_64 else None,
+        debug=blueprint.folder / "debug.log" if blueprint.spec.arch.traits.debug_port else None,
     )

@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass
 
 from lab.build.kernel import KernelImage
-from lab.config.model import Arch, KexecLoad
+from lab.config.model import KexecLoad
 from lab.deadline import Deadline
 from lab.host.host import INITRD_IN_L1, RunningHost, ready_line
 
-_KERNEL = {Arch.X86_64: "/lab/bzImage", Arch.ARM64: "/lab/Image"}
 _OTHER = "/run/lab/other-kernel"
 _LOG = "/run/lab/kexec.log"
 _SPEAKS = r"Linux version \d"
@@ -95,7 +94,7 @@ def panic(host: RunningHost, loaded: Loaded, by: Deadline) -> None:
 
 
 def _own(host: RunningHost) -> str:
-    return _KERNEL[host.blueprint.spec.arch]
+    return f"/lab/{host.blueprint.spec.arch.traits.image_name}"
 
 
 def _load(host: RunningHost, kernel: str, how: list[str], cmdline: str, by: Deadline) -> None:

@@ -40,7 +40,6 @@ from lab.virt.xml import DomainSpec
 WHERE = "lab run"
 _HOST = "a"
 _STOP_MS = 250
-_IMAGES = {Arch.X86_64: "bzImage", Arch.ARM64: "Image"}
 _PORT = 22000
 
 
@@ -105,7 +104,7 @@ def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:
     kernel = KernelImage(
         name=cell.kernel,
         arch=cell.arch.value,
-        image=cache / f"kernel/{cell.kernel}-DIGEST/{_IMAGES[cell.arch]}",
+        image=cache / f"kernel/{cell.kernel}-DIGEST/{cell.arch.traits.image_name}",
         vmlinux=cache / f"kernel/{cell.kernel}-DIGEST/vmlinux",
         config=None,
         release="",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from lab.config.model import Arch, Watch
+from lab.config.model import Watch
 from lab.deadline import Deadline, pause
 from lab.errors import DeadlineError, FalseStartError, InfraError
 from lab.guest.guest import Beacons, GuestPlan, RunningGuest
@@ -25,7 +25,6 @@ from lab.verdict.evidence import Evidence
 
 _MIB = 1 << 20
 _LOW = 2 << 30
-_RAM_BASE = {Arch.X86_64: 0, Arch.ARM64: 1 << 30}  # of QEMU's machines q35 and virt
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def _insisting(guest: RunningGuest) -> Iterator[None]:
 def _pages(guest: RunningGuest) -> dict[int, int]:
     """Give the pages in L1's memory that are the guest's beacons, authenticated by its key."""
     host, unread = guest.host, []
-    base = _RAM_BASE[host.blueprint.spec.arch]
+    base = host.blueprint.spec.arch.traits.ram_base
 
     def read(offset: int, size: int) -> bytes:
         try:

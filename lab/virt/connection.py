@@ -163,7 +163,7 @@ class Connection:
     def launch_security(self, arch: Arch) -> frozenset[str]:
         """Say which confidential guests this libvirt launches on KVM: "sev", "sev-snp"; or none."""
         try:
-            capabilities = self._raw.getDomainCapabilities(None, arch.qemu, None, "kvm")
+            capabilities = self._raw.getDomainCapabilities(None, arch.traits.qemu, None, "kvm")
         except libvirt.libvirtError:  # no KVM there at all
             return frozenset()
         return launch_security_in(capabilities)

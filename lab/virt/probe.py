@@ -28,8 +28,6 @@ _PREAMBLE = r"^.*(: error: |qemu-system-\w+: )"  # of a line by QEMU, as libvirt
 _NESTING = ("svm", "vmx")
 # It stands in every result until somebody has run the ladder on such a machine.
 _UNTRIED = "the accelerated path has not been run where this lab is built: doubt its times first"
-_MACHINES = {Arch.X86_64: ("x86_64", "q35"), Arch.ARM64: ("aarch64", "virt")}
-_PACKAGES = {Arch.X86_64: "qemu-system-x86", Arch.ARM64: "qemu-system-arm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,11 @@ def probe_accelerator(
         UnavailableError: no QEMU for `arch` is installed; or `wanted` is KVM, and no guest that
             can nest ran on it.
     """
-    machine = _MACHINES[arch]
+    machine = (arch.traits.qemu, arch.traits.machine)
     if connection.offers(*machine, "qemu") is not None:
         raise UnavailableError(
-            f"{connection.uri} has no QEMU for {arch.value}", hint=f"apt install {_PACKAGES[arch]}"
+            f"{connection.uri} has no QEMU for {arch.value}",
+            hint=f"apt install {arch.traits.qemu_package}",
         )
     if wanted is Accel.TCG:
         return AccelChoice(Accel.TCG, "TCG was asked for")

@@ -17,7 +17,6 @@ from lab.resources.run_folders import QemuUser
 NAMESPACE = "https://caretaker-lab.org/xmlns/domain/1"
 _MAX_DISKS = 8
 
-_TEMPLATES = {Arch.X86_64: "x86_64.xml.j2", Arch.ARM64: "arm64.xml.j2"}
 
 _environment = Environment(
     loader=PackageLoader("lab.virt"),
@@ -94,7 +93,7 @@ class Tags:
 
 def domain_xml(spec: DomainSpec) -> str:
     """Render the domain XML of `spec`."""
-    template = _environment.get_template(_TEMPLATES[spec.arch])
+    template = _environment.get_template(spec.arch.traits.template)
     disks = [(f"vd{chr(ord('a') + i)}", path) for i, path in enumerate(spec.disks)]
     kind = "kvm" if spec.accel is Accel.KVM else "qemu"
     return template.render(spec=spec, disks=disks, kind=kind, namespace=NAMESPACE)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.arch import architecture
 from lab.build import archive
 from lab.build.archive import Archive, Found
 from lab.build.cache import Cache
 from lab.build.source import DebianSource, fetch
-from lab.build.targets import target
 from lab.errors import ConfigError, InfraError
 from lab.events import Event, Step, nowhere
 
@@ -31,7 +31,7 @@ linux-source-7.3 | 7.3.2-1 | http://m/debian trixie/main Sources
 
 def indexed(cache: Cache, *, hours_ago: int = 0) -> Archive:
     """An archive whose index was fetched, and which was asked for the kernel's source."""
-    made = Archive(cache, NOWHERE, SUITES, target("x86_64"))
+    made = Archive(cache, NOWHERE, SUITES, architecture("x86_64"))
     folder = cache.root / "apt/amd64-trixie-trixie-backports"
     folder.mkdir()
     for name, text in {"fetched-from": NOWHERE, "linux-source-7.3.versions": MADISON}.items():
@@ -53,7 +53,7 @@ def test_every_suite_is_trusted_by_debians_keys_only() -> None:
 
 
 def test_a_mirror_that_is_not_there_is_said(tmp_path: Path) -> None:
-    made = Archive(Cache(tmp_path), NOWHERE, SUITES, target("x86_64"))
+    made = Archive(Cache(tmp_path), NOWHERE, SUITES, architecture("x86_64"))
     with pytest.raises(InfraError, match="fetching the package index from file:///nowhere/debian"):
         made.versions("linux-source-7.3", nowhere)
 

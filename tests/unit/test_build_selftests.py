@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.arch import native
 from lab.build.cache import Cache
 from lab.build.kernel import Recipe
 from lab.build.selftests import build
 from lab.build.source import TreeSource
-from lab.build.targets import native
 from lab.cli.app import main
 from lab.errors import ConfigError, InfraError
 from lab.report.ktap import children_of

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
-from lab.config.model import Arch, VmmKind
+from lab.config.model import VmmKind
 from lab.deadline import Deadline, until
 from lab.errors import InfraError, UnavailableError
 from lab.guest.guest import GuestPlan, RunningGuest
@@ -16,12 +16,6 @@ from lab.guest.handover.protocol import Orphaning
 from lab.guest.payload import payload_for
 from lab.guest.start import started
 from lab.host.host import RunningHost
-
-_MACHINE = {
-    # No firmware tables to walk, no PCI to scan: an L2 is up in half the time of a q35.
-    Arch.X86_64: ("qemu-system-x86_64", "microvm,rtc=off,pic=on,pit=on"),
-    Arch.ARM64: ("qemu-system-aarch64", "virt,gic-version=3"),
-}
 
 # Talks QMP: one JSON command after another from argv, the last answer on stdout.
 _QMP = """
@@ -127,13 +121,12 @@ def _channel(kind: str, path: str) -> dict[str, Any]:
 
 def _argv(host: RunningHost, plan: GuestPlan) -> list[str]:
     arch = host.blueprint.spec.arch
-    program, machine = _MACHINE[arch]
     payload = payload_for(arch, plan)
     initrd = ["-initrd", payload.initrd] if payload.initrd else []
     return [
-        program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        arch.traits.emulator, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-accel", "kvm",
-        "-machine", f"{machine},memory-backend=ram,aux-ram-share=on",
+        "-machine", f"{arch.traits.guest_machine},memory-backend=ram,aux-ram-share=on",
         "-cpu", "host",
         "-smp", str(plan.vcpus),
         "-m", str(plan.memory_mib),
