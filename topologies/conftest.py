@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from lab.config.host_request import HostRequest
 from lab.config.model import Arch, Cell, HostMode
 from lab.guest.handover.table import orphaning_for
 from lab.host.host import RunningHost, booted
-from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand
 from lab.runner.pool import Pool
 from lab.testing.orphans import Orphans, insist_quiet
@@ -37,7 +37,7 @@ def place(request: pytest.FixtureRequest, cells: tuple[Cell, ...]) -> Cell:
 @pytest.fixture
 def orphans(place: Cell, pool: Pool) -> Iterator[Orphans]:
     """Lease a host whose guests can be orphaned."""
-    with pool.lease(HostRequest.of(place)) as host, ExitStack() as stack:
+    with pool.lease(place.request) as host, ExitStack() as stack:
         stack.callback(insist_quiet, host, host.console.mark())  # when all guests have gone
         abi = orphaning_for(place.options.orphaning or "none")
         assert abi.unsupported_reason(host, host.by_guest()) is None
@@ -50,7 +50,7 @@ def swallowed_request(cells: tuple[Cell, ...]) -> HostRequest:
     swallowed = next((cell for cell in cells if cell.mode is HostMode.SWALLOWED), None)
     if swallowed is None:
         pytest.skip("no cell of this run has a swallowed host")
-    return HostRequest.of(swallowed)
+    return swallowed.request
 
 
 @pytest.fixture

@@ -244,7 +244,7 @@ def test_a_caretaker_that_hides_nothing_is_seen_through(boot: Boot) -> None:
     """The mutant: all CPUs are below, and the tests above must see that it is of no use."""
     swallowed = SwallowedHost.of(boot("caretaker=on", "caretaker_mutant=open", kernel="mutant"))
     host = swallowed.host
-    assert swallowed.caretaker.native_cpus() == ([], host.blueprint.vcpus)
+    assert swallowed.caretaker.native_cpus() == ([], host.blueprint.request.vcpus)
     by = Deadline.after(host.patience.command)
     with pytest.raises(InfraError, match="this caretaker hides nothing"):
         require_swallowed(host.session, host.domain, host.blueprint.kernel, by)

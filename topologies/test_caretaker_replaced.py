@@ -60,7 +60,9 @@ def test_caretaker_of_another_build_is_replaced_after_adoption(
     guest: Resident, stand: Stand
 ) -> None:
     host, by = guest.host, Deadline.after(guest.host.patience.kexec)
-    other = stand.workshop.outfit(stand.lab.kernel_for("mutant"), host.blueprint.spec.arch).kernel
+    other = stand.workshop.outfit(
+        stand.lab.kernel_for("mutant"), host.blueprint.request.arch
+    ).kernel
     guest.hold()
     kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by, other=other), by)
     caretaker = SwallowedHost.of(host).caretaker

@@ -10,7 +10,6 @@ from lab.deadline import Deadline
 from lab.guest.guest import GuestPlan
 from lab.guest.vmms.table import driver_for
 from lab.host.commands import labvmm
-from lab.runner.host_request import HostRequest
 from lab.runner.pool import Pool
 
 
@@ -33,7 +32,7 @@ def test_another_process_may_not_use_a_vm(control: Cell, pool: Pool) -> None:
     Source: Documentation/virt/kvm/api.rst, "General description": VM ioctls must be issued from
     the process that was used to create the VM; the kernel says EIO.
     """
-    with pool.lease(HostRequest.of(control)) as host:
+    with pool.lease(control.request) as host:
         by = Deadline.after(host.patience.guest)
         plan = GuestPlan(name="foreign", kind=GuestKind.SPINNER, vmm=VmmKind.LABVMM, memory_mib=16)
         driver = driver_for(plan.vmm)
@@ -53,7 +52,7 @@ def test_live_update_has_one_agent_and_takes_a_descriptor_once(control: Cell, po
 
     Source: Documentation/userspace-api/liveupdate.rst and include/uapi/linux/liveupdate.h.
     """
-    with pool.lease(HostRequest.of(control)) as host:
+    with pool.lease(control.request) as host:
         said = labvmm(host.session, "luo", "check", by=Deadline.after(host.patience.command))
 
     errnos = said["errnos"]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,6 @@ from lab.guest.vmms.protocol import Vmm
 from lab.host import kexec
 from lab.host.host import RunningHost
 from lab.observe.identity import kexec_happened, process_gone
-from lab.runner.host_request import HostRequest
 from lab.runner.pool import Pool
 from lab.runner.retry import attempted
 from lab.verdict.verdict import Check, Lost, Unproven, Verdict
@@ -119,7 +117,7 @@ def test_a_panic_on_the_console_ends_a_wait_at_once(control: Cell, pool: Pool) -
             host.console.wait_for("this never comes", Deadline.after(120))
         return time.monotonic() - began
 
-    wish = dataclasses.replace(HostRequest.of(control))
+    wish = control.request
     with pool.lease(wish) as host:
         assert crash(host) < 60
 

@@ -22,7 +22,6 @@ from lab.guest.vmms.table import driver_for
 from lab.host import kexec
 from lab.host.commands import labvmm
 from lab.host.host import RunningHost
-from lab.runner.host_request import HostRequest
 from lab.runner.pool import Pool
 
 PAGE = 4096
@@ -46,7 +45,7 @@ Started = Callable[..., tuple[RunningGuest, Beacons]]
 def host(cells: tuple[Cell, ...], pool: Pool) -> Iterator[RunningHost]:
     """Give an arm64 host in protected mode."""
     mine = [c for c in cells if c.arch is Arch.ARM64 and c.mode is HostMode.PROTECTED]
-    with pool.lease(HostRequest.of(mine[0])) as leased:
+    with pool.lease(mine[0].request) as leased:
         yield leased
 
 

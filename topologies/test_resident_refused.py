@@ -14,13 +14,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.config.host_request import HostRequest
 from lab.config.model import KexecLoad
 from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.guest.handover.table import orphaning_for
 from lab.host import kexec as kexecs
 from lab.host.kexec import Loaded
-from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand
 from lab.testing.resident import BZIMAGE, Resident
 from lab.testing.swallowed import Boot, SwallowedHost

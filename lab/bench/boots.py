@@ -17,10 +17,10 @@ from lab.config.model import Accel, Cell
 from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.events import Step
+from lab.host.blueprint import Blueprint
 from lab.host.cmdline import host_cmdline
-from lab.host.host import Blueprint, boot
+from lab.host.host import boot
 from lab.resources.admission import alone
-from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand
 from lab.runner.pool import Pool
 from lab.runner.retry import attempted
@@ -36,7 +36,7 @@ def bench(stand: Stand, cell: Cell, rounds: int = ROUNDS) -> dict[str, Any]:
     Raises:
         InfraError: a machine did not come up.
     """
-    wish = HostRequest.of(cell)
+    wish = cell.request
     with alone(stand.state, Deadline.after(_TURN_S), what="bench"):
         raw, ready = [], []
         for turn in range(rounds):
@@ -65,7 +65,7 @@ def _raw_boot(blueprint: Blueprint) -> float:
     """Boot what the lab booted before, by QEMU alone; its init powers off in userland."""
     accel = "kvm" if blueprint.accel is Accel.KVM else "tcg,thread=multi"
     cmdline = host_cmdline(
-        blueprint.spec.arch, nonce="bench", extra=(*blueprint.words, "lab.poweroff=1")
+        blueprint.request.arch, nonce="bench", extra=(*blueprint.words, "lab.poweroff=1")
     )
     with tempfile.NamedTemporaryFile(suffix=".log") as console:
         argv = [
@@ -74,7 +74,7 @@ def _raw_boot(blueprint: Blueprint) -> float:
             "-machine", "q35,kernel-irqchip=split" if accel == "kvm" else "q35",
             "-accel", accel, "-cpu", "host" if accel == "kvm" else "max",
             "-device", "intel-iommu,intremap=on,eim=on",
-            "-smp", str(blueprint.vcpus), "-m", str(blueprint.memory_mib),
+            "-smp", str(blueprint.request.vcpus), "-m", str(blueprint.request.memory_mib),
             "-kernel", str(blueprint.kernel.image), "-initrd", str(blueprint.folder / "initrd"),
             "-append", cmdline,
             "-serial", f"file:{console.name}",

@@ -13,7 +13,7 @@ from typing import Any
 from lab.caretaker.control import Caretaker
 from lab.caretaker.probe_guest import counts_exits, run_small
 from lab.caretaker.swallow_proof import require_caretaker
-from lab.config.model import Arch, GuestKind, HostMode, VmmKind
+from lab.config.model import Arch, GuestKind, HostMode, HostSpec, VmmKind
 from lab.deadline import Deadline
 from lab.errors import UnavailableError
 from lab.events import Step
@@ -21,7 +21,6 @@ from lab.guest.guest import GuestPlan
 from lab.guest.vmms.table import driver_for
 from lab.host.host import RunningHost, booted
 from lab.resources.admission import alone
-from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand
 
 ROUNDS = 5
@@ -89,12 +88,9 @@ def bench_swallowed(stand: Stand, rounds: int = ROUNDS) -> dict[str, Any]:
     Raises:
         InfraError: the host did not come up, or would not move.
     """
-    host = stand.lab.host
-    wish = HostRequest(
-        topology="bench", role="moved", arch=Arch.X86_64, kernel=KERNEL, mode=HostMode.NATIVE,
-        vcpus=host.vcpus, memory_mib=host.memory_mib,
-    )  # fmt: skip
-    blueprint = stand.blueprint(wish, "moved")
+    spec = HostSpec(arch=Arch.X86_64, kernel=KERNEL)
+    request = stand.lab.host_request("bench", "moved", spec, kernel=KERNEL)
+    blueprint = stand.blueprint(request, request.role)
     try:
         require_caretaker(blueprint.kernel, HostMode.SWALLOWED)
     except UnavailableError as e:

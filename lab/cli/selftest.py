@@ -22,8 +22,9 @@ from lab.build.recipes import recipe_of
 from lab.cli.selftest_cells import Came, On, Suite, Words, cell_of, evidence_of, planned
 from lab.cli.settings import Settings, err, out
 from lab.cli.telling import telling
+from lab.config.host_request import HostRequest
 from lab.config.load import with_overrides
-from lab.config.model import MODES, Arch, FromImage, HostMode, LabConfig
+from lab.config.model import MODES, Arch, FromImage, HostMode, HostSpec, LabConfig
 from lab.doctor.examine import insist
 from lab.errors import ConfigError, LabError
 from lab.history.store import NAME
@@ -35,7 +36,6 @@ from lab.report.ktap import children_of
 from lab.report.side_by_side import excused, pairs
 from lab.resources.ledger import state_dir
 from lab.runner.environment import environment_of
-from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand, opened
 from lab.runner.pool import Pool
 from lab.runner.selftest import run_selftests
@@ -139,7 +139,7 @@ def _run(lab: LabConfig, stand: Stand, words: Words, reports: Path) -> tuple[Pat
     folder = shards.begin(reports, header)
     measure: tuple[ChildRecord, ...] = ()
     for on, plan in zip(hosts, plans, strict=True):
-        came = _came(stand, _wish(lab, words, on), tests, folder / evidence_of(plan), words)
+        came = _came(stand, _request(lab, words, on), tests, folder / evidence_of(plan), words)
         measure = measure or came.children  # the first is the measure, and is excused by itself
         told = came.children
         if words.beside:
@@ -178,16 +178,9 @@ def _built(lab: LabConfig, stand: Stand, words: Words) -> selftests.Selftests:
     return selftests.Selftests(made.suite, chosen)
 
 
-def _wish(lab: LabConfig, words: Words, on: On) -> HostRequest:
-    return HostRequest(
-        topology="selftest",
-        role="a",
-        arch=words.arch,
-        kernel=on.kernel,
-        mode=on.mode,
-        vcpus=lab.host.vcpus,
-        memory_mib=lab.host.memory_mib,
-    )
+def _request(lab: LabConfig, words: Words, on: On) -> HostRequest:
+    spec = HostSpec(arch=words.arch, kernel=on.kernel, mode=on.mode)
+    return lab.host_request("selftest", "a", spec, kernel=on.kernel)
 
 
 def _show(folder: Path, record: RunRecord) -> None:

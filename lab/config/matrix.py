@@ -60,15 +60,10 @@ def _of_host(
     ):
         size = topology.guests.get(guest)
         yield Cell(
-            topology=topology.name,
-            host=name,
-            arch=host.arch,
+            request=lab.host_request(
+                topology.name, name, host, kernel=lab.kernel_for(kernel), through=options.through
+            ),
             accel=chosen,
-            kernel=lab.kernel_for(kernel),
-            mode=host.mode,
-            host_vcpus=host.vcpus or lab.host.vcpus,
-            host_overcommit=host.overcommit,
-            host_memory_mib=host.memory_mib or lab.host.memory_mib,
             guest=guest,
             vmm=vmm,
             disruption=disruption,

@@ -36,6 +36,7 @@ from lab.config.fields import (
     did_you_mean,
     wrong,
 )
+from lab.config.host_request import HostRequest
 from lab.config.kernels import (
     Fragments,
     FromDebian,
@@ -256,6 +257,36 @@ class LabConfig(Model):
                 raise wrong(f"kernels {taken[other]!r} and {name!r} both stand for {other!r}")
             taken[other] = name
         return self
+
+    def host_request(
+        self,
+        topology: str,
+        role: str,
+        spec: HostSpec,
+        *,
+        kernel: str | None = None,
+        through: str | None = None,
+    ) -> HostRequest:
+        """Decide all that a host's description leaves open: the only place where that is done.
+
+        Args:
+            topology: The name of the topology that the host is of.
+            role: What that calls the host.
+            spec: The description.
+            kernel: Its kernel's name, stand-ins resolved, in place of the description's.
+            through: Another kernel, which it goes to by kexec.
+        """
+        return HostRequest(
+            topology=topology,
+            role=role,
+            arch=spec.arch,
+            kernel=kernel or self.kernel_for(spec.kernel),
+            mode=spec.mode,
+            vcpus=spec.vcpus or self.host.vcpus,
+            memory_mib=spec.memory_mib or self.host.memory_mib,
+            overcommit=spec.overcommit,
+            through=through,
+        )
 
     def kernel_for(self, name: str) -> str:
         """Give the kernel that cells of kernel `name` run: itself, or what stands for it."""

@@ -34,6 +34,7 @@ from lab.config.fields import (
     did_you_mean,
     wrong,
 )
+from lab.config.host_request import HostRequest
 
 
 class Survives(Model):
@@ -269,15 +270,8 @@ class Topology(Model):
 class Cell(Model):
     """One case: everything that is known of it before it is run."""
 
-    topology: str
-    host: str
-    arch: Arch
+    request: HostRequest
     accel: Accel
-    kernel: str
-    mode: HostMode = HostMode.NATIVE
-    host_vcpus: Count
-    host_overcommit: bool = False
-    host_memory_mib: Mebibytes
     guest: GuestKind
     vmm: VmmKind
     disruption: DisruptionKind
@@ -286,6 +280,31 @@ class Cell(Model):
     options: Options = Options()
     expectation: Expectation
     tier: Tier
+
+    @property
+    def topology(self) -> str:
+        """The name of the topology that it is of."""
+        return self.request.topology
+
+    @property
+    def host(self) -> str:
+        """What the topology calls its host."""
+        return self.request.role
+
+    @property
+    def arch(self) -> Arch:
+        """The architecture of host and guest."""
+        return self.request.arch
+
+    @property
+    def kernel(self) -> str:
+        """The name of its host's kernel, stand-ins resolved."""
+        return self.request.kernel
+
+    @property
+    def mode(self) -> HostMode:
+        """The mode that its host is asked for."""
+        return self.request.mode
 
     @property
     def scope(self) -> Scope:

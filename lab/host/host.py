@@ -12,20 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.build import seed
-from lab.build.kernel import KernelImage
 from lab.caretaker.swallow_proof import require_caretaker
-from lab.config.model import Accel, HostSpec, Patience
+from lab.config.model import Patience
 from lab.deadline import Deadline
 from lab.errors import HostDiedError, InfraError
 from lab.events import Sink, Step
+from lab.host.blueprint import Blueprint, domain_spec
 from lab.host.cmdline import host_cmdline
 from lab.host.commands import identity_of, require_kvm
 from lab.host.mode_cache import note
-from lab.host.modes import BY_MODE, require_mode
+from lab.host.modes import require_mode
 from lab.observe.identity import HostIdentity
-from lab.resources.owner import Owner
-from lab.resources.ports import mac_for, reserved_port
-from lab.resources.run_folders import QemuUser, let_qemu_read
+from lab.resources.ports import reserved_port
+from lab.resources.run_folders import let_qemu_read
 from lab.signals import whole
 from lab.ssh.keys import KeyPair, new_key
 from lab.ssh.session import Session
@@ -33,41 +32,8 @@ from lab.verdict.problem import Problem, ProblemKind
 from lab.virt.connection import Connection
 from lab.virt.console import Console
 from lab.virt.domain import Domain
-from lab.virt.xml import DomainSpec
 
 INITRD_IN_L1 = "/sys/firmware/initrd"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blueprint:
-    """Everything that an L1 is made from; `folder` is its own on L0, for console and seed."""
-
-    run_id: str
-    topology: str
-    role: str
-    spec: HostSpec
-    vcpus: int
-    memory_mib: int
-    kernel: KernelImage
-    initrd: Path
-    disks: tuple[Path, ...]  # root, tools
-    accel: Accel
-    cpu_model: str | None
-    folder: Path
-    state: Path
-    patience: Patience
-    words: tuple[str, ...] = ()  # more words for its kernel's command line
-    through: KernelImage | None = None  # another kernel, which it goes to by kexec
-
-    @property
-    def name(self) -> str:
-        """What libvirt calls it."""
-        return f"lab-{self.run_id}-{self.role}"
-
-    @property
-    def all_words(self) -> tuple[str, ...]:
-        """What its command line says beyond the usual: its mode, then `words`."""
-        return (*BY_MODE[self.spec.arch, self.spec.mode].words, *self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +102,7 @@ class RunningHost:
     def cmdline(self, *, nonce: str, extra: tuple[str, ...] = ()) -> str:
         """Compose the command line for another boot of this host, told by another nonce."""
         words = (*self.blueprint.all_words, *extra)
-        return host_cmdline(self.blueprint.spec.arch, nonce=nonce, extra=words)
+        return host_cmdline(self.blueprint.request.arch, nonce=nonce, extra=words)
 
 
 def ready_line(nonce: str) -> re.Pattern[str]:
@@ -162,7 +128,7 @@ def boot(stack: ExitStack, connection: Connection, blueprint: Blueprint, sink: S
         InfraError: as for `booted`.
         UnavailableError: its kernel cannot be in the mode that it is to be in.
     """
-    require_caretaker(blueprint.kernel, blueprint.spec.mode)
+    require_caretaker(blueprint.kernel, blueprint.request.mode)
     sink(Step(what=f"booting {blueprint.role}: {blueprint.kernel.release}"))
     blueprint.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     nonce = secrets.token_hex(8)
@@ -216,9 +182,9 @@ def _insist(host: RunningHost) -> None:
             f"{host.role} runs kernel build {identity.build_id}, not {wanted.build_id}"
         )
     by = Deadline.after(host.patience.command)
-    mode = host.blueprint.spec.mode
+    mode = host.blueprint.request.mode
     host.mode_proof = require_mode(wanted, mode, host.session, host.domain, by)
-    note(host.blueprint.state, host.blueprint.spec.arch, mode, host.mode_proof)
+    note(host.blueprint.state, host.blueprint.request.arch, mode, host.mode_proof)
     require_kvm(host.session, host.role, by)
 
 
@@ -242,32 +208,3 @@ def _initrd(blueprint: Blueprint, opens: KeyPair, shows: KeyPair, nonce: str) ->
     key.touch(mode=0o600)
     key.write_text(opens.private_pem, encoding="ascii")
     return path
-
-
-def domain_spec(
-    blueprint: Blueprint, *, port: int, nonce: str, initrd: Path, user: QemuUser | None
-) -> DomainSpec:
-    """Give the machine that libvirt is to make of `blueprint`; pure."""
-    return DomainSpec(
-        name=blueprint.name,
-        run_id=blueprint.run_id,
-        owner=Owner.me(),
-        role=blueprint.role,
-        topology=blueprint.topology,
-        arch=blueprint.spec.arch,
-        accel=blueprint.accel,
-        vcpus=blueprint.vcpus,
-        memory_mib=blueprint.memory_mib,
-        kernel=blueprint.kernel.image,
-        initrd=initrd,
-        cmdline=host_cmdline(blueprint.spec.arch, nonce=nonce, extra=blueprint.all_words),
-        console=blueprint.folder / "console.log",
-        disks=blueprint.disks,
-        ssh_port=port,
-        mac=mac_for(blueprint.run_id, blueprint.role),
-        cpu_model=blueprint.cpu_model,
-        user=user,
-        # QEMU would stop the machine at a panic, and a crash kernel could not start.
-        panic_device=False,
-        debug=blueprint.folder / "debug.log" if blueprint.spec.arch.traits.debug_port else None,
-    )

@@ -94,7 +94,7 @@ def panic(host: RunningHost, loaded: Loaded, by: Deadline) -> None:
 
 
 def _own(host: RunningHost) -> str:
-    return f"/lab/{host.blueprint.spec.arch.traits.image_name}"
+    return f"/lab/{host.blueprint.request.arch.traits.image_name}"
 
 
 def _load(host: RunningHost, kernel: str, how: list[str], cmdline: str, by: Deadline) -> None:

@@ -80,6 +80,32 @@ class Workshop:
             words=boot_words(self._spec(name)),
         )
 
+    def on_paper(self, name: str, arch: Arch) -> Outfit:
+        """Return the same with DIGEST in place of what only building tells; nothing is built.
+
+        Raises:
+            ConfigError: lab.toml has no such kernel.
+        """
+        root, spec = self.cache.root, self._spec(name)
+        folder = root / f"kernel/{name}-DIGEST"
+        image = KernelImage(
+            name=name,
+            arch=arch.value,
+            image=folder / arch.traits.image_name,
+            vmlinux=folder / "vmlinux",
+            config=None,
+            release="",
+            build_id="",
+            digest="",
+            source="",
+        )
+        return Outfit(
+            kernel=image,
+            initrd=root / "initrd/DIGEST/initrd.cpio.gz",
+            disks=(root / "rootfs/DIGEST/root.squashfs", root / "tools/DIGEST/tools.squashfs"),
+            words=boot_words(spec),
+        )
+
     def _guest_kernel(self) -> str:
         return self._lab.kernel_for(STOCK)
 

@@ -9,22 +9,20 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 
 from lab.build.cache import standard
-from lab.config.model import Accel, Arch, HostSpec, LabConfig
+from lab.config.host_request import HostRequest
+from lab.config.model import Arch, LabConfig
 from lab.events import Sink, nowhere
-from lab.host.host import Blueprint
+from lab.host.blueprint import Blueprint
 from lab.resources.admission import Admission, Machine
 from lab.resources.ledger import state_dir
 from lab.resources.run_folders import RunFolder, new_run_folder
-from lab.runner.host_request import HostRequest
+from lab.runner.blueprints import blueprint_of
 from lab.runner.image_store import Workshop
 from lab.signals import whole
 from lab.virt.connection import Connection, connect, uri_for
 from lab.virt.daemons import ensure_daemons
 from lab.virt.probe import AccelChoice, Tiny, probe_accelerator
-from lab.virt.tsc import tsc_khz
-
-# Not models of libvirt's, but all that QEMU or the processor has: modes, which the XML knows.
-_WHOLE_CPU = frozenset({"max", "host-passthrough"})
+from lab.virt.tsc import clock_words
 
 
 class Stand:
@@ -77,36 +75,27 @@ class Stand:
             )
         return self.accelerators[arch]
 
-    def blueprint(self, wish: HostRequest, role: str) -> Blueprint:
-        """Give what the host that `wish` describes is made from, under the name `role`."""
-        outfit = self.workshop.outfit(wish.kernel, wish.arch)
-        through = self.lab.kernel_for(wish.through) if wish.through else ""
-        accel = self.accelerator(wish.arch).accel
-        models = self.lab.host.cpu_model
-        model = models.kvm if accel is Accel.KVM else models.tcg
-        return Blueprint(
-            run_id=self.run_id,
-            topology=wish.topology,
-            role=role,
-            spec=HostSpec(arch=wish.arch, kernel=wish.kernel, mode=wish.mode),
-            vcpus=wish.vcpus,
-            memory_mib=wish.memory_mib,
-            kernel=outfit.kernel,
-            through=self.workshop.kernel(through, wish.arch) if through else None,
-            initrd=outfit.initrd,
-            disks=outfit.disks,
-            accel=accel,
-            cpu_model=None if model in _WHOLE_CPU else model,
-            folder=self.folder.path / role,
-            state=self.state,
-            patience=self.lab.patience,
-            words=(*outfit.words, *self._clock(accel, wish.arch)),
-        )
+    def blueprint(self, request: HostRequest, role: str) -> Blueprint:
+        """Return what the host that was asked for is made from, built where nobody has.
 
-    @staticmethod
-    def _clock(accel: Accel, arch: Arch) -> tuple[str, ...]:
-        khz = tsc_khz() if accel is Accel.TCG and arch is Arch.X86_64 else None
-        return (f"tsc_early_khz={khz}",) if khz else ()
+        Args:
+            request: What was asked for.
+            role: What this machine is called.
+        """
+        through = self.lab.kernel_for(request.through) if request.through else ""
+        accel = self.accelerator(request.arch).accel
+        return blueprint_of(
+            self.lab,
+            request,
+            role,
+            run_id=self.run_id,
+            outfit=self.workshop.outfit(request.kernel, request.arch),
+            through=self.workshop.kernel(through, request.arch) if through else None,
+            accel=accel,
+            clock=clock_words(accel, request.arch),
+            folder=self.folder.path,
+            state=self.state,
+        )
 
 
 @contextmanager

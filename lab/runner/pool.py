@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from lab.config.host_request import HostRequest
 from lab.deadline import Deadline
 from lab.errors import BrokenHostError, LabError, UnavailableError
 from lab.events import Step
 from lab.host.health import unfit
 from lab.host.host import RunningHost, booted
-from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand
 
 _TRIES = 2  # one failure may be this machine's; two running are the host's

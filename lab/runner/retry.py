@@ -15,7 +15,6 @@ from lab.host.host import RunningHost
 from lab.runner.cell import run_cell
 from lab.runner.collect import collect_boot
 from lab.runner.exclusive import turn
-from lab.runner.host_request import HostRequest
 from lab.runner.pool import Pool
 from lab.runner.result import CellResult
 from lab.verdict.problem import ProblemKind
@@ -73,7 +72,7 @@ def _host(pool: Pool, cell: Cell, evidence: Path, result: CellResult) -> Iterato
         with result.phase("host"):
             stack.enter_context(turn(pool.stand, cell))
             try:
-                host = stack.enter_context(pool.lease(HostRequest.of(cell)))
+                host = stack.enter_context(pool.lease(cell.request))
             except LabError:
                 collect_boot(evidence, pool.console)
                 raise

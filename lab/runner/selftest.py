@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lab.build.selftests import Selftests
+from lab.config.host_request import HostRequest
 from lab.deadline import Deadline
 from lab.events import Progress
 from lab.host.health import complaint
 from lab.redact import redacted
-from lab.runner.host_request import HostRequest
 from lab.runner.pool import Pool
 from lab.ssh.session import Result, Session
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lab.build.cache import standard
-from lab.build.kernel import KernelImage
 from lab.config.fields import did_you_mean
-from lab.config.load import boot_words
 from lab.config.matrix import expand
 from lab.config.model import (
     MODES,
@@ -33,8 +31,12 @@ from lab.config.model import (
 )
 from lab.config.validation_errors import model_mistake
 from lab.errors import ConfigError
-from lab.host.host import Blueprint, domain_spec
+from lab.events import nowhere
+from lab.host.blueprint import domain_spec
 from lab.resources.ledger import state_dir
+from lab.runner.blueprints import blueprint_of
+from lab.runner.image_store import Workshop
+from lab.virt.tsc import clock_words
 from lab.virt.xml import DomainSpec
 
 WHERE = "lab run"
@@ -96,38 +98,19 @@ def single_cell(
 
 
 def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:
-    """Give the machine that `cell` would run on, with names for what only a real run makes."""
-    cache = standard(lab.cache).root
-    models = lab.host.cpu_model
-    model = models.kvm if cell.accel is Accel.KVM else models.tcg
-    run = state_dir(lab.state) / "runs" / "RUN"
-    kernel = KernelImage(
-        name=cell.kernel,
-        arch=cell.arch.value,
-        image=cache / f"kernel/{cell.kernel}-DIGEST/{cell.arch.traits.image_name}",
-        vmlinux=cache / f"kernel/{cell.kernel}-DIGEST/vmlinux",
-        config=None,
-        release="",
-        build_id="",
-        digest="",
-        source="",
-    )
-    blueprint = Blueprint(
+    """Return the machine that `cell` would run on, with names for what only a real run makes."""
+    request, state = cell.request, state_dir(lab.state)
+    blueprint = blueprint_of(
+        lab,
+        request,
+        request.role,
         run_id="RUN",
-        topology=cell.topology,
-        role=cell.host,
-        spec=HostSpec(arch=cell.arch, kernel=cell.kernel, mode=cell.mode),
-        vcpus=cell.host_vcpus,
-        memory_mib=cell.host_memory_mib,
-        kernel=kernel,
-        initrd=cache / "initrd/DIGEST/initrd.cpio.gz",
-        disks=(cache / "rootfs/DIGEST/root.squashfs", cache / "tools/DIGEST/tools.squashfs"),
+        outfit=Workshop(lab, standard(lab.cache), nowhere).on_paper(request.kernel, request.arch),
+        through=None,
         accel=cell.accel,
-        cpu_model=None if model in {"max", "host-passthrough"} else model,
-        folder=run / cell.host,
-        state=state_dir(lab.state),
-        patience=lab.patience,
-        words=boot_words(lab.kernel[cell.kernel]),
+        clock=clock_words(cell.accel, request.arch),
+        folder=state / "runs" / "RUN",
+        state=state,
     )
     initrd = blueprint.folder / "initrd"
     return domain_spec(blueprint, port=_PORT, nonce="NONCE", initrd=initrd, user=None)
@@ -138,7 +121,8 @@ def plan_of(lab: LabConfig, cell: Cell) -> tuple[str, ...]:
     watch = lab.watch
     scope = f", {cell.scope.value}" if cell.scope is Scope.MEMORY else ""
     stop = f" for {cell.options.stop_ms} ms" if cell.options.stop_ms else ""
-    host = f"{cell.host_vcpus} vCPUs, {cell.host_memory_mib} MiB, on {cell.accel.value.upper()}"
+    request = cell.request
+    host = f"{request.vcpus} vCPUs, {request.memory_mib} MiB, on {cell.accel.value.upper()}"
     guest = f"{cell.vcpus} vCPUs, {cell.memory_mib} MiB"
     return (
         f"build kernel {cell.kernel} for {cell.arch.value} and what goes with it, if not cached",

@@ -136,7 +136,7 @@ def _insisting(guest: RunningGuest) -> Iterator[None]:
 def _pages(guest: RunningGuest) -> dict[int, int]:
     """Give the pages in L1's memory that are the guest's beacons, authenticated by its key."""
     host, unread = guest.host, []
-    base = host.blueprint.spec.arch.traits.ram_base
+    base = host.blueprint.request.arch.traits.ram_base
 
     def read(offset: int, size: int) -> bytes:
         try:
@@ -145,7 +145,7 @@ def _pages(guest: RunningGuest) -> dict[int, int]:
             unread.append(e)
             raise
 
-    size = host.blueprint.memory_mib * _MIB
+    size = host.blueprint.request.memory_mib * _MIB
     # A larger machine of x86-64's has the rest above 4 GiB; where nothing is, zeros are read.
     size += 0 if size <= _LOW else _LOW
     found = scan(read, size, guest.plan.canary, chunk=_MIB)

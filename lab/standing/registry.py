@@ -126,22 +126,23 @@ class Standing:
 def as_standing(host: RunningHost, stand: Stand) -> StandingHost:
     """Give the record of a host that is to stand when its maker has ended."""
     made = host.blueprint
-    choice = stand.accelerator(made.spec.arch)
+    asked = made.request
+    choice = stand.accelerator(asked.arch)
     return StandingHost(
         role=host.role,
         domain=made.name,
         run_id=made.run_id,
         uri=stand.connection.uri,
-        topology=made.topology,
-        arch=made.spec.arch,
-        kernel=made.spec.kernel,
+        topology=asked.topology,
+        arch=asked.arch,
+        kernel=asked.kernel,
         release=host.identity.release,
         build_id=host.identity.build_id,
-        mode=made.spec.mode,
+        mode=asked.mode,
         accel=choice.accel,
         why=choice.reason,
-        vcpus=made.vcpus,
-        memory_mib=made.memory_mib,
+        vcpus=asked.vcpus,
+        memory_mib=asked.memory_mib,
         port=host.entry.port,
         host_key_line=host.entry.host_key_line,
         folder=stand.folder.path,

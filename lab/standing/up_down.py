@@ -7,7 +7,7 @@ import secrets
 from contextlib import ExitStack
 from pathlib import Path
 
-from lab.config.model import HostSpec, LabConfig, Topology
+from lab.config.model import LabConfig, Topology
 from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.events import Sink, Step
@@ -15,7 +15,6 @@ from lab.host.host import boot
 from lab.resources.ledger import flocked, state_dir
 from lab.resources.owner import Owner
 from lab.resources.run_folders import RunFolder
-from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand
 from lab.standing.inventory import RUNNING, UNKNOWN, Survey, surveyed
 from lab.standing.registry import Standing, StandingHost, as_standing
@@ -113,37 +112,27 @@ def _remove_host(host: StandingHost, found: Survey, state: Path) -> None:
 def _raise(lab: LabConfig, topology: Topology, sink: Sink) -> tuple[StandingHost, ...]:
     with ExitStack() as undo:
         stand = Stand(lab, undo, sink, secrets.token_hex(3))
-        wishes = [_wish(lab, topology, role, spec) for role, spec in topology.hosts.items()]
+        requests = [
+            lab.host_request(topology.name, role, spec) for role, spec in topology.hosts.items()
+        ]
         door, what = stand.admission, f"topology {topology.name}"
-        memory = sum(w.memory_mib for w in wishes)
-        cores = max(door.cores_for(w.vcpus, overcommit=w.overcommit) for w in wishes)
+        memory = sum(request.memory_mib for request in requests)
+        cores = max(door.cores_for(r.vcpus, overcommit=r.overcommit) for r in requests)
         door.must_fit(memory, cores, what)  # said before anything is built
-        for wish in wishes:
-            stand.workshop.outfit(wish.kernel, wish.arch)
+        for request in requests:
+            stand.workshop.outfit(request.kernel, request.arch)
         room = door.admit(memory, cores, Deadline.after(_ROOM_S), what=what)
         if others := door.holders():
             sink(Step(what=f"in use: {', '.join(others)}; if there is no room beside, this waits"))
         with room:
-            hosts = [boot(undo, stand.connection, stand.blueprint(w, w.role), sink) for w in wishes]
+            blueprints = [stand.blueprint(request, request.role) for request in requests]
+            hosts = [boot(undo, stand.connection, blueprint, sink) for blueprint in blueprints]
         made = tuple(as_standing(host, stand) for host in hosts)
         standing = Standing(stand.state)
         undo.callback(standing.remove, [host.domain for host in made])
         standing.add(made)
         undo.pop_all()  # from here on they stand; what is open ends with this process
     return made
-
-
-def _wish(lab: LabConfig, topology: Topology, role: str, spec: HostSpec) -> HostRequest:
-    return HostRequest(
-        topology=topology.name,
-        role=role,
-        arch=spec.arch,
-        kernel=lab.kernel_for(spec.kernel),
-        mode=spec.mode,
-        vcpus=spec.vcpus or lab.host.vcpus,
-        memory_mib=spec.memory_mib or lab.host.memory_mib,
-        overcommit=spec.overcommit,
-    )
 
 
 def _dead_probes(state: Path) -> list[Path]:

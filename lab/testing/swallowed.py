@@ -49,7 +49,7 @@ class SwallowedHost:
         One may be in the caretaker at that moment, and is so most of the time just after it came
         on-line, when its guests' tables are filled anew: it is looked for many times.
         """
-        found = [False] * self.host.blueprint.vcpus
+        found = [False] * self.host.blueprint.request.vcpus
         for _ in range(_LOOKS):
             looks = [is_below(cpu, self.region) for cpu in self.host.domain.cpus()]
             found = [before or now for before, now in zip(found, looks, strict=True)]
@@ -59,7 +59,7 @@ class SwallowedHost:
 
     def insist_sound(self) -> None:
         """Insist that the host lives, is swallowed on each CPU, and that its caretaker is whole."""
-        assert self.caretaker.native_cpus() == ([], self.host.blueprint.vcpus)
+        assert self.caretaker.native_cpus() == ([], self.host.blueprint.request.vcpus)
         built, below = self.caretaker.digests()
         assert built == below
         assert unfit(self.host) is None

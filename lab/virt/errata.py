@@ -59,7 +59,7 @@ class Change:
 
 def has_them(spec: DomainSpec) -> bool:
     """Whether a machine like this can meet them: only what runs guests by SVM under TCG does."""
-    return spec.arch is Arch.X86_64 and spec.accel is Accel.TCG
+    return spec.request.arch is Arch.X86_64 and spec.accel is Accel.TCG
 
 
 def cure(machine: str, processes: Path = Path("/proc")) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.config.enums import Accel, Arch
+from lab.config.host_request import HostRequest
 from lab.deadline import Deadline
 from lab.errors import InfraError, LabError, UnavailableError
 from lab.events import Sink, Step, nowhere
@@ -141,11 +142,16 @@ def _try_kvm(connection: Connection, arch: Arch, tiny: Tiny, state: Path) -> tup
         run_id="probe",
         owner=Owner.me(),
         role="probe",
-        topology="probe",
-        arch=arch,
+        request=HostRequest(
+            topology="probe",
+            role="probe",
+            arch=arch,
+            kernel="stock",
+            mode=arch.traits.modes[0],
+            vcpus=1,
+            memory_mib=_MIB,
+        ),
         accel=Accel.KVM,
-        vcpus=1,
-        memory_mib=_MIB,
         kernel=tiny.kernel,
         initrd=tiny.initrd,
         cmdline="console=ttyS0 console=ttyAMA0 panic=-1",

@@ -13,6 +13,7 @@ import os
 import time
 from functools import cache
 
+from lab.config.enums import Accel, Arch
 from lab.deadline import pause
 
 # rdtsc; shl rdx, 32; or rax, rdx; ret
@@ -43,3 +44,14 @@ def tsc_khz() -> int | None:
     pause(_STRETCH_S)
     ns_after, after = sample()
     return round((after - before) * 1_000_000 / (ns_after - ns_before))
+
+
+def clock_words(accel: Accel, arch: Arch) -> tuple[str, ...]:
+    """Return what an L1's kernel is told of its clock, for its command line.
+
+    Args:
+        accel: What runs the L1.
+        arch: Its architecture.
+    """
+    khz = tsc_khz() if accel is Accel.TCG and arch is Arch.X86_64 else None
+    return (f"tsc_early_khz={khz}",) if khz else ()

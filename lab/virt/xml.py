@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lab.config.enums import Accel, Arch
+from lab.config.host_request import HostRequest
 from lab.errors import ConfigError
 from lab.resources.owner import Owner
 from lab.resources.run_folders import QemuUser
@@ -33,6 +34,8 @@ class DomainSpec:
     """What an L1 is made of.
 
     Attributes:
+        role: What this very machine is called; tells it from others of the same request.
+        request: What was asked for: its architecture and size.
         disks: Raw images, read-only and shared with other machines: vda, vdb...
         ssh_port: The port of 127.0.0.1 that leads to its port 22; None for no network.
         user: Whom QEMU runs as, see `Connection.qemu_user`; None leaves it to libvirt.
@@ -47,11 +50,8 @@ class DomainSpec:
     run_id: str
     owner: Owner
     role: str
-    topology: str
-    arch: Arch
+    request: HostRequest
     accel: Accel
-    vcpus: int
-    memory_mib: int
     kernel: Path
     initrd: Path | None
     cmdline: str
@@ -73,10 +73,10 @@ class DomainSpec:
             raise ValueError("a network needs a port and a MAC, or neither")
         if len(self.disks) > _MAX_DISKS:
             raise ValueError(f"at most {_MAX_DISKS} disks, not {len(self.disks)}")
-        if self.snp and (self.accel is not Accel.KVM or self.arch is not Arch.X86_64):
+        if self.snp and (self.accel is not Accel.KVM or self.request.arch is not Arch.X86_64):
             raise ConfigError(
                 f"{self.role}: SEV-SNP needs KVM on an x86-64 machine with SEV-SNP, "
-                f"not {self.accel.value} on {self.arch.value}",
+                f"not {self.accel.value} on {self.request.arch.value}",
                 hint="name a libvirt URI whose domcapabilities list sev-snp in lab.toml",
             )
 
@@ -93,7 +93,7 @@ class Tags:
 
 def domain_xml(spec: DomainSpec) -> str:
     """Render the domain XML of `spec`."""
-    template = _environment.get_template(spec.arch.traits.template)
+    template = _environment.get_template(spec.request.arch.traits.template)
     disks = [(f"vd{chr(ord('a') + i)}", path) for i, path in enumerate(spec.disks)]
     kind = "kvm" if spec.accel is Accel.KVM else "qemu"
     return template.render(spec=spec, disks=disks, kind=kind, namespace=NAMESPACE)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.host_request import HostRequest
 from lab.config.load import load_lab
 from lab.config.model import Accel, Arch, DisruptionKind, GuestKind, HostMode, VmmKind
 from lab.errors import HostDiedError, InfraError
-from lab.host.host import Blueprint, booted
+from lab.host.blueprint import Blueprint
+from lab.host.host import booted
 from lab.observe.identity import Happened
-from lab.runner.host_request import HostRequest
 from lab.runner.lab_session import Stand, opened
 from lab.runner.pool import Pool
 from lab.runner.retry import attempted

@@ -30,6 +30,7 @@ from lab.virt.errata import TAKEN_OUT
 from lab.virt.leftovers import _passt_of, ours
 from lab.virt.probe import Tiny, probe_accelerator
 from lab.virt.xml import DomainSpec
+from tests.support.domain_specs import ASKED
 
 pytestmark = pytest.mark.vm
 
@@ -77,11 +78,8 @@ def wanted(bench: Bench, folder: Path, port: int) -> DomainSpec:
         run_id=RUN,
         owner=Owner.me(),
         role="l1-a",
-        topology="test",
-        arch=Arch.X86_64,
+        request=replace(ASKED, memory_mib=512),
         accel=Accel.TCG,
-        vcpus=2,
-        memory_mib=512,
         kernel=bench.kernel,
         initrd=None,
         # Without a root file system it panics, and without "panic=" it stays there.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -95,14 +96,12 @@ def test_an_id_says_what_a_cell_is_and_then_what_is_unusual(tmp_path: Path, lab:
 
 def test_a_cell_knows_all_that_is_needed_to_run_it(tmp_path: Path, lab: LabConfig) -> None:
     first, *_, last = cells_of(tmp_path, lab, HEAD + GRIDS)
-    assert (first.host, first.host_vcpus, first.host_memory_mib, first.memory_mib) == (
-        *("a", lab.host.vcpus, 512),
-        192,
-    )
+    assert (first.host, first.request.vcpus, first.request.memory_mib) == ("a", lab.host.vcpus, 512)
+    assert first.memory_mib == 192
     link = "https://x.example/1"
     assert first.expectation == Xfail(reason="not yet", link=link, scope=Scope.MEMORY)
     assert first.scope is Scope.MEMORY
-    assert (last.host_memory_mib, last.memory_mib) == (lab.host.memory_mib, 16)
+    assert (last.request.memory_mib, last.memory_mib) == (lab.host.memory_mib, 16)
     assert last.expectation == Dies()
 
 
@@ -131,7 +130,7 @@ def test_a_cell_that_is_made_twice_is_a_mistake(tmp_path: Path, lab: LabConfig) 
 
 def test_cells_are_frozen(committed: tuple[Cell, ...]) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        committed[0].kernel = "other"
+        committed[0].request = replace(committed[0].request, kernel="other")
 
 
 def test_a_kernel_of_ones_own_is_named_in_the_ids(tmp_path: Path, lab: LabConfig) -> None:
@@ -205,7 +204,8 @@ def test_nightly_has_every_pair_that_occurs(committed: tuple[Cell, ...]) -> None
 
 
 def test_a_soak_cell_is_not_run_nightly(committed: tuple[Cell, ...]) -> None:
-    soak = committed[0].model_copy(update={"tier": Tier.SOAK, "kernel": "other"})
+    elsewhere = replace(committed[0].request, kernel="other")
+    soak = committed[0].model_copy(update={"tier": Tier.SOAK, "request": elsewhere})
     assert soak not in select((*committed, soak), Tier.NIGHTLY)
     assert soak in select((*committed, soak), Tier.SOAK)
 

@@ -171,8 +171,9 @@ def test_pages_can_be_made_again_and_keep_when_the_run_ended(folder: Path) -> No
 
 
 def test_a_cell_of_the_spec_has_a_place_in_the_record() -> None:
-    host = {"host": "l1", "host_vcpus": 2, "host_memory_mib": 2048, "memory_mib": 128}
-    where = {"topology": "one-host", "arch": "x86_64", "accel": "tcg", "kernel": "stock", **host}
+    host = {"role": "l1", "vcpus": 2, "memory_mib": 2048, "mode": "native"}
+    request = {"topology": "one-host", "arch": "x86_64", "kernel": "stock", **host}
+    where = {"request": request, "accel": "tcg", "memory_mib": 128}
     what = {"guest": "linux", "vmm": "qemu", "disruption": "vmm-kill", "tier": "ci"}
     wanted = Xfail(reason="known", link="https://b/1", scope=Scope.MEMORY)
     spec = Cell.model_validate({**where, **what, "expectation": wanted})

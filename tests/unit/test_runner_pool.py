@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
+from lab.config.host_request import HostRequest
 from lab.config.model import Arch, HostMode
 from lab.errors import BrokenHostError, InfraError, LabError, UnavailableError
-from lab.host.host import Blueprint
-from lab.runner.host_request import HostRequest
+from lab.host.blueprint import Blueprint
 from lab.runner.lab_session import Stand
 from lab.runner.pool import Pool
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from lab.config.enums import Arch, Errata
+from lab.config.enums import Errata
 from lab.config.model import LabConfig, Libvirt
 from lab.deadline import Deadline, until
 from lab.errors import ConfigError, InfraError
@@ -23,14 +23,14 @@ from lab.virt import errata
 from lab.virt.connection import Connection, connect, doing, uri_for
 from lab.virt.errata import LEFT_ALONE, LEFT_IN
 from lab.virt.leftovers import ours
-from tests.support.domain_specs import L1
+from tests.support.domain_specs import ASKED, ASKED_ARM64, L1
 
 DOMAIN = """
 <domain type='test'>
   <name>{name}</name><memory unit='MiB'>64</memory><vcpu>2</vcpu><os><type>hvm</type></os>{extra}
 </domain>"""
 
-SPEC = replace(L1, user=None, arch=Arch.ARM64)
+SPEC = replace(L1, user=None, request=ASKED_ARM64)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_machine_is_started_and_told_of_until_it_is_gone(
 def test_a_machine_that_keeps_qemus_error_says_so(
     connection: Connection, seen: list[Event]
 ) -> None:
-    domain = connection.define_and_start(replace(SPEC, name="ill", arch=Arch.X86_64))
+    domain = connection.define_and_start(replace(SPEC, name="ill", request=ASKED))
     domain.destroy()
     assert domain.errata.startswith(LEFT_IN)
     assert [e.what for e in seen if isinstance(e, Step)] == [f"l1-a: {domain.errata}"]
@@ -102,7 +102,7 @@ def test_lab_toml_can_have_qemu_left_as_it_is(
     monkeypatch.setattr(errata, "cure", patched)
     libvirt_of_it = Libvirt(uris=("test:///default",), errata=Errata.LEAVE)
     with opened(LabConfig(libvirt=libvirt_of_it, state=tmp_path), seen.append) as session:
-        spec = replace(SPEC, name="left", arch=Arch.X86_64)
+        spec = replace(SPEC, name="left", request=ASKED)
         domain = session.connection.define_and_start(spec)
         domain.destroy()
     assert domain.errata == LEFT_ALONE

@@ -19,7 +19,7 @@ import pytest
 from lab.config.enums import Accel, Arch
 from lab.virt import errata
 from lab.virt.errata import NotCuredError
-from tests.support.domain_specs import L1
+from tests.support.domain_specs import ASKED, L1
 
 _QEMU = """
 #include <stdio.h>
@@ -175,4 +175,4 @@ def test_what_is_no_program_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_only_x86_code_that_is_emulated_has_them(arch: Arch, accel: Accel, *, ill: bool) -> None:
-    assert errata.has_them(replace(L1, arch=arch, accel=accel)) is ill
+    assert errata.has_them(replace(L1, request=replace(ASKED, arch=arch), accel=accel)) is ill

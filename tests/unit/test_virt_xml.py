@@ -11,12 +11,12 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from lab.config.enums import Accel, Arch
+from lab.config.enums import Accel
 from lab.errors import ConfigError
 from lab.resources.owner import Owner
 from lab.resources.run_folders import QemuUser
 from lab.virt.xml import NAMESPACE, DomainSpec, domain_xml, qemu_user_in, tags_in
-from tests.support.domain_specs import L1
+from tests.support.domain_specs import ASKED_ARM64, L1
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "xml"
 
@@ -28,7 +28,7 @@ VARIANTS = {
         L1, initrd=None, disks=(), ssh_port=None, mac=None, user=None, panic_device=False
     ),
     "x86_64-sev-snp": replace(L1, accel=Accel.KVM, snp=True),
-    "arm64-tcg": replace(L1, arch=Arch.ARM64),
+    "arm64-tcg": replace(L1, request=ASKED_ARM64),
 }
 
 

@@ -18,7 +18,7 @@ _EVERY_S = 0.05
 
 def run_argv(host: RunningHost, plan: GuestPlan) -> list[str]:
     """Give `labvmm run` with all that a guest is booted from."""
-    payload = payload_for(host.blueprint.spec.arch, plan)
+    payload = payload_for(host.blueprint.request.arch, plan)
     initrd = ("--initrd", payload.initrd) if payload.initrd else ()
     return [
         *LABVMM, "run",

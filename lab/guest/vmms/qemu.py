@@ -120,7 +120,7 @@ def _channel(kind: str, path: str) -> dict[str, Any]:
 
 
 def _argv(host: RunningHost, plan: GuestPlan) -> list[str]:
-    arch = host.blueprint.spec.arch
+    arch = host.blueprint.request.arch
     payload = payload_for(arch, plan)
     initrd = ["-initrd", payload.initrd] if payload.initrd else []
     return [
