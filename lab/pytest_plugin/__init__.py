@@ -26,6 +26,7 @@ from lab.runner.unavailable import why_not
 from lab.signals import stoppable
 from lab.standing.registry import leave_standing
 
+pytest_plugins = ("lab.pytest_plugin.hosts",)
 OPTIONS = (
     ("toml", "lab.toml", "the lab's configuration"),
     ("tier", "ci", "which cells to run: ci, nightly or soak"),
@@ -59,6 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cell: one cell of a topology, run on real machines")
     config.addinivalue_line("markers", "tier(word): run in this tier and in those above it")
     config.addinivalue_line("markers", "arch(word): boots hosts of this architecture only")
+    config.addinivalue_line("markers", "lab_host(arch=, kernel=, mode=, ...): see the fixture")
+    config.addinivalue_line("markers", "lab_guest(kind=, vmm=, vcpus=, ...): see the fixture")
     worker = getattr(config, "workerinput", None)
     run = Run(config, worker)
     config.pluginmanager.register(run, NAME)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,9 @@ from lab.build.cache import standard
 from lab.config.model import Arch, Cell, LabConfig, Unavailable
 from lab.events import Event, Progress
 from lab.pytest_plugin.run import Run, turn_of
+from lab.runner.host_request import HostRequest
 from lab.runner.image_store import STOCK, Workshop
+from lab.testing.markers import GUEST, HOST, guest_request, host_request
 
 _TAKES_A_HOST = frozenset({"pool", "stand"})
 
@@ -21,7 +24,8 @@ def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell
     found: dict[tuple[str, str, Arch], tuple[LabConfig, Cell]] = {}
     for item in items:
         folder = item.path.parent
-        takes = _TAKES_A_HOST & set(getattr(item, "fixturenames", ()))
+        fixtures = set(getattr(item, "fixturenames", ()))
+        takes = _TAKES_A_HOST & fixtures and HOST not in fixtures  # which says what it takes
         if not takes or not any(folder.glob("*.toml")):
             continue
         turn = turn_of(item)
@@ -36,12 +40,35 @@ def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell
     return list(found.values())
 
 
+def asked(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, HostRequest]]:
+    """Return the hosts that tests of other suites ask for by marker, each kernel of them once.
+
+    Raises:
+        ConfigError: A marker makes no sense.
+    """
+    labs: dict[Path, LabConfig] = {}
+    found: dict[tuple[str, Arch], tuple[LabConfig, HostRequest]] = {}
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if HOST not in fixtures:
+            continue
+        folder = item.path.parent
+        lab = labs[folder] = labs.get(folder) or run.lab(folder)
+        request = host_request(item, lab)
+        if GUEST in fixtures:
+            guest_request(item)  # what is wrong with it is said before anything is built
+        found.setdefault((request.kernel, request.arch), (lab, request))
+    return list(found.values())
+
+
 def build(session: pytest.Session, run: Run) -> None:
     """Build what the chosen tests boot, where it is missing.
 
     Raises:
         LabError: something could not be built.
     """
+    for lab, request in asked(session.items, run):
+        built(session, lab, {(STOCK, request.arch), (request.kernel, request.arch)})
     for lab, cell in needed(session.items, run):
         kernels = {STOCK, cell.kernel, cell.options.through or STOCK}
         built(session, lab, {(kernel, cell.arch) for kernel in kernels})

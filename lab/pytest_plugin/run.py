@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab import __version__
+from lab import __version__, data
 from lab.config.load import MUST_RUN, load_lab, load_topologies, with_overrides
 from lab.config.matrix import expand, select
 from lab.config.model import Accel, Arch, Cell, LabConfig, Tier
@@ -109,9 +109,11 @@ class Run:
         node.workerinput["lab_started"] = self.started.isoformat()
 
     def lab(self, beside: Path) -> LabConfig:
-        """Read lab.toml as the command line wants it; it is looked for above `beside` too."""
+        """Read lab.toml: the one here, above `beside`, or the lab's own; and the options."""
         option = Path(self._config.getoption("--lab-toml"))
-        path = option if option.exists() else beside.parent / option
+        places = [option, beside.parent / option]
+        usual = [data.LAB_TOML] if option == Path(data.LAB_TOML.name) else []
+        path = next((p for p in (*places, *usual) if p.exists()), places[-1])
         tree = self._config.getoption("--lab-kernel")
         return with_overrides(
             load_lab(path),

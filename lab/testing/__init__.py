@@ -10,5 +10,9 @@ import pytest
 
 # pytest tells what an assert compared only where it was told before the module is imported.
 pytest.register_assert_rewrite(
-    f"{__name__}.orphans", f"{__name__}.resident", f"{__name__}.swallowed", f"{__name__}.expected"
+    f"{__name__}.orphans",
+    f"{__name__}.resident",
+    f"{__name__}.swallowed",
+    f"{__name__}.expected",
+    f"{__name__}.watched_guest",
 )

@@ -7,37 +7,29 @@ import re
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
 from lab.config.model import GuestKind, VmmKind, Watch
-from lab.deadline import Deadline, pause, until
-from lab.guest.guest import GuestPlan, RunningGuest
+from lab.deadline import until
+from lab.guest.guest import GuestPlan
 from lab.guest.handover.launch import ready
-from lab.guest.handover.protocol import Orphaning
-from lab.guest.handover.table import orphaning_for
+from lab.guest.vmms.table import driver_for
 from lab.host.commands import LABVMM, kill, labvmm
 from lab.host.host import INITRD_IN_L1, RunningHost
-from lab.observe.trail import Kind, Trail
-from lab.runner.watch import Watched, look_again, watched
+from lab.runner.watch import look_again
 from lab.ssh.session import Result
+from lab.testing.watched_guest import WatchedGuest
 
 BZIMAGE = "/lab/bzImage"
 ONLINE = "/sys/devices/system/cpu/online"
 _REFUSED = re.compile(r"caretaker: kexec refused: (.*)")
-_SILENT_S = 1.0  # it beats each 4 ms
-_SETTLING, _LOOKS = 2, 3  # of the eye, which may be slow beside other work
 
 
 @dataclass
-class Resident:
-    """A guest, if nobody says else of one vCPU, under the outside eye; it ends with the test."""
+class Resident(WatchedGuest):
+    """A guest, if nobody says else of one vCPU, that can be moved to the caretaker."""
 
-    host: RunningHost
-    guest: RunningGuest
-    seen: Watched
-    abi: Orphaning
     sockets: list[str] = field(default_factory=list)
 
     @classmethod
@@ -61,19 +53,8 @@ class Resident:
             memory_mib=128 if kind is GuestKind.LINUX else 64,
             words=("beacon.period_us=4000", *words),
         )
-        abi = orphaning_for(orphaning)
-        guest = abi.start(host, plan, host.by_guest())
-        with ExitStack() as until_seen:
-            until_seen.callback(guest.kill)
-            seen = stack.enter_context(watched(guest, watch))
-            until_seen.pop_all()
-        resident = cls(host, guest, seen, abi)
-        stack.callback(resident.end)
-        return resident
-
-    def end(self) -> None:
-        """End it, whichever VMM has it by now."""
-        self.guest.kill()
+        vmm = driver_for(plan.vmm, orphaning)
+        return cls.begin(host, vmm, plan, watch, stack)
 
     @property
     def session(self) -> str:
@@ -96,10 +77,6 @@ class Resident:
         look_again(self.seen, self.guest)  # what is pinned is moved out of KHO's scratch memory
         return holder.pid
 
-    def kill_vmm(self) -> None:
-        """Kill its VMM, and wait until that has ended."""
-        self.guest.kill_vmm(self.host.by_guest())
-
     def kill_process(self, pid: int) -> None:
         """Kill a process of its host, and wait until that has ended."""
         kill(self.host.session, pid, self.host.by_guest())
@@ -110,7 +87,7 @@ class Resident:
 
     def adopt(self) -> None:
         """Have a VMM of the next kernel go on with it."""
-        self.guest = self.abi.adopt(self.guest, self.host.by_guest())
+        super().adopt()
         self.sockets.clear()
 
     def labvmm(self, *words: str) -> Any:
@@ -153,56 +130,12 @@ class Resident:
 
         return said, until("the kernel to say why", reasons, self.host.by_guest())
 
-    def insist_lives(self, vcpu: int = 0) -> None:
-        """Insist that it beats, and is the guest that it was when it was started.
-
-        How long it was silent is not judged: that is for the cells.
-        """
-        before, by = self.beats(vcpu), self.host.by_guest()
-        until("it to beat on", lambda: self.beats(vcpu) > before or None, by)
-        wrong = [each for each in self._trail(vcpu).anomalies if each.kind is not Kind.OVERRUN]
-        assert wrong == []
-
-    def insist_silent(self, vcpu: int = 0) -> None:
-        """Insist that it beats no more."""
-        by = self.host.by_guest()
-        self._looked(_SETTLING, by)
-        before = self.beats(vcpu)
-        pause(_SILENT_S)
-        self._looked(_LOOKS, by)
-        assert self.beats(vcpu) == before
-
     def insist_lost(self) -> None:
         """Insist that it beats no more, and that its CPU is the host's again."""
         by = self.host.by_guest()
         until("nothing to be held", lambda: self.held() == [] or None, by)
         until("all CPUs to be back", lambda: self.cpus() == "0-1" or None, by)
         self.insist_silent()
-
-    def beats(self, vcpu: int) -> int:
-        """Say how often it was seen to have beaten, in looks."""
-        return len(self._trail(vcpu).by)
-
-    def interrupts(self, vcpu: int) -> int:
-        """Give how many interrupts its payload says that it counted: of which kind, is its own."""
-        return self._trail(vcpu).irqs
-
-    def silence_s(self, vcpu: int, *, since: int) -> float:
-        """Give the longest time without a beat by its own clock, in looks from `since` on."""
-        trail = self._trail(vcpu)
-        stamps = trail.stamps[trail.start[since] :]
-        return max(b - a for a, b in pairwise(stamps)) / 1e9
-
-    def _looked(self, times: int, by: Deadline) -> None:
-        before = self.seen.eye.found().sight.looks
-
-        def looked() -> bool | None:
-            return self.seen.eye.found().sight.looks >= before + times or None
-
-        until("the eye to look", looked, by)
-
-    def _trail(self, vcpu: int) -> Trail:
-        return self.seen.eye.found().trails[vcpu]
 
     @property
     def folder(self) -> PurePosixPath:

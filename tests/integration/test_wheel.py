@@ -29,6 +29,24 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.packaging
 
+# What docs and the fixtures' own help say that one may write.
+SUITE = """
+import pytest
+
+@pytest.mark.lab_guest(kind="spinner", vmm="labvmm")
+def test_guest_beats(lab_guest):
+    lab_guest.insist_lives()
+
+@pytest.mark.lab_guest(kind="spinner", vmm="labvmm")
+def test_guest_dies_with_its_vmm(lab_guest):
+    lab_guest.insist_lives()
+    lab_guest.kill_vmm()
+    lab_guest.insist_silent()
+
+def test_host_runs_linux(lab_host):
+    assert lab_host.session.check(["uname", "-s"]).strip() == "Linux"
+"""
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -37,7 +55,7 @@ class Installed:
     bin: Path
     folder: Path
 
-    def run(self, *argv: str, status: int = 0, **env: str) -> str:
+    def run(self, *argv: str, status: int = 0, patience_s: float = 60, **env: str) -> str:
         """Run one of its programs; return what it printed. Its exit status must be `status`."""
         done = subprocess.run(
             [self.bin / argv[0], *argv[1:]],
@@ -46,14 +64,14 @@ class Installed:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=patience_s,
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def pytest(self, *argv: str, status: int = 0) -> str:
+    def pytest(self, *argv: str, status: int = 0, patience_s: float = 60) -> str:
         """Run pytest, as its command does: with nothing of the current folder to be imported."""
-        return self.run("python", "-P", "-m", "pytest", *argv, status=status)
+        return self.run("python", "-P", "-m", "pytest", *argv, status=status, patience_s=patience_s)
 
 
 def clean(env: Mapping[str, str]) -> dict[str, str]:
@@ -219,3 +237,26 @@ def test_recipes_of_the_wheel_are_found_and_those_of_the_folder_first(lab: Insta
     mine.mkdir(parents=True)
     (mine / "kernel.toml").write_bytes((packed / "kernel.toml").read_bytes())
     assert Path(lab.run("python", "-c", script).strip()) == mine
+
+
+def test_a_suite_of_ones_own_has_the_fixtures(lab: Installed) -> None:
+    (lab.folder / "test_mine.py").write_text(SUITE)
+    said = lab.pytest("--strict-markers", "--collect-only", "-q")
+    assert "test_mine.py::test_guest_dies_with_its_vmm" in said.splitlines()
+    said = lab.pytest("--fixtures", "-q")
+    assert re.search(r"^lab_guest .*\n +A guest of `lab_host` as", said, re.MULTILINE)
+
+
+def test_a_wrong_marker_ends_the_run_before_anything_is_built(lab: Installed) -> None:
+    (lab.folder / "test_mine.py").write_text(SUITE.replace('kind="spinner"', 'kind="spiner"'))
+    said = lab.pytest(status=pytest.ExitCode.USAGE_ERROR)
+    assert "test_mine.py::test_guest_beats: @pytest.mark.lab_guest: kind: " in said
+
+
+@pytest.mark.vm
+@pytest.mark.timeout(900)
+def test_a_suite_of_ones_own_runs_on_real_machines(lab: Installed) -> None:
+    """Its lab.toml is the lab's own, and so are its recipes; what they make is in the cache."""
+    (lab.folder / "test_mine.py").write_text(SUITE)
+    said = lab.pytest("-q", "-p", "no:cacheprovider", patience_s=850)
+    assert "3 passed" in said

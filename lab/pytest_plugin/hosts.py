@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for a suite of one's own: a booted host, and a running guest under the outside eye.
+
+A test says what it needs by markers; what they leave out is lab.toml's:
+
+    @pytest.mark.lab_host(kernel="mine", vcpus=2, memory_mib=2048)
+    @pytest.mark.lab_guest(kind="linux", vmm="labvmm")
+    def test_guest_lives_while_its_host_compiles(lab_guest):
+        lab_guest.host.session.check(["sh", "-c", "..."])
+        lab_guest.insist_lives()
+
+Kernels and images are built before the first test, outside of any test's time limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from lab.host.host import RunningHost
+from lab.runner.lab_session import Stand
+from lab.runner.pool import Pool
+from lab.testing.markers import guest_request, host_request
+from lab.testing.watched_guest import WatchedGuest
+
+
+@pytest.fixture
+def lab_host(request: pytest.FixtureRequest, pool: Pool) -> Iterator[RunningHost]:
+    """A booted L1 as `@pytest.mark.lab_host(...)` has it; without one, x86-64 with kernel 'stock'.
+
+    Keys: arch, kernel, mode, vcpus, memory_mib, overcommit, as in a topology's [host.<name>].
+    `session` runs programs in it, `console` is its serial console, `domain` is its machine.
+    Tests that ask for the same host get the same one after each other, as long as it is healthy:
+    its kernel has not complained, and no test broke off.
+    """
+    with pool.lease(host_request(request.node, pool.stand.lab)) as host:
+        yield host
+
+
+@pytest.fixture
+def lab_guest(
+    request: pytest.FixtureRequest, lab_host: RunningHost, stand: Stand
+) -> Iterator[WatchedGuest]:
+    """A guest of `lab_host` as `@pytest.mark.lab_guest(...)` has it, seen to beat; else Linux.
+
+    Keys: kind, vmm, vcpus, memory_mib, words, orphaning, policy. L0 looks at it until the test
+    ends, past its host: `insist_lives()` and `insist_silent()` say what became of it.
+    """
+    vmm, plan = guest_request(request.node)
+    with ExitStack() as stack:
+        yield WatchedGuest.begin(lab_host, vmm, plan, stand.lab.watch, stack)

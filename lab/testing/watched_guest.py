@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running guest under the outside eye, and what a test may insist on."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
+
+from lab.config.model import Watch
+from lab.deadline import Deadline, pause, until
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.protocol import Orphaning
+from lab.guest.vmms.protocol import Vmm
+from lab.host.host import RunningHost
+from lab.observe.trail import Kind, Trail
+from lab.runner.watch import Watched, look_again, watched
+
+_SILENT_S = 1.0  # a beacon beats each ms, if no word says else
+_SETTLING, _LOOKS = 2, 3  # of the eye, which may be slow beside other work
+
+
+@dataclass
+class WatchedGuest:
+    """A guest whose beacon L0 reads past its host, from its first beats to the test's end.
+
+    Attributes:
+        host: The L1 that it runs in; `host.session` runs programs there.
+        vmm: Drives the program that runs it.
+        guest: Its VMM's process, and its plan; another value after `adopt`.
+        seen: The open eye, for all that is not asked for below.
+    """
+
+    host: RunningHost
+    vmm: Vmm
+    guest: RunningGuest
+    seen: Watched
+
+    @classmethod
+    def begin(
+        cls, host: RunningHost, vmm: Vmm, plan: GuestPlan, watch: Watch, stack: ExitStack
+    ) -> Self:
+        """Start a guest, and see each of its vCPUs beat; it ends with `stack`.
+
+        Raises:
+            FalseStartError: It did not begin to beat.
+            InfraError: Its VMM did not start.
+        """
+        guest = vmm.start(host, plan, host.by_guest())
+        with ExitStack() as until_seen:
+            until_seen.callback(guest.kill)
+            seen = stack.enter_context(watched(guest, watch))
+            until_seen.pop_all()
+        begun = cls(host, vmm, guest, seen)
+        stack.callback(begun.end)
+        return begun
+
+    def end(self) -> None:
+        """End it, whichever VMM has it by now."""
+        self.guest.kill()
+
+    def kill_vmm(self) -> None:
+        """Kill its VMM, and wait until that has ended."""
+        self.guest.kill_vmm(self.host.by_guest())
+
+    def adopt(self) -> None:
+        """Have a new VMM go on with it, by the ABI that it was started for.
+
+        Raises:
+            UnavailableError: By that ABI no guest can be adopted.
+        """
+        self.guest = self.abi.adopt(self.guest, self.host.by_guest())
+
+    @property
+    def abi(self) -> Orphaning:
+        """The strategy by which it may outlive its VMM, or its host's kernel."""
+        return self.vmm.handover
+
+    def find_again(self) -> None:
+        """Find its beacons anew, after something that may have moved its memory.
+
+        Raises:
+            InfraError: They are nowhere in its host's memory.
+        """
+        look_again(self.seen, self.guest)
+
+    def insist_lives(self, vcpu: int = 0) -> None:
+        """Insist that it beats, and is the guest that it was when it was started.
+
+        How long it was silent is not judged: that is for the cells.
+        """
+        before, by = self.beats(vcpu), self.host.by_guest()
+        until("it to beat on", lambda: self.beats(vcpu) > before or None, by)
+        wrong = [each for each in self._trail(vcpu).anomalies if each.kind is not Kind.OVERRUN]
+        assert wrong == []
+
+    def insist_silent(self, vcpu: int = 0) -> None:
+        """Insist that it beats no more."""
+        by = self.host.by_guest()
+        self._looked(_SETTLING, by)
+        before = self.beats(vcpu)
+        pause(_SILENT_S)
+        self._looked(_LOOKS, by)
+        assert self.beats(vcpu) == before
+
+    def beats(self, vcpu: int) -> int:
+        """Say how often it was seen to have beaten, in looks."""
+        return len(self._trail(vcpu).by)
+
+    def interrupts(self, vcpu: int) -> int:
+        """Give how many interrupts its payload says that it counted: of which kind, is its own."""
+        return self._trail(vcpu).irqs
+
+    def silence_s(self, vcpu: int, *, since: int) -> float:
+        """Give the longest time without a beat by its own clock, in looks from `since` on."""
+        trail = self._trail(vcpu)
+        stamps = trail.stamps[trail.start[since] :]
+        return max(b - a for a, b in pairwise(stamps)) / 1e9
+
+    def _looked(self, times: int, by: Deadline) -> None:
+        before = self.seen.eye.found().sight.looks
+
+        def looked() -> bool | None:
+            return self.seen.eye.found().sight.looks >= before + times or None
+
+        until("the eye to look", looked, by)
+
+    def _trail(self, vcpu: int) -> Trail:
+        return self.seen.eye.found().trails[vcpu]
