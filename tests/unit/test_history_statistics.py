@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
-import pytest
+import sys
+from collections.abc import Callable
 
+import pytest
+from scipy import stats
+
+from lab.errors import UnavailableError
 from lab.history.statistics import discovered, odds, ranks, survival
 
 
@@ -29,6 +34,34 @@ def test_the_interval_is_wilsons() -> None:
     assert found.high == pytest.approx(middle + half, abs=1e-5)
     assert survival(0, 0).low == 0.0
     assert survival(10, 10).low == pytest.approx(0.7225, abs=1e-3)
+
+
+@pytest.mark.parametrize("lost", [*range(12), 50, 200, 500])
+@pytest.mark.parametrize("lived", [0, 1, 7, 300])
+def test_counts_are_those_of_scipy(lived: int, lost: int) -> None:
+    """Reports are made where scipy is not; beside `lab compare` nothing needs it."""
+    found, judged = survival(lived, lived + lost), lived + lost
+    trials = lost + 1 + int(stats.nbinom.ppf(0.95, lost + 1, 0.01))
+    assert found.needed == max(0, trials - judged)
+    if judged:
+        wilson = stats.binomtest(lived, judged).proportion_ci(0.95, method="wilson")
+        assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [lambda: ranks([1, 2, 3], [1, 2, 3]), lambda: odds(1, 2, 3, 4), lambda: discovered([0.1])],
+    ids=["ranks", "odds", "discovered"],
+)
+def test_comparing_without_scipy_says_what_to_install(
+    compare: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)  # as if it were not installed
+    with pytest.raises(UnavailableError) as e:
+        compare()
+    assert str(e.value).endswith("hint: pip install 'caretaker-lab[stats]'")
+    survival(3, 5)
+    assert ranks([1], [2]).why_not
 
 
 def test_ranks_tell_a_shift_from_none() -> None:
