@@ -12,8 +12,9 @@ import pytest
 
 from lab.vmm.errors import VmmError
 from lab.vmm.kvm import arm64 as kvm_arm64
+from lab.vmm.machine import control
 from lab.vmm.machine.machine import Machine
-from lab.vmm.state import liveupdate, snapshot, snapshot_arm64
+from lab.vmm.state import handover_verbs, liveupdate, snapshot, snapshot_arm64
 from lab.vmm.state.snapshot_arm64 import Field
 
 TYPER = 7  # 256 interrupt lines, as KVM makes them where nobody says how many
@@ -114,3 +115,23 @@ class _Guest:
 def test_a_guest_that_cannot_be_saved_runs_on(kind: dict[str, Any], why: str) -> None:
     with pytest.raises(VmmError, match=why):
         snapshot.save(cast("Machine", _Guest(**kind)))
+
+
+class _Saved:
+    """A guest that stands still because it was saved."""
+
+    given = True
+    resumed = False
+
+    def resume(self) -> None:
+        self.resumed = True
+
+    def status(self) -> dict[str, object]:
+        return {"state": "running"}
+
+
+def test_save_and_unsave_find_the_module_that_is_loaded_late() -> None:
+    guest = _Saved()
+    verbs = handover_verbs.verbs(cast("Machine", guest))
+    reply = verbs["unsave"](control.Asked({}, {}))
+    assert (reply.content, guest.given, guest.resumed) == ({"state": "running"}, False, True)
