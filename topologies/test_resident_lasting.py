@@ -79,7 +79,7 @@ def test_nobody_runs_it_twice(lasting: Resident) -> None:
     """Its VM is still there, and its keeper has all of it: who adopts that is refused."""
     holder = lasting.hold()
     lasting.kill_vmm()
-    with pytest.raises(InfraError, match="was given to the caretaker: it would run twice"):
+    with pytest.raises(InfraError, match="adopted, it would run twice"):
         adopted(lasting)
     assert lasting.held() == ["held"]
     lasting.insist_lives()

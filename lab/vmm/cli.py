@@ -16,17 +16,17 @@ PROGRAM = "labvmm"
 # that was asked for is imported: under TCG all of them would take a second.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("commands.run", "run a guest until it resets itself or is told to quit"),
-    "keep": ("commands.keep", "hold an orphanable guest's descriptors while no VMM does"),
-    "adopt": ("commands.adopt", "take over a guest whose VMM is gone or gave it up"),
+    "keep": ("commands.keep", "keep an orphanable guest's descriptors while no VMM does"),
+    "adopt": ("commands.adopt", "take over a guest whose VMM is gone or released it"),
     "cycle": ("fault.cycle", "adopt a guest and be killed, again and again"),
-    "hostile": ("fault.hostile", "do to an orphan what others on its host may try"),
-    "orphan-status": ("commands.orphan_status", "say who owns a guest and what its vCPUs do"),
-    "ctl": ("commands.ctl", "ask or tell a running labvmm"),
+    "hostile": ("fault.hostile", "do to an orphan what other processes may try"),
+    "orphan-status": ("commands.orphan_status", "show a guest's owner and what its vCPUs do"),
+    "ctl": ("commands.ctl", "send one verb to a running labvmm"),
     "check": ("commands.check", "prove that /dev/kvm runs a guest"),
     "locate": ("commands.locate", "find where in this machine's memory a guest's pages are"),
     "digest": ("commands.digest", "hash a paused guest's RAM"),
-    "luo": ("commands.luo", "keep a guest's RAM over a kexec by /dev/liveupdate"),
-    "resident": ("commands.resident", "have a guest live with the caretaker, over a kexec"),
+    "luo": ("commands.luo", "preserve a guest's RAM over a kexec by /dev/liveupdate"),
+    "resident": ("commands.resident", "make a guest resident with the caretaker, over a kexec"),
     "probe-read": (
         "commands.probe_read",
         "try to read a guest's pages, in all ways that a host has",
@@ -39,13 +39,24 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 
 def say(answer: Mapping[str, object]) -> None:
-    """Print one JSON line, at once."""
+    """Print one JSON line and flush it.
+
+    Args:
+        answer: The object to print; all of it must be JSON.
+    """
     print(json.dumps(answer), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command and print its answer.
+
+    Args:
+        arguments: The command and its arguments, without the program's name; `sys.argv` if None.
+
+    Returns:
+        The exit status: 0, or 1 if the command failed or its answer has a false `ok`.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="A small KVM VMM for Caretaker Lab.",
@@ -53,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
-    name = parser.parse_args(given[:1]).command
+    name = parser.parse_args(argv[:1]).command
     module_name, text = COMMANDS[name]
     module = importlib.import_module(f".{module_name}", __package__)
     own = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=text)
     module.arguments(own)
     try:
-        answer: Mapping[str, object] = module.main(own.parse_args(given[1:]))
+        answer: Mapping[str, object] = module.main(own.parse_args(argv[1:]))
     except (VmmError, OSError) as e:
         print(f"{PROGRAM} {name}: {e}", file=sys.stderr)
         return 1

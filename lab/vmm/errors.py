@@ -5,7 +5,12 @@ from __future__ import annotations
 
 
 class VmmError(Exception):
-    """One sentence, and a hint of what to type instead."""
+    """One sentence, and a hint of what to type instead.
+
+    Args:
+        message: What happened, and to what.
+        hint: What to type or to change; a line of its own.
+    """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

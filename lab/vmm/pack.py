@@ -20,7 +20,11 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def sources() -> dict[PurePath, Path]:
-    """Return each file of the zipapp by its place in the package; a cache key is made of them."""
+    """List each file of the zipapp; a cache key is made of them.
+
+    Returns:
+        The file to copy, by its place below the package `labvmm`.
+    """
     files = {path.relative_to(HOME): path for path in sorted(HOME.rglob("*.py"))}
     return {place: path for place, path in files.items() if place.as_posix() not in LEFT_OUT}
 
@@ -29,8 +33,11 @@ def pack(target: Path, compiled: Callable[[Path], None] | None = None) -> None:
     """Write the zipapp to `target`.
 
     Python keeps no compiled modules of a zip, and compiling them takes an emulated CPU a second at
-    each start. `compiled`, given a folder of sources, puts them beside these; with an L1 whose
-    Python is another version they are ignored.
+    each start. With an L1 whose Python is another version the compiled modules are ignored.
+
+    Args:
+        target: The file to write; its folder is used for the work.
+        compiled: Called with a folder of sources, puts compiled modules beside them.
     """
     with TemporaryDirectory(dir=target.parent) as folder:
         package = Path(folder) / "labvmm"

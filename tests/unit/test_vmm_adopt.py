@@ -44,7 +44,7 @@ class Owned:
 
 def test_an_owner_that_was_killed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     owned = Owned(monkeypatch, [16, 16, 16, 0])
-    adopt.take(3, 5)
+    adopt.become_owner(3, 5)
     assert owned.answers == [0]
 
 
@@ -62,14 +62,14 @@ def test_what_cannot_be_adopted_is_said_why(
 ) -> None:
     Owned(monkeypatch, [code])
     with pytest.raises(VmmError) as e:
-        adopt.take(3, 0.02)
+        adopt.become_owner(3, 0.02)
     assert str(e.value).startswith(message)
 
 
 def test_the_loser_of_two_adopters_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     Owned(monkeypatch, [16]).faster = True
     with pytest.raises(VmmError, match="another labvmm adopted it first"):
-        adopt.take(3, 60)
+        adopt.become_owner(3, 60)
 
 
 def test_a_kernel_without_it_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,9 +98,9 @@ def test_a_policy_is_asked_for_as_the_header_says(monkeypatch: pytest.MonkeyPatc
 
 def test_a_guest_that_lives_elsewhere_is_not_run_from_here() -> None:
     state = journal.create(1)
-    state.given = True
+    state.handed_over = True
     found = HandOver(1, 8192, 0, 1 << 20, False, Path("console"), "run")
-    with pytest.raises(VmmError, match="given to the caretaker: it would run twice"):
+    with pytest.raises(VmmError, match="handed over to the caretaker: adopted, it would run twice"):
         adopt.assemble(found, {"state": state.fd}, Path("keeper.sock"))
     state.pages.close()
     os.close(state.fd)

@@ -104,9 +104,9 @@ def test_the_17th_cpu_begins_another_cluster() -> None:
     assert [board.affinity(n) for n in (0, 15, 16, 17)] == [0, 15, 0x100, 0x101]
 
 
-@pytest.mark.parametrize(("asked", "given"), [(0, 2 * MIB), (0x80000, 0x80000)])
-def test_arm64_image_loads_at_its_header_offset_or_behind_dtb(asked: int, given: int) -> None:
-    assert board.image_place(image(asked), "kernel") == (given, 0x3000)
+@pytest.mark.parametrize(("asked", "placed"), [(0, 2 * MIB), (0x80000, 0x80000)])
+def test_arm64_image_loads_at_its_header_offset_or_behind_dtb(asked: int, placed: int) -> None:
+    assert board.image_place(image(asked), "kernel") == (placed, 0x3000)
 
 
 def test_what_is_no_image_is_refused_with_a_word_on_what_is() -> None:
@@ -182,7 +182,7 @@ def test_exit_table_serves_the_port_and_counts_unknown_exits() -> None:
     nowhere = mmio(0x0A00_0000, 7, is_write=False)
     handle(nowhere)  # type: ignore[arg-type]
     assert nowhere[UNION + 8] == 0
-    assert (out, driver.seen()) == ([b"x"], {"mmio": 1})
+    assert (out, driver.unclaimed_accesses()) == ([b"x"], {"mmio": 1})
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def served(guest: Guest, number: int) -> Callable[[], bool]:
     [
         (errno.EINTR, None),
         (errno.EAGAIN, None),
-        (0, "in the middle of an exit"),
+        (0, "still has an exit to serve"),
         (errno.EIO, "KVM_RUN: Input/output error"),
     ],
 )
@@ -193,7 +193,7 @@ def test_exit_during_pause_is_served_and_vcpu_stays_paused(guest: Guest) -> None
 
 def test_an_adopter_may_hold_all_before_any_runs(guest: Guest) -> None:
     for one in guest.vcpus:
-        one.hold()
+        one.request_pause()
     guest.start()
     guest.soon(lambda: all(one.state is VcpuState.PAUSED for one in guest.vcpus))
     assert set(guest.kernel.runs.values()) == {0}

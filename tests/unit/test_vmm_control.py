@@ -18,7 +18,7 @@ from lab.vmm.errors import VmmError
 from lab.vmm.machine import control
 
 
-def refuse(_: control.Asked) -> control.Reply:
+def refuse(_: control.Question) -> control.Reply:
     raise VmmError("the guest is running", hint="pause it first")
 
 

@@ -28,7 +28,7 @@ def kept(tmp_path: Path) -> Iterator[Path]:
     state = journal.create(2)
     holder = keep.Keeper()
     fds = {"vm": os.dup(state.fd), "state": os.dup(state.fd)}
-    holder.deposit(control.Asked({"magic": "x", "vcpus": 2}, fds))
+    holder.deposit(control.Question({"magic": "x", "vcpus": 2}, fds))
     server = control.Server(tmp_path / "k", {"fetch": holder.fetch})
     yield server.path
     server.close()

@@ -223,7 +223,7 @@ def test_a_copy_that_was_half_written_is_not_read() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ((0, b"OTHERVMM"), "none of labvmm's"),
+        ((0, b"OTHERVMM"), "no device state of labvmm's"),
         ((8, struct.pack("=I", 9)), "version 9; this labvmm knows 2"),
         ((12, struct.pack("=I", 4)), "for 4 vCPUs with 32 bytes of registers, not for 2 with 32"),
         ((16, struct.pack("=I", 64)), "with 64 bytes of registers"),
@@ -241,13 +241,13 @@ def test_state_that_it_does_not_know_is_refused(change: tuple[int, bytes], messa
 
 def test_adopter_of_state_knows_the_guest_lives_elsewhere() -> None:
     state = journal.create(1)
-    assert not state.given
-    state.given = True
+    assert not state.handed_over
+    state.handed_over = True
     state.commit(0, 1)
     heir = journal.read(state.fd, 1)
-    assert heir.given
-    heir.given = False
-    assert not state.given
+    assert heir.handed_over
+    heir.handed_over = False
+    assert not state.handed_over
     for one in (state, heir):
         one.pages.close()
     os.close(state.fd)

@@ -81,8 +81,8 @@ def close(fds: dict[str, int]) -> None:
 def test_what_was_brought_can_be_fetched_again_and_again(place: Path, fds: dict[str, int]) -> None:
     control.ask(place, "deposit", GIVEN, fds)
     for _ in range(2):
-        given, came = control.ask(place, "fetch")
-        assert handover.read(given, came, DEVICES).vcpus == 2
+        description, came = control.ask(place, "fetch")
+        assert handover.read(description, came, DEVICES).vcpus == 2
         assert {name: os.pread(fd, 8, 0).decode() for name, fd in came.items()} == {
             name: name for name in NAMES
         }
@@ -133,7 +133,7 @@ def test_an_empty_keeper_has_nothing_to_give(place: Path) -> None:
 def test_what_is_no_hand_over_is_not_kept(
     place: Path, fds: dict[str, int], content: dict[str, object]
 ) -> None:
-    with pytest.raises(VmmError, match="what was brought is no hand-over"):
+    with pytest.raises(VmmError, match="the deposit is no hand-over"):
         control.ask(place, "deposit", content, fds)
 
 
@@ -143,8 +143,8 @@ def test_another_keeper_takes_the_place_of_one_that_is_killed(
     control.ask(place, "deposit", GIVEN, fds)
     with started(tmp_path / "second.sock", "--also-from", str(place)) as second:
         os.kill(peer(place), 9)
-        given, came = control.ask(tmp_path / "second.sock", "fetch")
-        assert handover.read(given, came, DEVICES) is not None
+        description, came = control.ask(tmp_path / "second.sock", "fetch")
+        assert handover.read(description, came, DEVICES) is not None
         close(came)
         second.kill()
 
@@ -155,9 +155,9 @@ def test_a_keeper_can_be_short_of_a_descriptor_and_that_is_told(
     control.ask(place, "deposit", GIVEN, fds)
     words = ("--also-from", str(place), "--without", "vcpu1")
     with started(tmp_path / "second.sock", *words) as second:
-        given, came = control.ask(tmp_path / "second.sock", "fetch")
+        description, came = control.ask(tmp_path / "second.sock", "fetch")
         with pytest.raises(VmmError, match="lacks descriptors: vcpu1"):
-            handover.read(given, came, DEVICES)
+            handover.read(description, came, DEVICES)
         close(came)
         second.kill()
 
@@ -173,7 +173,7 @@ def test_drop_ends_it_and_leaves_no_socket(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_another_user_gets_nothing(fds: dict[str, int], public: Path) -> None:
     holder = keep.Keeper()
-    holder.deposit(control.Asked(dict(GIVEN), {k: os.dup(fd) for k, fd in fds.items()}))
+    holder.deposit(control.Question(dict(GIVEN), {k: os.dup(fd) for k, fd in fds.items()}))
     server = control.Server(public / "s", {"fetch": holder.fetch})
     server.path.chmod(0o666)
     ask = (
@@ -185,7 +185,7 @@ def test_another_user_gets_nothing(fds: dict[str, int], public: Path) -> None:
         [sys.executable, "-c", ask, str(server.path)], capture_output=True, text=True, check=True
     )
     server.close()
-    assert "belongs to user 0, and user 65534 asks" in said.stdout
+    assert "belongs to user 0: user 65534 may not use it" in said.stdout
     assert said.stdout.strip().endswith(" 0")
 
 

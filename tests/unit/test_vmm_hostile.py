@@ -29,7 +29,7 @@ def kept(tmp_path: Path) -> Iterator[Path]:
     os.pwrite(memfd, b"x" * SIZE, 0)
     holder = keep.Keeper()
     fds = {name: os.dup(memfd) for name in ("vm", "ram", "vcpu0")}
-    holder.deposit(control.Asked({"magic": "x", "memfd": memfd}, fds))
+    holder.deposit(control.Question({"magic": "x", "memfd": memfd}, fds))
     server = control.Server(tmp_path / "k", {"fetch": holder.fetch})
     yield server.path
     server.close()
@@ -53,11 +53,11 @@ def answers(kept: Path, deed: str, capsys: pytest.CaptureFixture[str]) -> dict[s
 
 def test_a_hole_takes_the_memory_away(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answers(kept, "punch-hole", capsys) == {"fallocate": "ok"}
-    given, fds = control.ask(kept, "fetch")
+    description, fds = control.ask(kept, "fetch")
     assert os.pread(fds["ram"], 16, 4096) == bytes(16)
     for fd in fds.values():
         os.close(fd)
-    assert given["magic"] == "x"
+    assert description["magic"] == "x"
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,8 @@ def test_both_ways_to_hash_ram_agree(ram: memory.Ram, capsys: pytest.CaptureFixt
 def kept(ram: memory.Ram, tmp_path: Path) -> Iterator[Path]:
     """Give the socket of a keeper that holds a guest's RAM, whose VMM is gone."""
     holder = keep.Keeper()
-    given = {"magic": "x", "protected": False}
-    holder.deposit(control.Asked(dict(given), {"ram": os.dup(ram.fd)}))
+    description = {"magic": "x", "protected": False}
+    holder.deposit(control.Question(dict(description), {"ram": os.dup(ram.fd)}))
     server = control.Server(tmp_path / "k", {"fetch": holder.fetch})
     yield server.path
     server.close()

@@ -32,9 +32,9 @@ def test_memory_that_nobody_protects_is_read_in_each_way(ram: memory.Ram, way: s
     page = probe_read.Page(os.getpid(), ram.address + 0x3000, ram.address + 0x3000)
     answer = probe_read.in_a_child(probe_read.WAYS[way], page)
     assert answer.content == ram.pages[0x3000:0x4000]
-    told = probe_read.told(answer, CANARY)
-    assert (told["errno"], told["signal"], told["bytes"]) == (None, None, 4096)
-    assert (told["canary"], told["zero"]) == (True, False)
+    as_json = probe_read.as_json(answer, CANARY)
+    assert (as_json["errno"], as_json["signal"], as_json["bytes"]) == (None, None, 4096)
+    assert (as_json["canary"], as_json["zero"]) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_memory_that_is_not_there_is_told_by_error_or_signal(
 ) -> None:
     answer = probe_read.in_a_child(probe_read.WAYS[way], NOWHERE)
     assert answer == (b"", errno, died)
-    assert probe_read.told(answer, CANARY)["canary"] is False
+    assert probe_read.as_json(answer, CANARY)["canary"] is False
 
 
 def test_a_page_of_zeros_is_called_so_and_holds_no_canary(ram: memory.Ram) -> None:
     page = probe_read.Page(os.getpid(), ram.address, ram.address)
-    told = probe_read.told(probe_read.in_a_child(probe_read.by_load, page), CANARY)
-    assert (told["zero"], told["canary"]) == (True, False)
+    as_json = probe_read.as_json(probe_read.in_a_child(probe_read.by_load, page), CANARY)
+    assert (as_json["zero"], as_json["canary"]) == (True, False)
 
 
 def test_a_way_that_breaks_is_not_taken_for_a_refusal() -> None:

@@ -58,12 +58,12 @@ def test_structures_and_requests_are_those_of_the_uapi_headers(tmp_path: Path) -
 
 def test_a_record_of_another_version_is_refused() -> None:
     one = Record(magic=vcpu_record.MAGIC, version=vcpu_record.VERSION, ncpuids=3)
-    assert vcpu_record.read(bytes(one)).ncpuids == 3
+    assert vcpu_record.parse(bytes(one)).ncpuids == 3
     one.version += 1
     with pytest.raises(VmmError, match="version 2; this labvmm has 1"):
-        vcpu_record.read(bytes(one))
+        vcpu_record.parse(bytes(one))
     with pytest.raises(VmmError, match="has 4 bytes"):
-        vcpu_record.read(b"abcd")
+        vcpu_record.parse(b"abcd")
 
 
 def _described(**other: object) -> int:
@@ -95,11 +95,11 @@ def test_a_guest_is_read_as_it_was_given() -> None:
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        ({"version": 9}, "given by version 9, not 2"),
-        ({"vcpus": "many"}, "no guest: ValueError"),
-        ({"pit": "?"}, "no guest: Error"),
-        ({"ram": "disk"}, "no guest: ValueError"),
-        ({"orphan": "burn"}, "no guest: KeyError"),
+        ({"version": 9}, "handed over by version 9, not 2"),
+        ({"vcpus": "many"}, "no guest's state: ValueError"),
+        ({"pit": "?"}, "no guest's state: Error"),
+        ({"ram": "disk"}, "no guest's state: ValueError"),
+        ({"orphan": "burn"}, "no guest's state: KeyError"),
     ],
 )
 def test_a_guest_that_is_not_understood_is_refused(other: dict[str, object], why: str) -> None:
@@ -110,7 +110,7 @@ def test_a_guest_that_is_not_understood_is_refused(other: dict[str, object], why
 def test_what_is_no_description_is_refused() -> None:
     fd = os.memfd_create("none")
     os.write(fd, json.dumps({"magic": "x"}).encode())
-    with pytest.raises(VmmError, match="no guest: KeyError"):
+    with pytest.raises(VmmError, match="no guest's state: KeyError"):
         vm_x86.read(fd)
 
 
@@ -131,7 +131,7 @@ def test_a_plain_guest_is_told_of_kvms_clock_and_nothing_else() -> None:
     ("code", "why"),
     [
         (errno.ENOENT, "left no session 'mine'"),
-        (errno.EINVAL, "'mine' was retrieved before: it is given once"),
+        (errno.EINVAL, "'mine' was retrieved before: a session is retrieved once"),
         (errno.EIO, "as it came"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_session_that_is_not_given_says_why(
 
 def test_a_vcpu_that_was_given_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveupdate, "call", _refusing(errno.EALREADY))
-    with pytest.raises(OSError, match="under token 16 was retrieved before: it is given once"):
+    with pytest.raises(OSError, match="token 16 was retrieved before: a token is retrieved once"):
         liveupdate.retrieve_fd(3, 16)
 
 
@@ -168,8 +168,10 @@ class _Caretaker:
             raise OSError(errno.ENXIO, "no such CPU")
         return 70
 
-    def seen(self, fd: int) -> resident.Seen:
-        return resident.Seen("STOPPED" if fd in self.stopped else "RUNNING", 1, 2, "none", "0x0")
+    def status(self, fd: int) -> resident.VcpuStatus:
+        return resident.VcpuStatus(
+            "STOPPED" if fd in self.stopped else "RUNNING", 1, 2, "none", "0x0"
+        )
 
     def record(self, fd: int) -> Record:
         assert fd in self.stopped
@@ -178,7 +180,7 @@ class _Caretaker:
 
 def test_what_was_refused_in_part_is_given_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     caretaker, told = _Caretaker(), []
-    for name in ("move_in", "seen", "record"):
+    for name in ("move_in", "status", "record"):
         monkeypatch.setattr(resident, name, getattr(caretaker, name))
     monkeypatch.setattr(resident, "stop", caretaker.stopped.append)
     monkeypatch.setattr(control, "ask", lambda _, verb, said: told.append((verb, said["records"])))
@@ -187,21 +189,21 @@ def test_what_was_refused_in_part_is_given_back_whole(monkeypatch: pytest.Monkey
         for n in (0, 1)
     ]
     with Path(os.devnull).open() as ram:
-        held = resident_command.Held(Path("vmm.sock"), ram.fileno(), [])
+        guest = resident_command.ResidentGuest(Path("vmm.sock"), ram.fileno(), [])
         with pytest.raises(OSError, match="no such CPU"):
-            held.move_in(before, [1, 2])
-        assert held.give_back(before) == (2, 9)
-        held.stop()
+            guest.move_in(before, [1, 2])
+        assert guest.give_back(before) == (2, 9)
+        guest.stop()
     assert caretaker.stopped == [70]
     (verb, texts) = told[0]
     assert verb == "take_back"
-    assert [one.entries for one in vm_x86.records_of(texts)] == [9, 1]
+    assert [one.entries for one in vm_x86.parse_records(texts)] == [9, 1]
 
 
 def test_as_many_cpus_as_vcpus() -> None:
-    held = resident_command.Held(Path("vmm.sock"), -1, [])
+    guest = resident_command.ResidentGuest(Path("vmm.sock"), -1, [])
     with pytest.raises(VmmError, match="1 vCPUs need as many --cpus, not 2"):
-        held.move_in([Record()], [1, 2])
+        guest.move_in([Record()], [1, 2])
 
 
 class _Session:
@@ -251,8 +253,8 @@ def test_combined_guest_with_the_caretaker_has_no_adoption_count() -> None:
 class _Paused:
     """A guest of which not all can be read."""
 
-    protected = given = False
-    lasting = None
+    protected = handed_over = False
+    orphanable = None
 
     def __init__(self) -> None:
         self.story: list[str] = []
@@ -265,20 +267,20 @@ class _Paused:
         self.story.append("resume")
 
     def settle(self) -> None:
-        raise VmmError("in the middle of an exit")
+        raise VmmError("still has an exit to serve")
 
 
 def _unreadable(_: object) -> object:
     raise OSError(errno.ENXIO, "KVM_GET_DEVICE_ATTR: No such device or address")
 
 
-@pytest.mark.parametrize("away", [vm_x86.give, snapshot.save])
+@pytest.mark.parametrize("away", [vm_x86.hand_over, snapshot.save])
 def test_a_guest_that_cannot_be_read_runs_on(
     away: Callable[[Machine], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "_module", lambda: SimpleNamespace(save=_unreadable))
     guest = _Paused()
-    with pytest.raises((VmmError, OSError), match=r"in the middle|KVM_GET_DEVICE_ATTR"):
+    with pytest.raises((VmmError, OSError), match=r"an exit to serve|KVM_GET_DEVICE_ATTR"):
         away(cast("Machine", guest))
     assert guest.story == ["pause", "resume"]
-    assert not guest.given
+    assert not guest.handed_over

@@ -79,7 +79,7 @@ def _words(**other: object) -> int:
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        ({"version": 9}, "is labvmm-saved 9 of .*; this labvmm goes on with"),
+        ({"version": 9}, "is labvmm-saved 9 of .*; this labvmm restores"),
         ({"arch": "riscv64"}, "of riscv64"),
         ({"magic": "labvmm-given"}, "is labvmm-given 1"),
     ],
@@ -92,7 +92,7 @@ def test_what_it_does_not_know_is_refused(other: dict[str, object], why: str) ->
 def test_what_is_no_guest_is_refused() -> None:
     fd = os.memfd_create("none")
     os.write(fd, b"[1, 2")
-    with pytest.raises(VmmError, match="no guest: JSONDecodeError"):
+    with pytest.raises(VmmError, match="no guest's state: JSONDecodeError"):
         snapshot.read(fd)
     assert snapshot.read(_words())["count"] == 1
 
@@ -102,7 +102,7 @@ class _Guest:
 
     def __init__(self, **kind: object) -> None:
         self.protected = bool(kind.get("protected"))
-        self.lasting = kind.get("lasting")
+        self.orphanable = kind.get("lasting")
 
     def pause(self) -> None:
         """It must not come to that."""
@@ -120,7 +120,7 @@ def test_a_guest_that_cannot_be_saved_runs_on(kind: dict[str, Any], why: str) ->
 class _Saved:
     """A guest that stands still because it was saved."""
 
-    given = True
+    handed_over = True
     resumed = False
 
     def resume(self) -> None:
@@ -133,5 +133,5 @@ class _Saved:
 def test_save_and_unsave_find_the_module_that_is_loaded_late() -> None:
     guest = _Saved()
     verbs = handover_verbs.verbs(cast("Machine", guest))
-    reply = verbs["unsave"](control.Asked({}, {}))
-    assert (reply.content, guest.given, guest.resumed) == ({"state": "running"}, False, True)
+    reply = verbs["unsave"](control.Question({}, {}))
+    assert (reply.content, guest.handed_over, guest.resumed) == ({"state": "running"}, False, True)

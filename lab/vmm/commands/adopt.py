@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`labvmm adopt`: become the owner of a guest whose VMM is gone, and go on where that was."""
+"""`labvmm adopt`: become the owner of a guest whose VMM is gone, and resume where it stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..machine import control, memory
 from ..machine import driver as drivers
 from ..machine.async_vcpu import AsyncVcpu
 from ..machine.exits import ExitServer, Serve
-from ..machine.machine import Lasting, Machine
+from ..machine.machine import Machine, Orphanable
 from ..machine.memory import Ram, RamKind
 from ..state import handover
 from ..state.handover import HandOver
@@ -40,7 +40,11 @@ REASONS = {
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the command's arguments.
+
+    Args:
+        parser: The command's parser.
+    """
     parser.add_argument("--keeper", type=Path, required=True, metavar="SOCKET")
     parser.add_argument("--socket", type=Path, required=True, help="control socket to make")
     parser.add_argument("--paused", action="store_true", help="do not let it run yet")
@@ -57,15 +61,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace, *, serve_one: Serve | None = None) -> Mapping[str, object]:
-    """Fetch it, become its owner, and run it to its end; a mutant brings its own `serve_one`."""
-    given, fds = control.ask(chosen.keeper, "fetch")
+    """Fetch a guest, become its owner, and run it to its end.
+
+    Args:
+        chosen: The parsed arguments.
+        serve_one: Serves one exit; a mutant brings its own.
+
+    Returns:
+        The command's answer, when the guest has ended.
+    """
+    description, fds = control.ask(chosen.keeper, "fetch")
     module = drivers.module()  # before another user's eyes cannot read it any more
-    found = handover.read(given, fds, module.DEVICES)
+    found = handover.read(description, fds, module.DEVICES)
     if chosen.uid is not None:
         os.setresuid(chosen.uid, chosen.uid, chosen.uid)
     if chosen.userns:
         _enter_user_namespace()
-    take(fds["vm"], chosen.patience_ms / 1000)
+    become_owner(fds["vm"], chosen.patience_ms / 1000)
     guest = assemble(found, fds, chosen.keeper, serve_one)
     control.remove_stale(chosen.socket)
     return verbs.live(guest, chosen.socket, paused=chosen.paused)
@@ -77,11 +89,15 @@ def _enter_user_namespace() -> None:
         raise OSError(code, f"unshare: {os.strerror(code)}")
 
 
-def take(vm: int, patience_s: float) -> None:
+def become_owner(vm: int, patience_s: float) -> None:
     """Become the owner of a VM; one that was killed may take a moment to be gone.
 
+    Args:
+        vm: The VM's descriptor.
+        patience_s: How long to wait for the last owner's end, in seconds.
+
     Raises:
-        VmmError: There is an owner, another was faster, or KVM refused; says which.
+        VmmError: There is an owner, another adopter was first, or KVM refused; says which.
     """
     end = time.monotonic() + patience_s
     first = kvm_async.ownership(vm).generation
@@ -106,21 +122,30 @@ def take(vm: int, patience_s: float) -> None:
 def assemble(
     found: HandOver, fds: Mapping[str, int], keeper: Path, serve_one: Serve | None = None
 ) -> Machine:
-    """Put a machine together again from what the last owner left.
+    """Assemble a machine from what the last owner left.
+
+    Args:
+        found: The description.
+        fds: The descriptors by name.
+        keeper: The keeper's control socket.
+        serve_one: Serves one exit; the usual way if None.
+
+    Returns:
+        The machine; it is not served yet.
 
     Raises:
-        VmmError: The guest lives elsewhere, or its device state is not understood.
+        VmmError: The guest runs elsewhere, or its device state has another version.
     """
     journal = journals.read(fds["state"], found.vcpus)
-    if journal.given:  # by an owner, and there was one until this process became it
-        raise VmmError("the guest was given to the caretaker: it would run twice")
+    if journal.handed_over:  # by an owner, and there was one until this process became it
+        raise VmmError("the guest was handed over to the caretaker: adopted, it would run twice")
     write = consoles.journaled(fds["console"], journal)
     driver = drivers.make(-1, fds["vm"], write, journal.registers)
     server = ExitServer(driver.exits, journal, serve_one)
-    lasting = Lasting(server, journal, fds["console"], found.policy, keeper)
+    orphanable = Orphanable(server, journal, fds["console"], found.policy, keeper)
     vcpus = [AsyncVcpu(fds[f"vcpu{n}"], n, found.run_size) for n in range(found.vcpus)]
     for vcpu in vcpus:
-        vcpu.watch = lasting.exits.watch
+        vcpu.watch = orphanable.exits.watch
     return Machine(
         fds["vm"],
         _ram(found, fds["ram"]),
@@ -128,7 +153,7 @@ def assemble(
         vcpus,
         console=found.console,
         protected=found.protected,
-        lasting=lasting,
+        orphanable=orphanable,
     )
 
 

@@ -39,7 +39,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(_: argparse.Namespace) -> Mapping[str, object]:
-    """Run a few instructions in a guest; says what came of it, and how long it took."""
+    """Run a few instructions in a guest.
+
+    Args:
+        _: No arguments.
+
+    Returns:
+        "ok", the reason if not, the time it took in ms, and the TSC rates in kHz.
+    """
     started = time.monotonic_ns()
     rates: dict[str, int] = {}
     try:
@@ -82,7 +89,7 @@ def _run_a_few_instructions(rates: dict[str, int]) -> str | None:
 
 
 def _tsc_rates(vm: int) -> dict[str, int]:
-    """Compare the TSC rate that VMMs get with the host's; see `x86.keep_tsc_rate`."""
+    """Compare the TSC rate that VMMs get with the host's; see `arch.x86.driver.keep_tsc_rate`."""
     default = call(vm, kvm_x86.Request.KVM_GET_TSC_KHZ)
     driver.keep_tsc_rate(vm)
     host = call(vm, kvm_x86.Request.KVM_GET_TSC_KHZ)
@@ -150,7 +157,7 @@ def _step(vcpu: int, run: mmap.mmap) -> int:
 
 
 class _Proof(NamedTuple):
-    """What differs: what the VM is told, the code, the vCPU's start, and what must be seen."""
+    """What differs: how the VM is prepared, the code, the vCPU's start, and the expected exits."""
 
     prepare_vm: Callable[[int], dict[str, int]]
     code: bytes

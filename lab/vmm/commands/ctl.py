@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Ask, and close the descriptors that came: this process cannot keep them for anybody."""
+    """Ask, and close the descriptors that came: this process cannot keep them."""
     answer, fds = control.ask(chosen.socket, chosen.verb)
     for fd in fds.values():
         os.close(fd)

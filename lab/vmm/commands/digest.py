@@ -12,18 +12,18 @@ import time
 from collections.abc import Mapping
 
 from .. import procfs
-from .locate import mapped, whose
+from .locate import add_guest_arguments, mapped
 
 CHUNK = 1 << 20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    whose(parser)
+    add_guest_arguments(parser)
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Hash it in the order of guest-physical addresses."""
+    """Hash the RAM in the order of guest-physical addresses."""
     with contextlib.ExitStack() as stack:
         pid, ram = mapped(chosen, stack)
         return _of_process(pid, ram)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`labvmm keep`: holds a guest's descriptors, so that it lives while no VMM does.
+"""`labvmm keep`: keeps a guest's descriptors, so that it lives while no VMM does.
 
-It maps nothing, asks KVM nothing, and does not understand what it holds. It gives all of it to
-any process of the same user that asks.
+It maps nothing, asks KVM nothing, and does not interpret what it keeps. Any process of the same
+user can fetch all of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..cli import say
 from ..errors import VmmError
 from ..machine import control
 
-WANTED = "magic"  # a description without it is none
+DESCRIPTION_KEY = "magic"  # a description without it is none
 
 
 class Keeper:
@@ -31,38 +31,38 @@ class Keeper:
         self._fds: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def deposit(self, asked: control.Asked) -> control.Reply:
-        """Take a guest in.
+    def deposit(self, question: control.Question) -> control.Reply:
+        """Keep a guest.
 
         Raises:
-            VmmError: There is one here already, or this is none.
+            VmmError: There is a guest here already, or what came is no hand-over.
         """
-        description = {k: v for k, v in asked.content.items() if k != "verb"}
-        if WANTED not in description or not asked.fds:
-            raise VmmError("what was brought is no hand-over")
+        description = {k: v for k, v in question.content.items() if k != "verb"}
+        if DESCRIPTION_KEY not in description or not question.fds:
+            raise VmmError("the deposit is no hand-over: it has no description or no descriptors")
         with self._lock:
             if self._fds:
                 raise VmmError("this keeper has a guest", hint="start another: labvmm keep")
-            self._description, self._fds = description, dict(asked.fds)
-            asked.fds.clear()
+            self._description, self._fds = description, dict(question.fds)
+            question.fds.clear()
         return control.Reply({"held": sorted(self._fds)})
 
-    def fetch(self, asked: control.Asked) -> control.Reply:
-        """Give all of it out, and keep it.
+    def fetch(self, question: control.Question) -> control.Reply:
+        """Return all of the guest, and keep it.
 
         Raises:
-            VmmError: There is nothing.
+            VmmError: There is no guest here.
         """
         if not self._fds:
             raise VmmError("this keeper has no guest")
         return control.Reply(self._description, self._fds)
 
-    def status(self, asked: control.Asked) -> control.Reply:
-        """Say what is here."""
+    def status(self, question: control.Question) -> control.Reply:
+        """Return what is kept."""
         return control.Reply({"held": sorted(self._fds), "description": self._description})
 
-    def drop(self, asked: control.Asked) -> control.Reply:
-        """Let all of it go, and end; a guest that no VMM holds ends with it."""
+    def drop(self, question: control.Question) -> control.Reply:
+        """Close all of it, and end; a guest that no VMM holds ends with it."""
         self.ended.set()
         return control.Reply({"dropped": sorted(self._fds)})
 
@@ -79,13 +79,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Hold it until it is to be dropped."""
+    """Keep a guest until `drop` or SIGTERM."""
     keeper = Keeper()
     if chosen.also_from:
         description, fds = control.ask(chosen.also_from, "fetch")
         for name in chosen.without:
             os.close(fds.pop(name))
-        keeper.deposit(control.Asked(_bare(description), fds))
+        keeper.deposit(control.Question(_bare(description), fds))
     verbs: control.Verbs = {
         "deposit": keeper.deposit,
         "fetch": keeper.fetch,

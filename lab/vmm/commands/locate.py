@@ -25,20 +25,20 @@ RAM_NAMES = re.compile(r"/memfd:|/ \(deleted\)|/?\[kvm-gmem\]|anon_inode:.*gmem"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    whose(parser)
+    add_guest_arguments(parser)
     parser.add_argument("gpa", nargs="+", help="guest-physical addresses, such as 0x1234000")
 
 
-def whose(parser: argparse.ArgumentParser) -> None:
-    """Declare how one says which guest is meant."""
+def add_guest_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that name the guest."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--pid", type=int, help="the VMM: labvmm or QEMU")
-    which.add_argument("--keeper", type=Path, metavar="SOCKET", help="who holds an orphan")
+    which.add_argument("--keeper", type=Path, metavar="SOCKET", help="the keeper of an orphan")
     parser.add_argument("--ram-size", type=int, metavar="BYTES", help="with --pid")
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Find them all, or none."""
+    """Find all of the addresses, or none."""
     gpas = [_address(text) for text in chosen.gpa]
     with contextlib.ExitStack() as stack:
         pid, ram = mapped(chosen, stack)
@@ -50,19 +50,19 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
 def mapped(
     chosen: argparse.Namespace, stack: contextlib.ExitStack
 ) -> tuple[int, list[procfs.Mapping]]:
-    """Give a process that has the guest's RAM mapped, and where: its VMM, or this very process.
+    """Return a process that has the guest's RAM mapped, and where: its VMM, or this very process.
 
     Raises:
-        VmmError: There is no such RAM; or it is a protected guest's, whose pages a look would take
-            away from it.
+        VmmError: There is no such RAM; or it is a protected guest's, and a look would take its
+            pages away from it.
     """
     if chosen.keeper is None:
         if chosen.ram_size is None:
             raise VmmError("--pid needs --ram-size")
         return chosen.pid, ram_of(procfs.maps(chosen.pid), chosen.ram_size, chosen.pid)
-    given, fds = control.ask(chosen.keeper, "fetch")
-    if given.get("protected"):
-        raise VmmError("the guest is protected: nobody may map its RAM")
+    description, fds = control.ask(chosen.keeper, "fetch")
+    if description.get("protected"):
+        raise VmmError("the guest is protected: its RAM cannot be mapped")
     size = os.fstat(fds["ram"]).st_size
     stack.enter_context(mmap.mmap(fds["ram"], size, mmap.MAP_SHARED, mmap.PROT_READ))
     for fd in fds.values():

@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Do the verb that was asked for."""
+    """Run the chosen verb."""
     verb: Callable[[argparse.Namespace], Mapping[str, object]] = chosen.verb
     return verb(chosen)
 
@@ -66,15 +66,15 @@ def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
     if not chosen.empty:
         liveupdate.preserve_fd(session, fds["ram"], chosen.token)
         if state:
-            words = {k: v for k, v in state.items() if k not in {"ok", "fds"}}
-            liveupdate.preserve_fd(session, liveupdate.in_memfd(words, "labvmm-saved"), STATE)
+            description = {k: v for k, v in state.items() if k not in {"ok", "fds"}}
+            liveupdate.preserve_fd(session, liveupdate.in_memfd(description, "labvmm-saved"), STATE)
     found = digest.of_fd(fds["ram"]) if chosen.digest else {"size": os.fstat(fds["ram"]).st_size}
     say({"session": chosen.session, "token": chosen.token, **_me(), **found, "held": True})
     return {"held": False, "signal": _wait_for_the_end()}
 
 
 def _paused(chosen: argparse.Namespace) -> dict[str, int]:
-    """Give the RAM of a guest that is paused."""
+    """Return the RAM of a guest that is paused."""
     status, fds = control.ask(chosen.socket, "fds")
     if status["state"] != "paused":
         raise VmmError(
@@ -103,16 +103,16 @@ def _retrieve(chosen: argparse.Namespace) -> Mapping[str, object]:
 
 
 def _restore(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Hash the RAM while nothing runs in it, make the guest of it, and run it to its end."""
+    """Hash the RAM while nothing runs in it, restore the guest, and run it to its end."""
     snapshot, verbs = (
         importlib.import_module(name, __package__) for name in ("..state.snapshot", ".verbs")
     )
     device = liveupdate.open_device()
     session = liveupdate.retrieve(device, chosen.session)
-    said = snapshot.read(liveupdate.retrieve_fd(session, STATE))
+    description = snapshot.read(liveupdate.retrieve_fd(session, STATE))
     ram = liveupdate.retrieve_fd(session, TOKEN)
     say({"session": chosen.session, **digest.of_fd(ram)})
-    guest = snapshot.restored(said, ram, chosen.console)
+    guest = snapshot.restore(description, ram, chosen.console)
     liveupdate.finish(session)
     os.close(device)
     control.remove_stale(chosen.socket)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`labvmm orphan-status`: who owns a guest and what its vCPUs do; or whether this kernel can."""
+"""`labvmm orphan-status`: a guest's owner and its vCPUs; or what this kernel can."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Ask KVM, by the keeper's descriptors; disturbs nobody."""
+    """Ask KVM through the keeper's descriptors; disturbs neither guest nor owner."""
     if chosen.keeper is None:
         device = kvm.open_device()
         offered = [policy.name.lower() for policy in kvm_async.policies(device)]
@@ -31,15 +31,15 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
         return {"can": bool(offered), "policies": offered}
     _, fds = control.ask(chosen.keeper, "fetch")
     names = sorted((n for n in fds if n.startswith("vcpu")), key=lambda name: int(name[4:]))
-    who = kvm_async.ownership(fds["vm"])
+    ownership = kvm_async.ownership(fds["vm"])
     journal = journals.read(fds["state"], len(names))
     vcpus = [{"index": n, **_state(fds[name])} for n, name in enumerate(names)]
     for vcpu, served in zip(vcpus, journal.served, strict=True):
         vcpu["served"] = served
     return {
-        "owner": who.owner.name,
-        "policy": who.policy.name.lower(),
-        "generation": who.generation,
+        "owner": ownership.owner.name,
+        "policy": ownership.policy.name.lower(),
+        "generation": ownership.generation,
         "vcpus": vcpus,
         "console_at": journal.console_at,
     }

@@ -31,11 +31,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Page(NamedTuple):
-    """A guest's page: where its VMM has it, and where this process has it mapped too."""
+    """A guest's page: where its VMM has it mapped, and where this process has."""
 
     pid: int
-    theirs: int
-    ours: int
+    vmm_address: int
+    address: int
 
 
 class Vector(ctypes.Structure):
@@ -46,13 +46,13 @@ class Vector(ctypes.Structure):
 
 def by_load(page: Page) -> bytes:
     """Copy it by the processor's own loads."""
-    return ctypes.string_at(page.ours, PAGE)
+    return ctypes.string_at(page.address, PAGE)
 
 
 def by_write(page: Page) -> bytes:
     """Have the kernel copy it into a pipe, by write(2) from that memory."""
     out, into = os.pipe()
-    done = _libc.write(into, ctypes.c_void_p(page.ours), ctypes.c_size_t(PAGE))
+    done = _libc.write(into, ctypes.c_void_p(page.address), ctypes.c_size_t(PAGE))
     _raise_if(done < 0)
     return os.read(out, PAGE)
 
@@ -61,7 +61,7 @@ def by_vm_readv(page: Page) -> bytes:
     """Have the kernel copy it from the VMM, by process_vm_readv(2)."""
     content = ctypes.create_string_buffer(PAGE)
     local = Vector(ctypes.addressof(content), PAGE)
-    remote = Vector(page.theirs, PAGE)
+    remote = Vector(page.vmm_address, PAGE)
     done = _libc.process_vm_readv(
         page.pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, ctypes.c_ulong(0)
     )
@@ -72,7 +72,7 @@ def by_vm_readv(page: Page) -> bytes:
 def by_proc_mem(page: Page) -> bytes:
     """Read it from /proc/PID/mem, as a debugger does."""
     file = os.open(f"/proc/{page.pid}/mem", os.O_RDONLY)
-    return os.pread(file, PAGE, page.theirs)
+    return os.pread(file, PAGE, page.vmm_address)
 
 
 WAYS: Mapping[str, Callable[[Page], bytes]] = {
@@ -106,27 +106,27 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
     mappings = ram_of(procfs.maps(chosen.pid), chosen.ram_size, chosen.pid)
     file = _their_file(chosen.pid, mappings[0].inode)
     try:
-        ours = mmap.mmap(file, chosen.ram_size)
+        window = mmap.mmap(file, chosen.ram_size)
     finally:
         os.close(file)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(ours))
+    start = ctypes.addressof(ctypes.c_char.from_buffer(window))
     pages = {}  # all of them before the first try: a wrong address costs no guest its life
     for gpa in (int(text, 0) // PAGE * PAGE for text in chosen.gpa):
-        theirs = virtual(mappings, gpa, memory.base())
-        pages[gpa] = Page(chosen.pid, theirs, start + gpa - memory.base())
+        vmm_address = virtual(mappings, gpa, memory.base())
+        pages[gpa] = Page(chosen.pid, vmm_address, start + gpa - memory.base())
     tries = []
     for gpa, page in pages.items():
         for way in chosen.by or WAYS:
             answer = in_a_child(WAYS[way], page)
-            tries.append({"gpa": f"{gpa:#x}", "by": way, **told(answer, chosen.canary)})
+            tries.append({"gpa": f"{gpa:#x}", "by": way, **as_json(answer, chosen.canary)})
             if chosen.keep:
-                with chosen.keep.open("ab") as kept:
-                    kept.write(answer.content)
+                with chosen.keep.open("ab") as file:
+                    file.write(answer.content)
     return {"pid": chosen.pid, "start_time": procfs.start_time(chosen.pid), "tries": tries}
 
 
-def told(answer: Answer, canary: bytes | None) -> dict[str, object]:
-    """Say all that there is to say of an answer, but not the bytes."""
+def as_json(answer: Answer, canary: bytes | None) -> dict[str, object]:
+    """Describe an answer, but not the bytes."""
     content = answer.content
     return {
         "errno": answer.errno,
@@ -139,7 +139,7 @@ def told(answer: Answer, canary: bytes | None) -> dict[str, object]:
 
 
 def in_a_child(way: Callable[[Page], bytes], page: Page) -> Answer:
-    """Try one way where a signal kills nobody else.
+    """Try one way in a child, where a signal kills nothing else.
 
     Raises:
         VmmError: The child neither answered nor died.
@@ -153,11 +153,11 @@ def in_a_child(way: Callable[[Page], bytes], page: Page) -> Answer:
         if not select.select([file], [], [], PATIENCE_S)[0]:
             os.kill(child, signal.SIGKILL)
             raise VmmError(f"reading a guest's page did not end within {PATIENCE_S} s")
-        said = file.read()
+        content = file.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status < 0:
         return Answer(b"", None, signal.Signals(-status).name)
-    return Answer(b"", errno.errorcode[status], None) if status else Answer(said, None, None)
+    return Answer(b"", errno.errorcode[status], None) if status else Answer(content, None, None)
 
 
 def _answer(way: Callable[[Page], bytes], page: Page, into: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`labvmm resident`: a guest that lives with the caretaker, over its VMM's end and a kexec."""
+"""`labvmm resident`: a guest resident with the caretaker, over its VMM's end and a kexec."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .. import procfs
 from ..cli import say
 from ..errors import VmmError
 from ..machine import control
-from ..machine.control import Asked, Reply
+from ..machine.control import Question, Reply
 from ..state import caretaker, liveupdate, vm_x86
 from ..state.vcpu_record import Record
 from . import resident_adopt
@@ -41,7 +41,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     adopt = acts.add_parser("adopt", help="after the kexec: go on under KVM; stays")
     adopt.add_argument("--console", type=Path, required=True)
     adopt.add_argument(
-        "--keeper", type=Path, metavar="SOCKET", help="who holds a guest that may lose this VMM too"
+        "--keeper",
+        type=Path,
+        metavar="SOCKET",
+        help="the keeper of a guest that may lose this VMM too",
     )
     adopt.set_defaults(act=_adopt)
     for one in (hold, cycle, adopt):
@@ -53,20 +56,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Do the verb that was asked for."""
+    """Run the chosen verb."""
     act: Callable[[argparse.Namespace], Mapping[str, object]] = chosen.act
     return act(chosen)
 
 
-class Gone(NamedTuple):
-    """How many vCPUs are a VMM's again, and how often they were entered without one."""
+class HandBack(NamedTuple):
+    """How many vCPUs a VMM got back, and how often they were entered while resident."""
 
     vcpus: int
     entries: int
 
 
-class Held:
-    """A guest that lives with the caretaker, as long as this process does."""
+class ResidentGuest:
+    """A guest that is resident with the caretaker, as long as this process lives."""
 
     def __init__(self, vmm: Path, ram: int, vcpus: list[int]) -> None:
         self.ended = threading.Event()
@@ -75,10 +78,14 @@ class Held:
         self._ram = ram
 
     def move_in(self, records: list[Record], cpus: list[int]) -> None:
-        """Have each vCPU live on one of these CPUs.
+        """Make each vCPU resident on one of these CPUs.
+
+        Args:
+            records: The vCPUs by index.
+            cpus: As many CPUs.
 
         Raises:
-            VmmError: There are not as many of them.
+            VmmError: There are not as many CPUs as vCPUs.
         """
         if len(records) != len(cpus):
             raise VmmError(f"{len(records)} vCPUs need as many --cpus, not {len(cpus)}")
@@ -86,67 +93,70 @@ class Held:
         for one, cpu in zip(records, cpus, strict=True):
             self.vcpus.append(caretaker.move_in(one, self._ram, size, cpu, len(records)))
 
-    def stop(self, _: Asked | None = None) -> Reply:
-        """Take those that are there off their CPUs; they stay what they are then."""
+    def stop(self, _: Question | None = None) -> Reply:
+        """Take the resident vCPUs off their CPUs; their state stays as it is then."""
         for fd in self.vcpus:
-            if caretaker.seen(fd).state != STOPPED:
+            if caretaker.status(fd).state != STOPPED:
                 caretaker.stop(fd)
         return Reply({"stopped": len(self.vcpus)})
 
-    def give_back(self, records: list[Record]) -> Gone:
-        """Stop those that have moved, and have the VMM go on with all.
+    def give_back(self, records: list[Record]) -> HandBack:
+        """Stop the resident vCPUs, and have the VMM resume all.
 
         Args:
-            records: What those are that have not moved, by index.
+            records: The state of those that are not resident, by index.
+
+        Returns:
+            How many vCPUs the VMM got back, and their entries.
         """
         self.stop()
         now = [caretaker.record(fd) for fd in self.vcpus]
-        texts = [vm_x86.as_text(one) for one in (*now, *records[len(now) :])]
+        texts = [vm_x86.record_as_text(one) for one in (*now, *records[len(now) :])]
         control.ask(self._vmm, "take_back", {"records": texts})
-        return Gone(len(texts), sum(one.entries for one in now))
+        return HandBack(len(texts), sum(one.entries for one in now))
 
     def close(self) -> None:
-        """Let go of all descriptors."""
+        """Close all descriptors."""
         for fd in (self._ram, *self.vcpus):
             os.close(fd)
 
-    def status(self, _: Asked) -> Reply:
-        """Say what each vCPU does."""
-        return Reply({"vcpus": [caretaker.seen(fd)._asdict() for fd in self.vcpus]})
+    def status(self, _: Question) -> Reply:
+        """Return each vCPU's status."""
+        return Reply({"vcpus": [caretaker.status(fd)._asdict() for fd in self.vcpus]})
 
-    def fetch(self, _: Asked) -> Reply:
-        """Give the RAM to who wants to look."""
+    def fetch(self, _: Question) -> Reply:
+        """Return the RAM's descriptor, for a look at it."""
         return Reply({"protected": False}, {"ram": self._ram})
 
-    def cancel(self, _: Asked) -> Reply:
-        """Stop all vCPUs, and have the VMM that they came from go on with them."""
+    def cancel(self, _: Question) -> Reply:
+        """Stop all vCPUs, and have the VMM that they came from resume them."""
         gone = self.give_back([])
         self.ended.set()
         return Reply({"cancelled": gone.vcpus})
 
 
 def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
-    held = _moved_in(chosen, _session(chosen))
+    guest = _moved_in(chosen, _session(chosen))
     server = control.Server(
         chosen.socket,
-        {"status": held.status, "fetch": held.fetch, "stop": held.stop, "cancel": held.cancel},
+        {"status": guest.status, "fetch": guest.fetch, "stop": guest.stop, "cancel": guest.cancel},
     )
-    signal.signal(signal.SIGTERM, lambda *_: held.ended.set())
+    signal.signal(signal.SIGTERM, lambda *_: guest.ended.set())
     say({"state": "held", "session": chosen.session, **_me(), "socket": str(chosen.socket)})
-    held.ended.wait()
+    guest.ended.wait()
     server.close()
     return {"state": "ended"}
 
 
 def _cycle(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Have it preserved and cancelled so often; say how often its vCPUs were entered meanwhile."""
+    """Make the guest resident and cancel that, again and again; count its entries meanwhile."""
     entries, fds = 0, _open_files()
     for _ in range(chosen.count):
         session = _session(chosen)
-        held = _moved_in(chosen, session)
-        held.ended.wait(chosen.ms / 1000)
-        entries += held.give_back([]).entries
-        held.close()
+        guest = _moved_in(chosen, session)
+        guest.ended.wait(chosen.ms / 1000)
+        entries += guest.give_back([]).entries
+        guest.close()
         os.close(session)
     return {"cycles": chosen.count, "entries": entries, "fds": [fds, _open_files()]}
 
@@ -162,32 +172,32 @@ def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def _moved_in(chosen: argparse.Namespace, session: int) -> Held:
-    """Move all of a guest in; if any of that is refused, its VMM goes on with it."""
-    said, fds = control.ask(chosen.vmm, "give")
-    records = vm_x86.records_of(said.pop("records"))
-    held = Held(chosen.vmm, fds["ram"], [])
+def _moved_in(chosen: argparse.Namespace, session: int) -> ResidentGuest:
+    """Make all of a guest resident; if any of that is refused, its VMM resumes it."""
+    description, fds = control.ask(chosen.vmm, "give")
+    records = vm_x86.parse_records(description.pop("records"))
+    guest = ResidentGuest(chosen.vmm, fds["ram"], [])
     try:
         _halt(chosen, "given")
-        description = liveupdate.in_memfd(
-            {k: v for k, v in said.items() if k not in {"ok", "fds"}}, "labvmm-given"
+        memfd = liveupdate.in_memfd(
+            {k: v for k, v in description.items() if k not in {"ok", "fds"}}, "labvmm-given"
         )
-        liveupdate.preserve_fd(session, description, DESCRIPTION)
-        os.close(description)
+        liveupdate.preserve_fd(session, memfd, DESCRIPTION)
+        os.close(memfd)
         liveupdate.preserve_fd(session, fds["ram"], RAM)
         _halt(chosen, "memory")
-        held.move_in(records, chosen.cpus)
+        guest.move_in(records, chosen.cpus)
         _halt(chosen, "moved")
-        for n, vcpu in enumerate([] if chosen.unpreserved else held.vcpus):
+        for n, vcpu in enumerate([] if chosen.unpreserved else guest.vcpus):
             liveupdate.preserve_fd(session, vcpu, FIRST_VCPU + n)
     except (OSError, VmmError):
-        held.give_back(records)
+        guest.give_back(records)
         raise
-    return held
+    return guest
 
 
 def _halt(chosen: argparse.Namespace, phase: str) -> None:
-    """Stay at this phase until SIGUSR1: who is to be killed in it waits to be killed."""
+    """Stay at this phase until SIGUSR1: a disruption kills the process there."""
     if chosen.halt_at == phase:
         signal.signal(signal.SIGUSR1, lambda *_: None)
         say({"state": "halted", "phase": phase, **_me()})
@@ -195,7 +205,7 @@ def _halt(chosen: argparse.Namespace, phase: str) -> None:
 
 
 def _adopt(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Go on with what the kernel before left; see `resident_adopt`."""
+    """Resume what the previous kernel preserved; see `resident_adopt`."""
     wanted = Adoption(chosen.session, chosen.console, chosen.socket, chosen.keeper)
     return resident_adopt.adopt(wanted, lambda phase: _halt(chosen, phase))
 

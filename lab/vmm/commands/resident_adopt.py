@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""After a kexec: a VM is made of what the kernel before left, and its vCPUs are fetched into it."""
+"""After a kexec: makes a VM of what was preserved, and retrieves its vCPUs into it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..machine.driver import Driver
 from ..machine.machine import Machine
 from ..machine.memory import Ram
 from ..state import caretaker, handover, liveupdate, vcpu_record, vm_x86
-from ..state.vm_x86 import Given
+from ..state.vm_x86 import VmState
 from . import verbs
 
 DESCRIPTION, RAM, FIRST_VCPU = 0, 1, 16  # tokens of a session
@@ -26,7 +26,7 @@ Phase = Callable[[str], object]
 
 
 class Adoption(NamedTuple):
-    """What `labvmm resident adopt` was asked for."""
+    """The options of `labvmm resident adopt`."""
 
     session: str
     console: Path
@@ -34,39 +34,45 @@ class Adoption(NamedTuple):
     keeper: Path | None = None
 
 
-def adopt(wanted: Adoption, phase: Phase) -> Mapping[str, object]:
+def adopt(options: Adoption, phase: Phase) -> Mapping[str, object]:
     """Make all of a VM first: the vCPUs stop when they are retrieved, and not before.
 
     Args:
-        wanted: What was asked for.
-        phase: Told the name of each phase that has been reached.
+        options: Session, console and sockets.
+        phase: Called with the name of each phase that has been reached.
+
+    Returns:
+        The command's answer, when the guest has ended.
+
+    Raises:
+        VmmError: A keeper was named for a guest that dies with its VMM.
     """
     device = liveupdate.open_device()
-    session = liveupdate.retrieve(device, wanted.session)
+    session = liveupdate.retrieve(device, options.session)
     phase("session")
     description = vm_x86.read(liveupdate.retrieve_fd(session, DESCRIPTION))
-    if wanted.keeper and description.orphan is None:
+    if options.keeper and description.orphan is None:
         raise VmmError("--keeper: this guest dies with its VMM", hint="labvmm run --orphanable")
-    guest = _machine(description, liveupdate.retrieve_fd(session, RAM), wanted)
+    guest = _machine(description, liveupdate.retrieve_fd(session, RAM), options)
     phase("memory")
     _fetch(guest, description, session)
     phase("vcpus")
-    if wanted.keeper:
-        control.ask(wanted.keeper, "deposit", handover.describe(guest), guest.fds())
+    if options.keeper:
+        control.ask(options.keeper, "deposit", handover.describe(guest), guest.fds())
     liveupdate.finish(session)
     os.close(device)
-    control.remove_stale(wanted.socket)
-    return verbs.live(guest, wanted.socket)
+    control.remove_stale(options.socket)
+    return verbs.live(guest, options.socket)
 
 
-def _machine(description: Given, ram_fd: int, wanted: Adoption) -> Machine:
+def _machine(description: VmState, ram_fd: int, options: Adoption) -> Machine:
     device = kvm.open_device()
     vm = call(device, kvm.Request.KVM_CREATE_VM, 0)
     frame = Frame(
-        wanted.console,
+        options.console,
         description.vcpus,
         orphan=description.orphan,
-        keeper=wanted.keeper,
+        keeper=options.keeper,
         serial=bytes(description.serial),
     )
 
@@ -81,12 +87,12 @@ def _machine(description: Given, ram_fd: int, wanted: Adoption) -> Machine:
     return assemble(device, vm, frame, furnish)
 
 
-def _fetch(guest: Machine, description: Given, session: int) -> None:
+def _fetch(guest: Machine, description: VmState, session: int) -> None:
     tsc = 0
     for n, vcpu in enumerate(guest.vcpus):
         one = caretaker.record(liveupdate.retrieve_fd(session, FIRST_VCPU + n))
         exit_code, pc = f"{one.exit_code:#x}", hex(one.regs.rip)
         say({"vcpu": n, "exit": exit_code, "entries": one.entries, "pc": pc})
-        vcpu_record.put(vcpu.fd, one)
+        vcpu_record.restore(vcpu.fd, one)
         tsc = vcpu_record.host_tsc(vcpu.fd, one)
     vm_x86.put_clock(guest.vm, description, tsc)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import VmmError
 from ..kvm.async_run import Policy
 from ..machine import control
-from ..machine.create import Wanted, create
+from ..machine.create import GuestOptions, create
 from ..machine.driver import Boot
 from ..machine.memory import RamKind
 from ..state import handover
@@ -32,12 +32,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ram", choices=[k.value for k in RamKind], help="where its RAM lives")
     parser.add_argument("--orphanable", action="store_true", help="let it outlive this process")
     parser.add_argument(
-        "--orphan-policy", choices=POLICIES, default=POLICIES[0], help="what it does meanwhile"
+        "--orphan-policy",
+        choices=POLICIES,
+        default=POLICIES[0],
+        help="what it does without an owner",
     )
     parser.add_argument(
         "--plain", action="store_true", help="tell it of nothing that only KVM can do"
     )
-    parser.add_argument("--keeper", type=Path, metavar="SOCKET", help="who holds it meanwhile")
+    parser.add_argument(
+        "--keeper", type=Path, metavar="SOCKET", help="the keeper of its descriptors"
+    )
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
@@ -45,7 +50,7 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
     if chosen.keeper and not chosen.orphanable:
         raise VmmError("--keeper: the guest would die with this process", hint="add --orphanable")
     guest = create(
-        Wanted(
+        GuestOptions(
             Boot(chosen.kernel, chosen.initrd, chosen.cmdline, chosen.vcpus),
             chosen.memory,
             chosen.console,

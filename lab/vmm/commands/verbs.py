@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a labvmm that runs a guest can be asked and told, and its life from start to end."""
+"""The verbs of a labvmm that runs a guest, and its life from start to end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ..cli import say
 from ..errors import VmmError
 from ..machine import control
-from ..machine.control import Asked, Reply
+from ..machine.control import Question, Reply
 from ..machine.machine import Machine
 from ..machine.vcpu import Stop
 from ..state import handover, handover_verbs
@@ -19,7 +19,16 @@ ITS_OWN = frozenset({"reset", "shutdown", "crash"})
 
 
 def live(guest: Machine, socket: Path, *, paused: bool = False) -> Mapping[str, object]:
-    """Run a guest until it ends, or this process is to go; says "running" once it does."""
+    """Run a guest until it ends, or SIGTERM or `quit` comes; prints its status once it runs.
+
+    Args:
+        guest: The guest.
+        socket: The control socket to make.
+        paused: Start it paused.
+
+    Returns:
+        The command's answer: the end's state and reason.
+    """
     server = control.Server(socket, _verbs(guest))
     signal.signal(signal.SIGTERM, lambda *_: guest.ended.set())
     guest.start(paused=paused)
@@ -30,13 +39,13 @@ def live(guest: Machine, socket: Path, *, paused: bool = False) -> Mapping[str, 
     if guest.released:
         return {"state": "released", "reason": "given up to whoever adopts it"}
     reason = guest.stop.reason if guest.stop else "told to quit"
-    if ended_by_itself(guest.stop) and guest.lasting and guest.lasting.keeper:
-        _drop(guest.lasting.keeper)
+    if ended_by_itself(guest.stop) and guest.orphanable and guest.orphanable.keeper:
+        _drop(guest.orphanable.keeper)
     return {"state": "ended", "reason": reason}
 
 
 def ended_by_itself(stop: Stop | None) -> bool:
-    """Say whether a guest needs no other owner; one that this labvmm failed may find a better."""
+    """Return whether a guest needs no other owner; one that this labvmm failed may."""
     return stop is not None and stop.kind in ITS_OWN
 
 
@@ -48,34 +57,34 @@ def _drop(keeper: Path) -> None:
 
 
 def _verbs(guest: Machine) -> control.Verbs:
-    def status(_: Asked) -> Reply:
+    def status(_: Question) -> Reply:
         return Reply(guest.status())
 
-    def pause(asked: Asked) -> Reply:
+    def pause(question: Question) -> Reply:
         guest.pause()
-        return status(asked)
+        return status(question)
 
-    def resume(asked: Asked) -> Reply:
+    def resume(question: Question) -> Reply:
         guest.resume()
-        return status(asked)
+        return status(question)
 
-    def end(_: Asked) -> Reply:
+    def end(_: Question) -> Reply:
         guest.ended.set()
         return Reply({"state": "ending"})
 
-    def release(_: Asked) -> Reply:
+    def release(_: Question) -> Reply:
         guest.release()
         guest.ended.set()
         return Reply({"state": "released"})
 
-    def regs(_: Asked) -> Reply:
+    def regs(_: Question) -> Reply:
         return Reply({"vcpus": guest.registers()})
 
-    def memslot(_: Asked) -> Reply:
+    def memslot(_: Question) -> Reply:
         return Reply({"memslot": guest.try_memslot()})
 
-    def fds(_: Asked) -> Reply:
-        described = handover.describe(guest) if guest.lasting else {}
+    def fds(_: Question) -> Reply:
+        described = handover.describe(guest) if guest.orphanable else {}
         return Reply({**guest.status(), **described}, guest.fds())
 
     return {

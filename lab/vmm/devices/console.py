@@ -13,16 +13,29 @@ from .journal import Journal
 
 
 def appending(path: Path) -> Callable[[bytes], object]:
-    """Open it to write at its end, whatever it is."""
+    """Open a console file to append to it; any kind of file will do.
+
+    Args:
+        path: The file; made if it is missing.
+
+    Returns:
+        A function that writes bytes at its end.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     return lambda content: os.write(fd, content)
 
 
 def open_file(path: Path) -> int:
-    """Open it to write at offsets of our own.
+    """Open a console file to write at chosen offsets.
+
+    Args:
+        path: The file; made if it is missing.
+
+    Returns:
+        Its descriptor.
 
     Raises:
-        VmmError: It is no regular file, so it cannot be told what was written already.
+        VmmError: The file is not a regular one, so its length does not say what was written.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -32,7 +45,15 @@ def open_file(path: Path) -> int:
 
 
 def journaled(fd: int, journal: Journal) -> Callable[[bytes], object]:
-    """Write where the journal says: an exit that is served again prints at the same place."""
+    """Write where the journal says: an exit that is served again prints at the same place.
+
+    Args:
+        fd: The console file.
+        journal: The guest's state, whose `console_at` moves on.
+
+    Returns:
+        A function that writes bytes there.
+    """
 
     def write(content: bytes) -> None:
         while content:

@@ -22,14 +22,27 @@ class Reset(Exception):  # noqa: N818  # it is not an error: the guest asked for
 
 
 class Ports:
-    """The I/O port space of a guest."""
+    """The I/O port space of a guest.
+
+    Args:
+        serial: The device at COM1.
+    """
 
     def __init__(self, serial: Serial) -> None:
         self._serial = serial
         self.unclaimed: Counter[int] = Counter()
 
     def read(self, port: int, size: int, count: int) -> bytes:
-        """Answer an IN, or `count` of them."""
+        """Answer an IN, or `count` of them.
+
+        Args:
+            port: The port.
+            size: Bytes of one access: 1, 2 or 4.
+            count: How many accesses a string instruction makes.
+
+        Returns:
+            The answers, `size * count` bytes.
+        """
         if port in COM1 and size == 1:
             return bytes(self._serial.read(port - COM1.start) for _ in range(count))
         self.unclaimed[port] += 1
@@ -40,10 +53,15 @@ class Ports:
         return b"\xff" * (size * count)
 
     def write(self, port: int, size: int, content: bytes) -> None:
-        """Take an OUT, or several at once.
+        """Serve an OUT, or several at once.
+
+        Args:
+            port: The port.
+            size: Bytes of one access: 1, 2 or 4.
+            content: What is written, one or more accesses.
 
         Raises:
-            Reset: The guest asked to be reset.
+            Reset: The guest asked for a reset.
         """
         if port in COM1 and size == 1:
             self._serial.write_many(port - COM1.start, content)

@@ -9,8 +9,8 @@ from .serial import LINE, STATE_BYTES, Buffer
 
 DR, FR, ICR, MIS = 0x00, 0x18, 0x44, 0x40
 # what is kept, two bytes each: IBRD FBRD LCR_H CR IFLS IMSC RIS DMACR
-KEPT = {0x24: 0, 0x28: 2, 0x2C: 4, 0x30: 6, 0x34: 8, 0x38: 10, 0x3C: 12, 0x48: 14}
-IMSC, RIS = KEPT[0x38], KEPT[0x3C]
+REGISTERS = {0x24: 0, 0x28: 2, 0x2C: 4, 0x30: 6, 0x34: 8, 0x38: 10, 0x3C: 12, 0x48: 14}
+IMSC, RIS = REGISTERS[0x38], REGISTERS[0x3C]
 READ_ONLY = frozenset({0x3C})
 IDENTITY = 0xFE0
 # PeriphID and PCellID, one byte in each word
@@ -21,7 +21,15 @@ WORD = 0xFFFF
 
 
 class Pl011:
-    """The port; all that it knows is in `registers`, so that an adopter can take it over."""
+    """The port; all of its state is in `registers`, so that an adopter can take it over.
+
+    Args:
+        write: Called with each byte that the guest sends.
+        set_irq: Called with the interrupt line's new level, when it changes.
+        registers: STATE_BYTES of state; a port after reset if None.
+
+    Source: Arm PrimeCell UART (PL011) Technical Reference Manual, Programmers Model.
+    """
 
     def __init__(
         self,
@@ -34,24 +42,36 @@ class Pl011:
         self._r: Buffer = bytearray(STATE_BYTES) if registers is None else registers
 
     def read(self, register: int) -> int:
-        """Answer a read of one register."""
+        """Answer a read of one register.
+
+        Args:
+            register: Its offset in the device's page, in bytes.
+
+        Returns:
+            Its value, 32 bits.
+        """
         if register == FR:
             return RECEIVER_EMPTY | TRANSMITTER_EMPTY
         if register == MIS:
             return self._get(RIS) & self._get(IMSC)
         if register >= IDENTITY:
             return IDENTITIES[(register - IDENTITY) // 4]
-        return self._get(KEPT[register]) if register in KEPT else 0
+        return self._get(REGISTERS[register]) if register in REGISTERS else 0
 
     def write(self, register: int, value: int) -> None:
-        """Take a write to one register; what is sent is out at once."""
+        """Serve a write to one register; a byte that is sent is out at once.
+
+        Args:
+            register: Its offset in the device's page, in bytes.
+            value: 32 bits.
+        """
         if register == DR:
             self._write(bytes((value & 0xFF,)))
             self._put(RIS, self._get(RIS) | TX)
         elif register == ICR:
             self._put(RIS, self._get(RIS) & ~value)
-        elif register in KEPT and register not in READ_ONLY:
-            self._put(KEPT[register], value)
+        elif register in REGISTERS and register not in READ_ONLY:
+            self._put(REGISTERS[register], value)
         self._update()
 
     def _get(self, at: int) -> int:

@@ -13,7 +13,7 @@ STATE_BYTES = 32
 DLAB, LOOP, THRI, FIFO_ON = 0x80, 0x10, 0x02, 0x01
 NO_INTERRUPT, THR_EMPTY, FIFOS = 0x01, 0x02, 0xC0
 TRANSMITTER_EMPTY = 0x60
-LINES_UP = 0xB0  # DCD, DSR, CTS: somebody listens
+LINES_UP = 0xB0  # DCD, DSR, CTS: there is a listener
 
 
 class Buffer(Protocol):
@@ -24,7 +24,13 @@ class Buffer(Protocol):
 
 
 class Serial:
-    """The port; all that it knows is in `registers`, so that an adopter can take it over."""
+    """The port; all of its state is in `registers`, so that an adopter can take it over.
+
+    Args:
+        write: Called with the bytes that the guest sends.
+        set_irq: Called with the interrupt line's new level, when it changes.
+        registers: STATE_BYTES of state; a port after reset if None.
+    """
 
     def __init__(
         self,
@@ -37,12 +43,19 @@ class Serial:
         self._r: Buffer = bytearray(STATE_BYTES) if registers is None else registers
 
     def read(self, register: int) -> int:
-        """Answer a read of one register."""
+        """Answer a read of one register.
+
+        Args:
+            register: 0 to 7.
+
+        Returns:
+            Its value, 8 bits.
+        """
         r = self._r
         if r[LCR] & DLAB and register in {RBR_THR, IER}:
             return r[DLL + register]
         match register:
-            case 0:  # nobody types
+            case 0:  # there is no input
                 return 0
             case 2:
                 return self._identify()
@@ -54,7 +67,12 @@ class Serial:
                 return r[register]
 
     def write(self, register: int, value: int) -> None:
-        """Take a write to one register."""
+        """Serve a write to one register.
+
+        Args:
+            register: 0 to 7.
+            value: 8 bits.
+        """
         r = self._r
         if r[LCR] & DLAB and register in {RBR_THR, IER}:
             r[DLL + register] = value
@@ -69,7 +87,12 @@ class Serial:
             r[register] = value
 
     def write_many(self, register: int, content: bytes) -> None:
-        """Take what a `rep outsb` sends at once."""
+        """Serve a `rep outsb`, all of it at once.
+
+        Args:
+            register: 0 to 7.
+            content: The bytes, in their order.
+        """
         if register == RBR_THR and not self._r[LCR] & DLAB:
             self._transmit(content)
         else:

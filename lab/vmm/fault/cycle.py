@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`labvmm cycle`: adopt a guest and be killed, again and again, at moments that nobody chose."""
+"""`labvmm cycle`: adopt a guest and be killed, again and again, at random moments."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Do it, and leave the guest to nobody; some adopters die before they have it.
+    """Adopt the guest and be killed, again and again; some adopters die before they own it.
 
     Raises:
         VmmError: An adopter ended by itself; its reason is on stderr.
     """
     moments = random.Random(chosen.seed)  # noqa: S311 - to be repeatable
-    given, fds = control.ask(chosen.keeper, "fetch")
+    description, fds = control.ask(chosen.keeper, "fetch")
     drivers.module()  # before the forks, which would each take their time for it
-    vcpus = int(str(given["vcpus"]))
+    vcpus = int(str(description["vcpus"]))
     before, first = kvm_async.ownership(fds["vm"]), journals.read(fds["state"], vcpus).served
     for number in range(chosen.count):
-        if not _one(chosen, moments.uniform(0, chosen.most_ms) / 1000):
+        if not _adopt_and_kill(chosen, moments.uniform(0, chosen.most_ms) / 1000):
             raise VmmError(f"adopter {number + 1} of {chosen.count} ended by itself")
     after, last = kvm_async.ownership(fds["vm"]), journals.read(fds["state"], vcpus).served
     return {
@@ -57,8 +57,8 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
     }
 
 
-def _one(chosen: argparse.Namespace, seconds: float) -> bool:
-    """Let an adopter live for a while, and kill it; says whether it had to be killed."""
+def _adopt_and_kill(chosen: argparse.Namespace, seconds: float) -> bool:
+    """Let an adopter live for a while and kill it; return whether it had to be killed."""
     child = os.fork()
     if child == 0:
         _adopt(chosen)
@@ -76,8 +76,8 @@ def _adopt(chosen: argparse.Namespace) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
         parser = argparse.ArgumentParser()
         adopt.arguments(parser)
-        words = ["--keeper", str(chosen.keeper), "--socket", str(chosen.socket)]
-        adopt.main(parser.parse_args(words), serve_one=MUTANTS.get(chosen.mutant))
+        arguments_ = ["--keeper", str(chosen.keeper), "--socket", str(chosen.socket)]
+        adopt.main(parser.parse_args(arguments_), serve_one=MUTANTS.get(chosen.mutant))
     except BaseException as e:  # noqa: BLE001 - a child must not go on as its parent
         os.write(STDERR, f"labvmm cycle: {e}\n".encode())
     finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`labvmm hostile`: do to an orphan what others on its host may try; tells each answer."""
+"""`labvmm hostile`: do to an orphan what other processes may try; prints each answer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> Mapping[str, object]:
-    """Do it, as one who holds the descriptors and is not the owner."""
+    """Do it as a process that has the descriptors and is not the owner."""
     _, fds = control.ask(chosen.keeper, "fetch")
     return {"deed": chosen.deed, "answers": DEEDS[chosen.deed](fds)}
 
@@ -58,7 +58,7 @@ def run_vcpus(fds: Fds) -> Answers:
 
 
 def release(fds: Fds) -> Answers:
-    """Give up what one does not own."""
+    """Release a VM that this process does not own."""
     return {"KVM_ORPHAN_RELEASE": _attempt(kvm_async.release, fds["vm"])}
 
 

@@ -21,7 +21,7 @@ LINGER_S = 0.02
 
 
 def repeats(index: int, run: mmap.mmap, handlers: Handlers, journal: Journal) -> Stop | None:
-    """Serve an exit again that a VMM before had served, and was killed before it ran the vCPU."""
+    """Serve an exit again that the previous VMM served before it was killed."""
     exit_seq = kvm_async.page_of(run).exit_seq
     journal.served[index] = max(exit_seq - 1, 0)
     stop = exits.serve(index, run, handlers, journal)

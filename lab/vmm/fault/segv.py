@@ -44,5 +44,13 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
 
 
 def wait_dead(process: int, seconds: float) -> bool:
-    """Wait for the end of a process by its pidfd; says whether it came."""
+    """Wait for the end of a process.
+
+    Args:
+        process: Its pidfd.
+        seconds: How long.
+
+    Returns:
+        Whether it ended.
+    """
     return bool(select.select([process], [], [], seconds)[0])

@@ -38,7 +38,7 @@ class OneReg(ctypes.Structure):
 
 
 class RegList(ctypes.Structure):
-    """struct kvm_reg_list, with room for so many."""
+    """struct kvm_reg_list, with room for MAX_REGISTERS ids."""
 
     _fields_ = (("n", ctypes.c_uint64), ("ids", ctypes.c_uint64 * MAX_REGISTERS))
 
@@ -89,7 +89,7 @@ class Request(enum.IntEnum):
 
 
 class SystemEvent(enum.IntEnum):
-    """What a guest asked of PSCI that ends it."""
+    """What a guest asked of PSCI that ends it: KVM_SYSTEM_EVENT_*."""
 
     SHUTDOWN = 1
     RESET = 2
@@ -97,12 +97,34 @@ class SystemEvent(enum.IntEnum):
 
 
 def core(offset: int) -> int:
-    """Name a 64-bit register by its offset in struct kvm_regs."""
+    """Return the id of a 64-bit core register.
+
+    Args:
+        offset: Its offset in struct kvm_regs, in bytes.
+
+    Returns:
+        The id for KVM_GET_ONE_REG.
+
+    Source: Documentation/virt/kvm/api.rst, KVM_SET_ONE_REG.
+    """
     return 0x6030_0000_0010_0000 | offset // 4
 
 
 def system(op0: int, op1: int, crn: int, crm: int, op2: int) -> int:  # as the manual writes it
-    """Name a system register."""
+    """Return the id of a system register.
+
+    Args:
+        op0: First operand, as the Arm manual writes the register's encoding.
+        op1: Second operand.
+        crn: CRn.
+        crm: CRm.
+        op2: Last operand.
+
+    Returns:
+        The id for KVM_GET_ONE_REG.
+
+    Source: Documentation/virt/kvm/api.rst, KVM_SET_ONE_REG.
+    """
     return 0x6030_0000_0013_0000 | op0 << 14 | op1 << 11 | crn << 7 | crm << 3 | op2
 
 
@@ -124,20 +146,43 @@ REGISTERS = {
 
 
 def get_register(vcpu: int, name: str) -> int:
-    """Read one register of a vCPU that does not run."""
+    """Read one register of a vCPU that does not run.
+
+    Args:
+        vcpu: The vCPU's descriptor.
+        name: A name in REGISTERS.
+
+    Returns:
+        Its value, 64 bits.
+    """
     value = ctypes.c_uint64()
     call(vcpu, Request.KVM_GET_ONE_REG, OneReg(id=REGISTERS[name], addr=ctypes.addressof(value)))
     return value.value
 
 
 def set_register(vcpu: int, name: str, value: int) -> None:
-    """Write one register of a vCPU that does not run."""
+    """Write one register of a vCPU that does not run.
+
+    Args:
+        vcpu: The vCPU's descriptor.
+        name: A name in REGISTERS.
+        value: 64 bits.
+    """
     content = ctypes.c_uint64(value)
     call(vcpu, Request.KVM_SET_ONE_REG, OneReg(id=REGISTERS[name], addr=ctypes.addressof(content)))
 
 
 def set_attribute(device: int, group: int, attribute: int, value: int | None = None) -> None:
-    """Tell a device of KVM's one thing."""
+    """Set one attribute of an in-kernel device.
+
+    Args:
+        device: The device's descriptor.
+        group: KVM_DEV_ARM_VGIC_GRP_*, for the interrupt controller.
+        attribute: The attribute in that group.
+        value: What it becomes; None for an attribute that is a command.
+
+    Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst.
+    """
     content = ctypes.c_uint64(value or 0)
     call(
         device,
@@ -149,7 +194,19 @@ def set_attribute(device: int, group: int, attribute: int, value: int | None = N
 
 
 def get_attribute(device: int, group: int, attribute: int, size: int) -> int:
-    """Ask a device of KVM's one thing, which has so many bytes."""
+    """Read one attribute of an in-kernel device.
+
+    Args:
+        device: The device's descriptor.
+        group: KVM_DEV_ARM_VGIC_GRP_*, for the interrupt controller.
+        attribute: The attribute in that group.
+        size: Bytes of the value: 4 or 8.
+
+    Returns:
+        The value.
+
+    Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst.
+    """
     content = ctypes.create_string_buffer(size)
     asked = DeviceAttr(group=group, attr=attribute, addr=ctypes.addressof(content))
     call(device, Request.KVM_GET_DEVICE_ATTR, asked)
@@ -158,7 +215,11 @@ def get_attribute(device: int, group: int, attribute: int, size: int) -> int:
 
 @contextmanager
 def scratch() -> Iterator[tuple[int, int]]:
-    """Make a VM and a vCPU that never run, for as long as the block lasts."""
+    """Make a VM and a vCPU that never run, for as long as the block lasts.
+
+    Yields:
+        The descriptors of the VM and of the vCPU.
+    """
     device = kvm.open_device()
     vm = call(device, kvm.Request.KVM_CREATE_VM, 0)
     vcpu = call(vm, kvm.Request.KVM_CREATE_VCPU, 0)

@@ -24,7 +24,7 @@ _PAGE = struct.Struct("=QI")
 
 
 class Policy(enum.IntEnum):
-    """What becomes of the vCPUs when the owner goes without having released the VM."""
+    """What becomes of the vCPUs when the owner exits without a release."""
 
     RUN = 0
     PARK = 1
@@ -119,7 +119,7 @@ class Request(enum.IntEnum):
 
 
 class Ownership(NamedTuple):
-    """Who has a VM: whether the owner is there, the policy, how often it has been adopted."""
+    """The state of a VM's owner, the policy, and how often the VM has been adopted."""
 
     owner: Owner
     policy: Policy
@@ -137,16 +137,27 @@ _GO = RunAsync()
 
 
 def policies(fd: int) -> list[Policy]:
-    """List what /dev/kvm or a VM offers; nothing, if this kernel has no such VMs."""
+    """List the policies that /dev/kvm or a VM offers.
+
+    Args:
+        fd: The descriptor of /dev/kvm or of a VM.
+
+    Returns:
+        The policies; empty if this kernel has no VM that outlives its owner.
+    """
     mask = call(fd, KvmRequest.KVM_CHECK_EXTENSION, CAP_ORPHAN)
     return [policy for policy in Policy if mask & 1 << policy]
 
 
 def enable(vm: int, policy: Policy) -> None:
-    """Make a VM that has neither vCPUs nor memory yet one that can lose its owner.
+    """Let a VM outlive its owner; it must have neither vCPUs nor memory yet.
+
+    Args:
+        vm: The VM's descriptor.
+        policy: What its vCPUs do while there is no owner.
 
     Raises:
-        VmmError: This kernel cannot, or not with that policy.
+        VmmError: This kernel has no such VM, or not with that policy.
     """
     offered = policies(vm)
     if policy not in offered:
@@ -161,29 +172,57 @@ def enable(vm: int, policy: Policy) -> None:
 
 
 def ownership(vm: int) -> Ownership:
-    """Ask who has the VM; any holder may."""
+    """Ask for the owner's state; any process with the descriptor may.
+
+    Args:
+        vm: The VM's descriptor.
+
+    Returns:
+        Owner, policy and generation.
+    """
     state = OrphanState()
     call(vm, Request.KVM_ORPHAN_STATE, state)
     return Ownership(Owner(state.state), Policy(state.policy), state.generation)
 
 
 def adopt(vm: int, generation: int) -> None:
-    """Become the owner, if nobody adopted it after `generation`."""
+    """Become the owner of a VM, unless another process adopted it meanwhile.
+
+    Args:
+        vm: The VM's descriptor.
+        generation: How often the VM had been adopted when this process looked.
+
+    Raises:
+        OSError: EBUSY: there is an owner; ESTALE: another adopter was first; EPERM: this user may
+            not; EIO: the VM is dead; EINVAL: the VM cannot be adopted.
+    """
     call(vm, Request.KVM_ADOPT, Adopt(flags=ADOPT_GENERATION, generation=generation))
 
 
 def release(vm: int) -> None:
-    """Give the VM up; its vCPUs go on."""
+    """Give up the ownership of a VM; its vCPUs run on.
+
+    Args:
+        vm: The VM's descriptor.
+    """
     call(vm, Request.KVM_ORPHAN_RELEASE)
 
 
 def run(vcpu: int) -> None:
-    """Start a vCPU, or continue it after its exit was served; comes back at once."""
+    """Start a vCPU, or continue it after its exit was served; does not wait for the next exit.
+
+    Args:
+        vcpu: The vCPU's descriptor.
+    """
     call(vcpu, Request.KVM_RUN_ASYNC, _GO)
 
 
 def park(vcpu: int) -> None:
-    """Take a vCPU out of the guest, and wait until it is."""
+    """Take a vCPU out of the guest, and wait until it is.
+
+    Args:
+        vcpu: The vCPU's descriptor.
+    """
     while True:
         try:
             call(vcpu, Request.KVM_ASYNC_PARK)
@@ -193,12 +232,26 @@ def park(vcpu: int) -> None:
 
 
 def state_of(vcpu: int) -> AsyncState:
-    """Ask what a vCPU does; never waits for it, and any holder may."""
+    """Ask for a vCPU's state; never waits for the vCPU, and any process with the descriptor may.
+
+    Args:
+        vcpu: The vCPU's descriptor.
+
+    Returns:
+        The kernel's structure.
+    """
     state = AsyncState()
     call(vcpu, Request.KVM_ASYNC_STATE, state)
     return state
 
 
 def page_of(run: mmap.mmap) -> Page:
-    """Read what the kernel says in a vCPU's mapping."""
+    """Read the kernel's page in a vCPU's mapping.
+
+    Args:
+        run: The mapping of the vCPU's descriptor.
+
+    Returns:
+        The number of its last exit, and its state.
+    """
     return Page(*_PAGE.unpack_from(run, PAGE_AT))

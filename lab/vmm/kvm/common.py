@@ -114,15 +114,28 @@ class Exit(enum.IntEnum):
 
 
 def exit_name(reason: int) -> str:
-    """Name an exit reason, known or not."""
+    """Name an exit reason.
+
+    Args:
+        reason: KVM_EXIT_*.
+
+    Returns:
+        Its name without the prefix, or the number as text if it is unknown.
+    """
     return Exit(reason).name if reason in Exit._value2member_map_ else str(reason)
 
 
 def open_device(path: str = "/dev/kvm") -> int:
     """Open KVM and check that it speaks the one API that there is.
 
+    Args:
+        path: The device.
+
+    Returns:
+        Its descriptor.
+
     Raises:
-        VmmError: It cannot be opened, or answers something else; says what to look at.
+        VmmError: The device cannot be opened, or has another API version.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -139,5 +152,13 @@ def open_device(path: str = "/dev/kvm") -> int:
 
 
 def has(fd: int, capability: Capability) -> int:
-    """Ask for a capability: 0 is no, anything else is yes or a count or a mask of bits."""
+    """Ask for a capability.
+
+    Args:
+        fd: The descriptor of /dev/kvm or of a VM.
+        capability: KVM_CAP_*.
+
+    Returns:
+        0 for no; otherwise 1, a count or a mask of bits, as the capability has it.
+    """
     return call(fd, Request.KVM_CHECK_EXTENSION, capability.value)

@@ -17,18 +17,18 @@ from .vcpu import IMMEDIATE_EXIT, AnyVcpu, Stop, VcpuState
 
 
 class AsyncVcpu(AnyVcpu):
-    """The owner's side of it; `watch` hands it to who serves its exits."""
+    """The owner's side of the vCPU; `watch` passes it to the server of its exits."""
 
     watch: Callable[[AsyncVcpu], object]
 
     def start(self) -> None:
-        """Have it served, and run unless it was held."""
+        """Have its exits served, and run it unless it was paused before."""
         runs = kvm_async.page_of(self.run).state == kvm_async.State.RUNNING
         self._become(VcpuState.RUNNING if runs else VcpuState.CREATED)
         self.watch(self)
 
-    def hold(self) -> None:
-        """Take it out of the guest; it is paused when what it wants has been served."""
+    def request_pause(self) -> None:
+        """Take it out of the guest; it is paused once its pending exit has been served."""
         with self._changed:
             self._want_pause = True
         kvm_async.park(self.fd)
@@ -43,21 +43,25 @@ class AsyncVcpu(AnyVcpu):
         """Have KVM complete the exit that was served: it does with the next run, and not before.
 
         Raises:
-            VmmError: What it completed led to another exit; let it run on, and pause it again.
+            VmmError: What it completed led to another exit; resume it, and pause it again.
             OSError: KVM_RUN was refused.
         """
         self.run[IMMEDIATE_EXIT] = 1
         try:
             if ioctl.raw(self.fd, Request.KVM_RUN.value, 0) >= 0:
-                raise VmmError(f"vCPU {self.index} is in the middle of an exit", hint="try again")
+                raise VmmError(f"vCPU {self.index} still has an exit to serve", hint="try again")
             code = ctypes.get_errno()
             if code not in {errno.EINTR, errno.EAGAIN}:
                 raise OSError(code, f"KVM_RUN: {os.strerror(code)}")
         finally:
             self.run[IMMEDIATE_EXIT] = 0
 
-    def go_on(self) -> bool:
-        """Run it, now that it was served; says whether it runs, for it may have been held."""
+    def run_on(self) -> bool:
+        """Run the vCPU after its exit was served, unless a pause was requested.
+
+        Returns:
+            Whether it runs.
+        """
         with self._changed:  # so that it is either parked after it runs, or not run at all
             if self._want_pause:
                 self._set(VcpuState.PAUSED)
@@ -66,9 +70,13 @@ class AsyncVcpu(AnyVcpu):
             self._set(VcpuState.RUNNING)
         return True
 
-    def ends(self, stop: Stop) -> None:
-        """Note that it runs no more, and tell the machine."""
+    def report_stop(self, stop: Stop) -> None:
+        """Note that the vCPU runs no more, and tell the machine.
+
+        Args:
+            stop: Why.
+        """
         self.stop = stop
         self._become(VcpuState.STOPPED)
-        # who is told pauses the others, and that takes the thread that calls this
+        # on_stop pauses the other vCPUs, for which it needs the thread that calls this
         threading.Thread(target=self.on_stop, args=(self,), daemon=True).start()

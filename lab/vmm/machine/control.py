@@ -22,25 +22,33 @@ CREDENTIALS = struct.Struct("=3i")  # struct ucred: pid, uid, gid
 
 
 class Reply(NamedTuple):
-    """What a verb answers, and the descriptors that go with it."""
+    """What a verb answers, and the descriptors that go with it, by name."""
 
     content: Mapping[str, object]
-    fds: Mapping[str, int] = {}  # a tuple's default; nobody changes it
+    fds: Mapping[str, int] = {}  # a tuple's default; never changed
 
 
 @dataclass(slots=True)
-class Asked:
+class Question:
     """What a client sent; a verb that keeps a descriptor takes it out of `fds`."""
 
     content: dict[str, object]
     fds: dict[str, int]
 
 
-Verbs = Mapping[str, Callable[[Asked], Reply]]
+Verbs = Mapping[str, Callable[[Question], Reply]]
 
 
 class Server:
-    """Listens on a UNIX socket for processes of the same user; one thread a client."""
+    """Listens on a UNIX socket for processes of the same user; one thread a client.
+
+    Args:
+        path: The socket to make.
+        verbs: What answers each verb.
+
+    Raises:
+        VmmError: The socket cannot be made.
+    """
 
     def __init__(self, path: Path, verbs: Verbs) -> None:
         self.path = path
@@ -80,30 +88,32 @@ class Server:
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
             for line, fds in _lines(client):
-                asked = Asked({}, {})
-                reply = self._answer(client, line, fds, asked)
-                for fd in asked.fds.values():
+                question = Question({}, {})
+                reply = self._answer(client, line, fds, question)
+                for fd in question.fds.values():
                     os.close(fd)
                 _send(client, reply)
 
-    def _answer(self, client: socket.socket, line: bytes, fds: list[int], asked: Asked) -> Reply:
+    def _answer(
+        self, client: socket.socket, line: bytes, fds: list[int], question: Question
+    ) -> Reply:
         try:
-            _read_question(line, fds, asked)
+            _read_question(line, fds, question)
             _insist_on_same_user(client)
-            reply = self._act(asked)
+            reply = self._act(question)
         except (VmmError, OSError, ValueError) as e:
             return Reply({"ok": False, "error": str(e)})
         return Reply({"ok": True, **reply.content}, reply.fds)
 
-    def _act(self, asked: Asked) -> Reply:
-        verb = str(asked.content.get("verb"))
+    def _act(self, question: Question) -> Reply:
+        verb = str(question.content.get("verb"))
         if verb not in self._verbs:
             raise VmmError(f"unknown verb '{verb}'", hint=f"one of {', '.join(self._verbs)}")
-        return self._verbs[verb](asked)
+        return self._verbs[verb](question)
 
 
 def _lines(client: socket.socket) -> Iterator[tuple[bytes, list[int]]]:
-    """Give each line that a client sends, and the descriptors that came with it or before."""
+    """Yield each line that a client sends, and the descriptors that came with it or before."""
     text = b""
     fds: list[int] = []
     while True:
@@ -119,21 +129,21 @@ def _lines(client: socket.socket) -> Iterator[tuple[bytes, list[int]]]:
             return
 
 
-def _read_question(line: bytes, fds: list[int], asked: Asked) -> None:
-    asked.fds = {str(fd): fd for fd in fds}  # whatever comes of it, they will be closed
+def _read_question(line: bytes, fds: list[int], question: Question) -> None:
+    question.fds = {str(fd): fd for fd in fds}  # whatever comes of it, they will be closed
     content = json.loads(line)
-    asked.content = content if isinstance(content, dict) else {"verb": content}
-    names = asked.content.pop("fds", [])
+    question.content = content if isinstance(content, dict) else {"verb": content}
+    names = question.content.pop("fds", [])
     if not isinstance(names, list) or len(names) != len(fds):
-        raise VmmError(f"{len(fds)} descriptors came, named {names}")
-    asked.fds = dict(zip(map(str, names), fds, strict=True))
+        raise VmmError(f"{len(fds)} descriptors came with names {names}")
+    question.fds = dict(zip(map(str, names), fds, strict=True))
 
 
 def _insist_on_same_user(client: socket.socket) -> None:
     peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
     _, uid, _ = CREDENTIALS.unpack(peer)
     if uid != os.geteuid():
-        raise VmmError(f"this belongs to user {os.geteuid()}, and user {uid} asks")
+        raise VmmError(f"this labvmm belongs to user {os.geteuid()}: user {uid} may not use it")
 
 
 def _send(client: socket.socket, reply: Reply) -> None:
@@ -146,8 +156,15 @@ def _send(client: socket.socket, reply: Reply) -> None:
 def connected(path: Path, patience: float = 30.0) -> Iterator[socket.socket]:
     """Connect to a labvmm.
 
+    Args:
+        path: Its control socket.
+        patience: Seconds that each answer may take.
+
+    Yields:
+        The connected socket.
+
     Raises:
-        VmmError: Nobody listens there.
+        VmmError: No process listens there.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
         client.settimeout(patience)
@@ -164,10 +181,19 @@ def ask(
     content: Mapping[str, object] | None = None,
     fds: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, object], dict[str, int]]:
-    """Ask or tell one thing; give the answer and the descriptors that came with it, by name.
+    """Send one question to a labvmm and wait for its answer.
+
+    Args:
+        path: Its control socket.
+        verb: What is asked, or told.
+        content: The verb's other words, all JSON.
+        fds: Descriptors to send along, by name.
+
+    Returns:
+        The answer, and the descriptors that came with it, by name.
 
     Raises:
-        VmmError: Nobody listens, the answer is cut off, or labvmm refused.
+        VmmError: No process listens, the answer is cut off, or labvmm refused.
     """
     with connected(path) as client:
         _send(client, Reply({**(content or {}), "verb": verb}, fds or {}))
@@ -187,7 +213,11 @@ def ask(
 
 
 def remove_stale(path: Path) -> None:
-    """Remove the socket of a labvmm that died; one that is listened on stays."""
+    """Remove the socket of a labvmm that died; one that a process listens on stays.
+
+    Args:
+        path: The socket; it may be missing.
+    """
     with contextlib.suppress(FileNotFoundError):
         try:
             with connected(path):

@@ -21,15 +21,15 @@ from . import memory
 from .async_vcpu import AsyncVcpu
 from .driver import Boot, Driver
 from .exits import ExitServer
-from .machine import Lasting, Machine
+from .machine import Machine, Orphanable
 from .memory import Ram, RamKind
 from .vcpu import Vcpu
 
 LEAST_MIB = 2  # 1 MiB of it is below the place where payloads are loaded
 
 
-class Wanted(NamedTuple):
-    """What `labvmm run` was asked for; no `orphan` policy is a guest that dies with its VMM."""
+class GuestOptions(NamedTuple):
+    """The options of `labvmm run`; without an `orphan` policy the guest dies with its VMM."""
 
     boot: Boot
     memory_mib: int
@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What a machine is put together with, whether its guest is new or comes from elsewhere."""
+    """What a machine is assembled with, whether its guest is new or comes from elsewhere."""
 
     console: Path
     vcpus: int
@@ -55,31 +55,47 @@ class Frame(NamedTuple):
 Furnish = Callable[[Driver], tuple[Ram, list[int]]]
 
 
-def create(wanted: Wanted) -> Machine:
+def create(options: GuestOptions) -> Machine:
     """Make a guest, ready to start.
 
+    Args:
+        options: What to boot, and in what.
+
+    Returns:
+        The machine; nothing of it runs yet.
+
     Raises:
-        VmmError: What was asked for is wrong or impossible here.
-        OSError: KVM refused; begins with the request's name.
+        VmmError: An option is wrong, or impossible on this host.
+        OSError: KVM refused a request; the text begins with its name.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a VMM that segfaults leaves no 1 GiB core
     device = kvm.open_device()
-    vm = call(device, kvm.Request.KVM_CREATE_VM, drivers.vm_type(protected=wanted.protected))
+    vm = call(device, kvm.Request.KVM_CREATE_VM, drivers.vm_type(protected=options.protected))
     most = kvm.has(device, kvm.Capability.MAX_VCPUS)
-    if not 1 <= wanted.boot.vcpus <= most:
-        raise VmmError(f"--vcpus {wanted.boot.vcpus}: 1 to {most} are possible")
+    if not 1 <= options.boot.vcpus <= most:
+        raise VmmError(f"--vcpus {options.boot.vcpus}: 1 to {most} are possible")
     frame = Frame(
-        wanted.console,
-        wanted.boot.vcpus,
-        orphan=wanted.orphan,
-        keeper=wanted.keeper,
-        protected=wanted.protected,
+        options.console,
+        options.boot.vcpus,
+        orphan=options.orphan,
+        keeper=options.keeper,
+        protected=options.protected,
     )
-    return assemble(device, vm, frame, lambda driver: _furnished(vm, driver, wanted))
+    return assemble(device, vm, frame, lambda driver: _furnished(vm, driver, options))
 
 
 def assemble(device: int, vm: int, frame: Frame, furnish: Furnish) -> Machine:
-    """Put a machine together in a VM that has nothing yet; `furnish` gives it RAM and vCPUs."""
+    """Assemble a machine around a VM that has neither memory nor vCPUs.
+
+    Args:
+        device: The descriptor of /dev/kvm.
+        vm: The VM's descriptor.
+        frame: Console, number of vCPUs, and what becomes of an orphan.
+        furnish: Gives the VM its RAM and vCPUs; returns both.
+
+    Returns:
+        The machine; nothing of it runs yet.
+    """
     if frame.orphan is not None:
         return _orphanable(device, vm, frame, frame.orphan, furnish)
     registers = None if frame.serial is None else bytearray(frame.serial)
@@ -99,13 +115,13 @@ def _orphanable(device: int, vm: int, frame: Frame, policy: Policy, furnish: Fur
         journal.write()
     driver = drivers.make(device, vm, consoles.journaled(file, journal), journal.registers)
     ram, fds = furnish(driver)
-    lasting = Lasting(
+    orphanable = Orphanable(
         ExitServer(driver.exits, journal), journal, file, policy.name.lower(), frame.keeper
     )
     run_size = call(device, kvm.Request.KVM_GET_VCPU_MMAP_SIZE)
     vcpus = [AsyncVcpu(fd, index, run_size) for index, fd in enumerate(fds)]
     for vcpu in vcpus:
-        vcpu.watch = lasting.exits.watch
+        vcpu.watch = orphanable.exits.watch
     return Machine(
         vm,
         ram,
@@ -113,35 +129,35 @@ def _orphanable(device: int, vm: int, frame: Frame, policy: Policy, furnish: Fur
         vcpus,
         console=frame.console,
         protected=frame.protected,
-        lasting=lasting,
+        orphanable=orphanable,
     )
 
 
-def _furnished(vm: int, driver: Driver, wanted: Wanted) -> tuple[Ram, list[int]]:
-    """Give a VM its RAM, with what is to be booted in it, and make its vCPUs."""
-    driver.plain = wanted.plain
-    ram = _ram(vm, driver, wanted)
+def _furnished(vm: int, driver: Driver, options: GuestOptions) -> tuple[Ram, list[int]]:
+    """Attach RAM with the boot image in it to a VM, and make its vCPUs."""
+    driver.plain = options.plain
+    ram = _ram(vm, driver, options)
     memory.attach(vm, ram)
     driver.prepare_vm()
-    driver.load(ram, wanted.boot)
+    driver.load(ram, options.boot)
     fds = []
-    for index in range(wanted.boot.vcpus):
+    for index in range(options.boot.vcpus):
         fds.append(call(vm, kvm.Request.KVM_CREATE_VCPU, index))
-        driver.prepare_vcpu(fds[index], index, wanted.boot.vcpus)
+        driver.prepare_vcpu(fds[index], index, options.boot.vcpus)
     return ram, fds
 
 
-def _ram(vm: int, driver: Driver, wanted: Wanted) -> Ram:
+def _ram(vm: int, driver: Driver, options: GuestOptions) -> Ram:
     most = driver.max_memory >> 20
-    if not LEAST_MIB <= wanted.memory_mib <= most:
-        raise VmmError(f"--memory {wanted.memory_mib}: {LEAST_MIB} to {most} MiB are possible")
-    lasts = wanted.orphan is not None and not wanted.protected
-    kind = wanted.ram or (RamKind.GMEM if lasts else RamKind.MEMFD)
+    if not LEAST_MIB <= options.memory_mib <= most:
+        raise VmmError(f"--memory {options.memory_mib}: {LEAST_MIB} to {most} MiB are possible")
+    lasts = options.orphan is not None and not options.protected
+    kind = options.ram or (RamKind.GMEM if lasts else RamKind.MEMFD)
     if lasts and kind is not RamKind.GMEM:
         raise VmmError(f"--ram {kind.value}: a guest that may be orphaned has --ram gmem")
-    size = wanted.memory_mib << 20
+    size = options.memory_mib << 20
     ram = memory.guest_memfd(vm, size) if kind is RamKind.GMEM else memory.memfd(size)
     ram = ram._replace(base=memory.base())
-    if wanted.protected:
+    if options.protected:
         memory.lock_down(ram)
     return ram

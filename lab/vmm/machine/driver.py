@@ -39,30 +39,65 @@ class Driver(Protocol):
         """Make the interrupt controller and what else must exist before the first vCPU."""
 
     def load(self, ram: Ram, boot: Boot) -> None:
-        """Put kernel, initrd, command line and tables into guest RAM."""
+        """Put kernel, initrd, command line and tables into guest RAM.
+
+        Args:
+            ram: The guest's RAM.
+            boot: What to boot.
+        """
 
     def prepare_vcpu(self, fd: int, index: int, count: int) -> None:
-        """Set the registers with which a vCPU starts."""
+        """Set the registers with which a vCPU starts.
+
+        Args:
+            fd: The vCPU's descriptor.
+            index: Its index.
+            count: How many vCPUs the guest has.
+        """
 
     def registers(self, fd: int) -> dict[str, str]:
-        """Read a vCPU's registers; it must not be running."""
+        """Read a vCPU's registers; it must not be running.
 
-    def seen(self) -> dict[str, int]:
-        """Count accesses to devices that are not there."""
+        Args:
+            fd: The vCPU's descriptor.
+
+        Returns:
+            Hexadecimal values by name; "pc" is always there.
+        """
+
+    def unclaimed_accesses(self) -> dict[str, int]:
+        """Count accesses where there is no device.
+
+        Returns:
+            How many there were, by "port 0x..." or "mmio".
+        """
 
     def device_state(self) -> bytes:
-        """Give the state of the devices that are the VMM's own.
+        """Read the state of the devices that the VMM itself emulates.
+
+        Returns:
+            The serial port's registers, STATE_BYTES long.
 
         Raises:
             VmmError: This architecture cannot.
         """
 
     def fds(self) -> dict[str, int]:
-        """Name the descriptors of in-kernel devices, which must stay open."""
+        """List the in-kernel devices' descriptors, which must stay open.
+
+        Returns:
+            The descriptors by name.
+        """
 
 
 def vm_type(*, protected: bool) -> int:
-    """Give the type to create a VM with.
+    """Return the type to create a VM with.
+
+    Args:
+        protected: Whether the host must not see the guest's memory.
+
+    Returns:
+        The argument of KVM_CREATE_VM.
 
     Raises:
         VmmError: This architecture has no protected VMs.
@@ -81,9 +116,16 @@ def vm_type(*, protected: bool) -> int:
 def make(
     kvm: int, vm: int, console: Callable[[bytes], object], registers: bytearray | None = None
 ) -> Driver:
-    """Make the driver of the machine that this runs on; its serial port's state is in `registers`.
+    """Make the driver of this machine's architecture.
 
-    An adopter has no use for `kvm`, and gives -1.
+    Args:
+        kvm: The descriptor of /dev/kvm; an adopter does not need it and passes -1.
+        vm: The VM's descriptor.
+        console: Called with the bytes that the guest prints.
+        registers: The serial port's state; a port after reset if None.
+
+    Returns:
+        The driver.
 
     Raises:
         VmmError: There is none for this architecture.
@@ -93,7 +135,10 @@ def make(
 
 
 def module() -> ModuleType:
-    """Give the module of the architecture that this runs on: `make` and `DEVICES`.
+    """Import the driver's module for this machine's architecture.
+
+    Returns:
+        The module, with `make` and `DEVICES`.
 
     Raises:
         VmmError: There is none for this architecture.

@@ -29,7 +29,13 @@ _reason_of = struct.Struct("=I").unpack_from
 
 
 class ExitServer:
-    """The thread, the vCPUs that it watches, and the journal of what it did."""
+    """The thread, the vCPUs that it watches, and the journal of what it did.
+
+    Args:
+        handlers: What serves each exit reason.
+        journal: Where each exit that was served is noted.
+        serve_one: Serves one exit; `serve` if None.
+    """
 
     def __init__(
         self, handlers: Handlers, journal: Journal, serve_one: Serve | None = None
@@ -46,17 +52,21 @@ class ExitServer:
         self._thread = threading.Thread(target=self._loop, name="exits", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start the thread."""
         self._thread.start()
 
     def watch(self, vcpu: AsyncVcpu) -> None:
-        """Serve what this vCPU may want, and run it unless it is to be paused."""
+        """Serve a vCPU's exits, and run it after each unless a pause was requested.
+
+        Args:
+            vcpu: The vCPU.
+        """
         self._vcpus[vcpu.fd] = vcpu
         with self._watching, contextlib.suppress(FileExistsError):
             self._epoll.register(vcpu.fd, select.EPOLLIN)
 
     def close(self) -> None:
-        """Serve no more; comes back when nothing is half done."""
+        """Stop serving; returns when no exit is half done."""
         os.eventfd_write(self._end, 1)
         self._thread.join()
 
@@ -80,13 +90,13 @@ class ExitServer:
             stop = Stop("broken", f"{type(e).__name__}: {e}")
         with self._watching:
             try:
-                goes_on = not stop and not self._broken and vcpu.go_on()
+                runs_on = not stop and not self._broken and vcpu.run_on()
             except OSError as e:
-                stop, goes_on = Stop("broken", str(e)), False
-            if not goes_on:
+                stop, runs_on = Stop("broken", str(e)), False
+            if not runs_on:
                 self._epoll.unregister(vcpu.fd)
         if stop:
-            vcpu.ends(_explained(stop, vcpu))
+            vcpu.report_stop(_explained(stop, vcpu))
 
     def _count(self, vcpu: AsyncVcpu) -> None:
         (reason,) = _reason_of(vcpu.run, EXIT_REASON)
@@ -99,7 +109,14 @@ class ExitServer:
 def serve(index: int, run: mmap.mmap, handlers: Handlers, journal: Journal) -> Stop | None:
     """Serve the exit that a vCPU waits with, unless it was served already.
 
-    Gives why the vCPU must not go on, or None if it may.
+    Args:
+        index: The vCPU's index.
+        run: The mapping of its descriptor.
+        handlers: What serves each exit reason.
+        journal: Where the exit is noted once it was served.
+
+    Returns:
+        Why the vCPU must stop, or None if it may run on.
     """
     exit_seq, state = kvm_async.page_of(run)
     if state != kvm_async.State.PAUSED:

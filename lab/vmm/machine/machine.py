@@ -25,7 +25,7 @@ from .memory import Ram
 from .vcpu import KICK, AnyVcpu, Stop, VcpuState
 
 
-class Lasting(NamedTuple):
+class Orphanable(NamedTuple):
     """What a guest has that outlives its VMM."""
 
     exits: ExitServer
@@ -36,7 +36,17 @@ class Lasting(NamedTuple):
 
 
 class Machine:
-    """A guest that exists; it runs from `start` on."""
+    """A guest that exists; it runs from `start` on.
+
+    Args:
+        vm: The VM's descriptor.
+        ram: Its RAM.
+        driver: Its architecture's devices and exits.
+        vcpus: Its vCPUs, by index.
+        console: The file of its serial output.
+        protected: Whether the host cannot read its RAM.
+        orphanable: What outlives this process; None for a guest that dies with it.
+    """
 
     def __init__(
         self,
@@ -47,35 +57,39 @@ class Machine:
         *,
         console: Path,
         protected: bool = False,
-        lasting: Lasting | None = None,
+        orphanable: Orphanable | None = None,
     ) -> None:
         self.vm = vm
         self.ram = ram
         self.vcpus = vcpus
-        self.lasting = lasting
+        self.orphanable = orphanable
         self.console = console
         self.protected = protected
         self.driver = driver
         self.ended = threading.Event()
         self.stop: Stop | None = None
         self.released = False
-        self.given = False  # to the caretaker: its vCPUs run elsewhere
+        self.handed_over = False  # to the caretaker: its vCPUs run elsewhere
         self._paused = False
         self._lock = threading.Lock()
         self._started_ns = 0
 
     def start(self, *, paused: bool = False) -> None:
-        """Run all vCPUs; those of an orphan can be held before they run."""
+        """Run all vCPUs.
+
+        Args:
+            paused: Start them paused; for a guest that can be orphaned.
+        """
         signal.signal(KICK, lambda *_: None)  # it only has to interrupt KVM_RUN
         self._started_ns = time.monotonic_ns()
         for vcpu in self.vcpus:
             vcpu.on_stop = self._vcpu_stopped
-        if self.lasting:
-            self.lasting.exits.start()
+        if self.orphanable:
+            self.orphanable.exits.start()
         if paused:
             self._paused = True
-            for held in self.vcpus:
-                held.hold()
+            for vcpu in self.vcpus:
+                vcpu.request_pause()
         for vcpu in self.vcpus:
             vcpu.start()
 
@@ -83,7 +97,7 @@ class Machine:
         """Take all vCPUs out of the guest.
 
         Raises:
-            VmmError: One of them did not come.
+            VmmError: A vCPU did not leave the guest in time.
         """
         with self._lock:
             self._paused = True
@@ -92,62 +106,81 @@ class Machine:
             raise VmmError(f"vCPUs {late} did not leave the guest")
 
     def resume(self) -> None:
-        """Let them all in again; a machine that stopped stays stopped."""
+        """Let all vCPUs enter the guest again; a machine that stopped stays stopped.
+
+        Raises:
+            VmmError: The guest has stopped, or runs elsewhere.
+        """
         with self._lock:
             if self.stop:
                 raise VmmError(f"the guest has stopped: {self.stop.reason}")
-            if self.given:
-                raise VmmError("the guest was given away: it would run twice")
+            if self.handed_over:
+                raise VmmError("the guest was handed over: resumed, it would run twice")
             self._paused = False
             for vcpu in self.vcpus:
                 vcpu.resume()
 
     def release(self) -> None:
-        """Give the guest up to whoever adopts it; it goes on meanwhile.
+        """Give up the guest to its next adopter; it runs on meanwhile.
 
         Raises:
-            VmmError: It would die with this process.
+            VmmError: The guest would die with this process.
         """
-        if not self.lasting:
-            raise VmmError("this guest cannot have another owner", hint="labvmm run --orphanable")
-        self.lasting.exits.close()
+        if not self.orphanable:
+            raise VmmError("this guest dies with its VMM", hint="labvmm run --orphanable")
+        self.orphanable.exits.close()
         kvm_async.release(self.vm)
         self.released = True
 
     def registers(self) -> list[dict[str, str]]:
         """Read all vCPUs' registers.
 
+        Returns:
+            Hexadecimal values by name, for each vCPU by index.
+
         Raises:
-            VmmError: They run, and KVM would make the reader wait for ever.
+            VmmError: A vCPU runs, and KVM would make the reader wait for ever.
         """
         if any(v.state not in {VcpuState.PAUSED, VcpuState.STOPPED} for v in self.vcpus):
             raise VmmError("the guest is running", hint="pause it first: labvmm ctl pause")
         return [self.driver.registers(v.fd) for v in self.vcpus]
 
     def try_memslot(self) -> dict[str, str]:
-        """Add a page of memory far from the guest's, and take it away; says what KVM answered."""
+        """Add a page of memory far from the guest's, and delete it.
+
+        Returns:
+            KVM's answers to "create" and "delete": "ok" or an errno's name.
+        """
         return memory.try_slot(self.vm, self.ram.base + (self.ram.size << 1))
 
     def fds(self) -> dict[str, int]:
-        """Name the descriptors that another process may be handed."""
+        """List the descriptors that another process may get.
+
+        Returns:
+            The descriptors by name: "vm", "ram", "vcpu0" and so on.
+        """
         named = {"vm": self.vm, "ram": self.ram.fd, **{f"vcpu{v.index}": v.fd for v in self.vcpus}}
-        if self.lasting:
-            named |= {"state": self.lasting.journal.fd, "console": self.lasting.console}
+        if self.orphanable:
+            named |= {"state": self.orphanable.journal.fd, "console": self.orphanable.console}
         return {**named, **self.driver.fds()}
 
     @property
     def state(self) -> str:
-        """Say in one word what it does."""
+        """The guest's state in one word: stopped, given, released, paused or running."""
         if self.stop:
             return "stopped"
-        if self.given:
+        if self.handed_over:
             return "given"
         if self.released:
             return "released"
         return "paused" if self._paused else "running"
 
     def status(self) -> dict[str, object]:
-        """Say all that there is to say, without disturbing the guest."""
+        """Describe the guest without disturbing it.
+
+        Returns:
+            The answer of `labvmm ctl status`; times are nanoseconds, sizes bytes.
+        """
         return {
             "state": self.state,
             "stop": self.stop._asdict() if self.stop else None,
@@ -171,20 +204,20 @@ class Machine:
                 ],
             },
             "vcpus": [_vcpu_status(v) for v in self.vcpus],
-            "no_device": self.driver.seen(),
-            "orphanable": self._lasting_status(),
+            "no_device": self.driver.unclaimed_accesses(),
+            "orphanable": self._orphanable_status(),
         }
 
-    def _lasting_status(self) -> dict[str, object] | None:
-        if not self.lasting:
+    def _orphanable_status(self) -> dict[str, object] | None:
+        if not self.orphanable:
             return None
-        keeper = self.lasting.keeper
+        keeper = self.orphanable.keeper
         return {
-            "policy": self.lasting.policy,
+            "policy": self.orphanable.policy,
             "generation": kvm_async.ownership(self.vm).generation,
             "keeper": str(keeper) if keeper else None,
-            "served": list(self.lasting.journal.served),
-            "console_at": self.lasting.journal.console_at,
+            "served": list(self.orphanable.journal.served),
+            "console_at": self.orphanable.journal.console_at,
         }
 
     def _vcpu_stopped(self, vcpu: AnyVcpu) -> None:

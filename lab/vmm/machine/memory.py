@@ -41,8 +41,13 @@ class Ram(NamedTuple):
     def write(self, gpa: int, content: bytes | memoryview, what: str) -> None:
         """Put bytes at a guest-physical address.
 
+        Args:
+            gpa: The address.
+            content: The bytes.
+            what: What they are, for the error.
+
         Raises:
-            VmmError: They do not fit; says what needed how much.
+            VmmError: They do not fit; the message says what needed how much.
         """
         start = gpa - self.base
         end = start + len(content)
@@ -56,32 +61,60 @@ class Ram(NamedTuple):
 
     @property
     def address(self) -> int:
-        """Where the mapping is in this process."""
+        """The address of the mapping in this process."""
         return ctypes.addressof(ctypes.c_char.from_buffer(self.pages))
 
 
 def base() -> int:
-    """Say where guests of this machine's architecture have their RAM."""
+    """Return where guests of this machine's architecture have their RAM.
+
+    Returns:
+        The guest-physical address of its first byte.
+    """
     return BASES.get(platform.machine(), 0)
 
 
 def memfd(size: int, name: str = MEMFD_NAME) -> Ram:
-    """Make RAM in a memfd; its name in /proc/PID/maps is how `locate` finds it."""
+    """Make RAM in a memfd; its name in /proc/PID/maps is how `locate` finds it.
+
+    Args:
+        size: Bytes.
+        name: The memfd's name.
+
+    Returns:
+        The RAM, all zero.
+    """
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
     os.ftruncate(fd, size)
     return Ram(RamKind.MEMFD, fd, size, mmap.mmap(fd, size, mmap.MAP_SHARED))
 
 
 def mapped(kind: RamKind, fd: int, size: int) -> Ram:
-    """Map RAM that somebody else has made."""
+    """Map RAM that another process has made.
+
+    Args:
+        kind: What backs it.
+        fd: Its descriptor.
+        size: Bytes.
+
+    Returns:
+        The RAM.
+    """
     return Ram(kind, fd, size, mmap.mmap(fd, size, mmap.MAP_SHARED), base())
 
 
 def guest_memfd(vm: int, size: int) -> Ram:
     """Make RAM in a guest_memfd that user space may map.
 
+    Args:
+        vm: The VM's descriptor.
+        size: Bytes.
+
+    Returns:
+        The RAM, all zero.
+
     Raises:
-        VmmError: This kernel cannot; names the capability that is missing.
+        VmmError: This kernel cannot; the message names the capability that is missing.
     """
     wanted = kvm.GMEM_MMAP | kvm.GMEM_INIT_SHARED
     offered = kvm.has(vm, kvm.Capability.GUEST_MEMFD_FLAGS)
@@ -100,6 +133,9 @@ def lock_down(ram: Ram) -> None:
     KVM pins each page that the guest touches, for the VM's life. Shared memory will do, for it
     is backed by swap and not by a file.
 
+    Args:
+        ram: The guest's RAM.
+
     Raises:
         VmmError: The limit on locked memory is lower, and this user may not raise it.
     """
@@ -116,7 +152,15 @@ def lock_down(ram: Ram) -> None:
 
 
 def try_slot(vm: int, gpa: int) -> dict[str, str]:
-    """Add a slot of one page and delete it again; gives each answer, "ok" or an error's name."""
+    """Add a memory slot of one page and delete it again.
+
+    Args:
+        vm: The VM's descriptor.
+        gpa: Where the page goes.
+
+    Returns:
+        KVM's answers to "create" and "delete": "ok" or an errno's name.
+    """
     page = mmap.mmap(-1, mmap.PAGESIZE)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
     answers = {}
@@ -134,7 +178,12 @@ def try_slot(vm: int, gpa: int) -> dict[str, str]:
 
 
 def attach(vm: int, ram: Ram) -> None:
-    """Tell KVM that this is the guest's memory."""
+    """Make RAM the guest's memory.
+
+    Args:
+        vm: The VM's descriptor.
+        ram: The RAM.
+    """
     region = kvm.MemoryRegion(
         guest_phys_addr=ram.base, memory_size=ram.size, userspace_addr=ram.address
     )

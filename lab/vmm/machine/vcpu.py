@@ -49,12 +49,26 @@ Handler = Callable[[mmap.mmap], Stop | None]
 
 
 def map_run(fd: int, size: int) -> mmap.mmap:
-    """Map what a vCPU shares with KVM: struct kvm_run, and a page for data of ports."""
+    """Map what a vCPU shares with KVM: struct kvm_run, and a page for data of ports.
+
+    Args:
+        fd: The vCPU's descriptor.
+        size: KVM_GET_VCPU_MMAP_SIZE, in bytes.
+
+    Returns:
+        The mapping.
+    """
     return mmap.mmap(fd, size)
 
 
 class AnyVcpu(abc.ABC):
-    """A vCPU, whoever runs it."""
+    """A vCPU, whether a thread of this process or of the kernel runs it.
+
+    Args:
+        fd: Its descriptor.
+        index: Its index.
+        run_size: KVM_GET_VCPU_MMAP_SIZE, in bytes.
+    """
 
     def __init__(self, fd: int, index: int, run_size: int) -> None:
         self.fd = fd
@@ -74,12 +88,19 @@ class AnyVcpu(abc.ABC):
         """Run the vCPU from now on."""
 
     @abc.abstractmethod
-    def hold(self) -> None:
+    def request_pause(self) -> None:
         """Ask it to leave the guest, or not to enter it."""
 
     def pause(self, patience: float = 10.0) -> bool:
-        """Ask it to leave the guest, and wait until it has; says whether it did."""
-        self.hold()
+        """Ask the vCPU to leave the guest, and wait until it has.
+
+        Args:
+            patience: Seconds to wait.
+
+        Returns:
+            Whether it left in time.
+        """
+        self.request_pause()
         with self._changed:
             return self._changed.wait_for(
                 lambda: self.state in {VcpuState.PAUSED, VcpuState.STOPPED}, patience
@@ -102,7 +123,14 @@ class AnyVcpu(abc.ABC):
 
 
 class Vcpu(AnyVcpu):
-    """A vCPU and the thread of ours that runs it."""
+    """A vCPU and the thread of this process that runs it.
+
+    Args:
+        fd: Its descriptor.
+        index: Its index.
+        run_size: KVM_GET_VCPU_MMAP_SIZE, in bytes.
+        exits: What serves each exit reason.
+    """
 
     def __init__(self, fd: int, index: int, run_size: int, exits: Mapping[int, Handler]) -> None:
         super().__init__(fd, index, run_size)
@@ -114,7 +142,7 @@ class Vcpu(AnyVcpu):
         self.thread.start()
         self.tid = self.thread.native_id
 
-    def hold(self) -> None:
+    def request_pause(self) -> None:
         """Ask it to leave the guest, or not to enter it."""
         with self._changed:
             self._want_pause = True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only user of /dev/caretaker: vCPUs that live on CPUs which no kernel runs on."""
+"""The only user of /dev/caretaker: vCPUs resident on CPUs that Linux has offlined."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import NamedTuple
 from ..errors import VmmError
 from ..kvm.ioctl import call, io, ior, iow
 from .vcpu_record import Record
-from .vcpu_record import read as understood
+from .vcpu_record import parse as parse_record
 
 CARETAKER = 0xCA
 DEVICE = "/dev/caretaker"
 REGIONS = 4
 NAMES = ("NONE", "RUNNING", "PARKED", "STOPPED")
-ASKED = 0x60  # the processor's exit code of a vCPU that was asked to stop
+STOP_REQUESTED = 0x60  # the processor's exit code of a vCPU that was asked to stop
 
 
 class Region(ctypes.Structure):
@@ -65,8 +65,8 @@ class Request(enum.IntEnum):
     CARETAKER_STATE = ior(CARETAKER, 0x62, ctypes.sizeof(State))
 
 
-class Seen(NamedTuple):
-    """What the caretaker says of a vCPU, without disturbing it."""
+class VcpuStatus(NamedTuple):
+    """What the caretaker reports of a vCPU, without disturbing it."""
 
     state: str
     cpu: int
@@ -76,13 +76,21 @@ class Seen(NamedTuple):
 
 
 def move_in(record: Record, memory: int, size: int, cpu: int, members: int) -> int:
-    """Have a vCPU live on a CPU that Linux gives away; give the descriptor that it hangs on.
+    """Make a vCPU resident on an offline CPU; it runs once all `members` of its guest are.
 
-    It runs as soon as all `members` of its guest are there.
+    Args:
+        record: The vCPU's state.
+        memory: The descriptor of the guest's RAM.
+        size: Bytes of RAM, from guest-physical address 0.
+        cpu: The CPU's number in Linux.
+        members: How many vCPUs the guest has.
+
+    Returns:
+        The descriptor of the resident vCPU; the vCPU stops when it is closed.
 
     Raises:
         VmmError: This host has no caretaker.
-        OSError: It was refused; ENODEV: the host is not swallowed.
+        OSError: The caretaker refused; ENODEV: the host is not swallowed.
     """
     try:
         fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
@@ -91,11 +99,11 @@ def move_in(record: Record, memory: int, size: int, cpu: int, members: int) -> i
             f"'{DEVICE}' cannot be opened: {e.strerror}",
             hint="the kernel needs CONFIG_CARETAKER and 'caretaker=ready' or '=on'",
         ) from e
-    asked = Reside(record=ctypes.addressof(record), memory=memory, cpu=cpu, nregions=1)
-    asked.members = members
-    asked.regions[0].size = size
+    arguments = Reside(record=ctypes.addressof(record), memory=memory, cpu=cpu, nregions=1)
+    arguments.members = members
+    arguments.regions[0].size = size
     try:
-        call(fd, Request.CARETAKER_RESIDE, asked)
+        call(fd, Request.CARETAKER_RESIDE, arguments)
     except OSError:
         os.close(fd)
         raise
@@ -103,18 +111,39 @@ def move_in(record: Record, memory: int, size: int, cpu: int, members: int) -> i
 
 
 def stop(fd: int) -> None:
-    """Take it off its CPU, which Linux gets back."""
+    """Take a vCPU off its CPU, which Linux gets back.
+
+    Args:
+        fd: The resident vCPU's descriptor.
+    """
     call(fd, Request.CARETAKER_STOP)
 
 
 def record(fd: int) -> Record:
-    """Give what a vCPU is that has been stopped."""
-    return understood(os.pread(fd, ctypes.sizeof(Record), 0))
+    """Read the state of a vCPU that has been stopped.
+
+    Args:
+        fd: The resident vCPU's descriptor.
+
+    Returns:
+        Its state.
+
+    Raises:
+        VmmError: What was read is no record, or one of another version.
+    """
+    return parse_record(os.pread(fd, ctypes.sizeof(Record), 0))
 
 
-def seen(fd: int) -> Seen:
-    """Look at it."""
+def status(fd: int) -> VcpuStatus:
+    """Read a vCPU's status, whether it runs or not.
+
+    Args:
+        fd: The resident vCPU's descriptor.
+
+    Returns:
+        Its status.
+    """
     state = State()
     call(fd, Request.CARETAKER_STATE, state)
-    why = "none" if state.exit_code == ASKED else f"SVM exit {state.exit_code:#x}"
-    return Seen(NAMES[state.state], state.cpu, state.entries, why, f"{state.rip:#x}")
+    why = "none" if state.exit_code == STOP_REQUESTED else f"SVM exit {state.exit_code:#x}"
+    return VcpuStatus(NAMES[state.state], state.cpu, state.entries, why, f"{state.rip:#x}")

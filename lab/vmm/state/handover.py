@@ -31,11 +31,17 @@ class HandOver(NamedTuple):
 def describe(guest: Machine) -> dict[str, object]:
     """Describe a guest for its next owner.
 
+    Args:
+        guest: A guest that can be orphaned.
+
+    Returns:
+        The description, all JSON.
+
     Raises:
-        VmmError: It would die with this process.
+        VmmError: The guest would die with this process.
     """
-    if not guest.lasting:
-        raise VmmError("this guest cannot have another owner", hint="labvmm run --orphanable")
+    if not guest.orphanable:
+        raise VmmError("this guest dies with its VMM", hint="labvmm run --orphanable")
     memory = "pinned-memory" if guest.protected else "gmem"
     return {
         "magic": MAGIC,
@@ -47,33 +53,43 @@ def describe(guest: Machine) -> dict[str, object]:
         "ram": {"base": guest.ram.base, "size": guest.ram.size},
         "protected": guest.protected,
         "console": str(guest.console),
-        "policy": guest.lasting.policy,
+        "policy": guest.orphanable.policy,
     }
 
 
-def read(given: Mapping[str, object], fds: Mapping[str, int], devices: tuple[str, ...]) -> HandOver:
-    """Understand a description, whole, or refuse it; `devices` are those that this labvmm has.
+def read(
+    description: Mapping[str, object], fds: Mapping[str, int], devices: tuple[str, ...]
+) -> HandOver:
+    """Parse a description, whole, or refuse it.
+
+    Args:
+        description: The keeper's answer.
+        fds: The descriptors that came with it, by name.
+        devices: The devices that this labvmm has.
+
+    Returns:
+        The description.
 
     Raises:
         VmmError: It is none, of another version or architecture, or has a part that this labvmm
             does not know; or a descriptor is missing.
     """
-    if given.get("magic") != MAGIC:
-        raise VmmError("what the keeper has is no hand-over of labvmm's")
-    if given.get("version") != VERSION:
+    if description.get("magic") != MAGIC:
+        raise VmmError("the keeper has no hand-over of labvmm's")
+    if description.get("version") != VERSION:
         raise VmmError(
-            f"the hand-over is of version {given.get('version')}; this labvmm knows {VERSION}"
+            f"the hand-over is of version {description.get('version')}; this labvmm knows {VERSION}"
         )
-    if given.get("arch") != platform.machine():
-        raise VmmError(f"the guest is for {given.get('arch')}, this is {platform.machine()}")
+    if description.get("arch") != platform.machine():
+        raise VmmError(f"the guest is for {description.get('arch')}, this is {platform.machine()}")
     try:
-        found = _fields(given)
-        parts = [str(part) for part in _list(given["parts"])]
+        found = _fields(description)
+        parts = [str(part) for part in _list(description["parts"])]
     except (KeyError, TypeError, ValueError) as e:
         raise VmmError(f"the hand-over cannot be understood: {type(e).__name__}: {e}") from e
     unknown = sorted(set(parts) - KNOWN_PARTS - set(devices))
     if unknown:
-        raise VmmError(f"the guest has what this labvmm does not know: {', '.join(unknown)}")
+        raise VmmError(f"the guest has parts that this labvmm does not know: {', '.join(unknown)}")
     needed = ["vm", "ram", "state", "console", *(f"vcpu{n}" for n in range(found.vcpus))]
     missing = [name for name in needed if name not in fds]
     if missing:
@@ -81,18 +97,18 @@ def read(given: Mapping[str, object], fds: Mapping[str, int], devices: tuple[str
     return found
 
 
-def _fields(given: Mapping[str, object]) -> HandOver:
-    ram = given["ram"]
+def _fields(description: Mapping[str, object]) -> HandOver:
+    ram = description["ram"]
     if not isinstance(ram, dict):
         raise TypeError("'ram' is no table")
     return HandOver(
-        vcpus=int(str(given["vcpus"])),
-        run_size=int(str(given["run_size"])),
+        vcpus=int(str(description["vcpus"])),
+        run_size=int(str(description["run_size"])),
         ram_base=int(ram["base"]),
         ram_size=int(ram["size"]),
-        protected=bool(given["protected"]),
-        console=Path(str(given["console"])),
-        policy=str(given["policy"]),
+        protected=bool(description["protected"]),
+        console=Path(str(description["console"])),
+        policy=str(description["policy"]),
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a labvmm is told by who has its guest go on elsewhere, or brings it back."""
+"""The verbs by which a guest is handed over to the caretaker or to LUO, and taken back."""
 
 from __future__ import annotations
 
@@ -8,37 +8,44 @@ import platform
 from types import ModuleType
 
 from ..errors import VmmError
-from ..machine.control import Asked, Reply, Verbs
+from ..machine.control import Question, Reply, Verbs
 from ..machine.machine import Machine
 
 
 def verbs(guest: Machine) -> Verbs:
-    """Give the verbs; what they need is loaded only when one is used."""
+    """Return the verbs; the modules that they need are imported when one is used.
 
-    def give(_: Asked) -> Reply:
-        given = _given()
-        said, records = given.give(guest)
-        texts = [given.as_text(record) for record in records]
-        return Reply({**said, "records": texts}, {"ram": guest.ram.fd})
+    Args:
+        guest: The guest.
 
-    def take_back(asked: Asked) -> Reply:
-        given = _given()
-        given.take_back(guest, given.records_of(asked.content["records"]))
+    Returns:
+        What answers each verb.
+    """
+
+    def hand_over(_: Question) -> Reply:
+        vm_state = _vm_state()
+        description, records = vm_state.hand_over(guest)
+        texts = [vm_state.record_as_text(record) for record in records]
+        return Reply({**description, "records": texts}, {"ram": guest.ram.fd})
+
+    def take_back(question: Question) -> Reply:
+        vm_state = _vm_state()
+        vm_state.take_back(guest, vm_state.parse_records(question.content["records"]))
         return Reply(guest.status())
 
-    def save(_: Asked) -> Reply:
+    def save(_: Question) -> Reply:
         return Reply(_module(".snapshot").save(guest), {"ram": guest.ram.fd})
 
-    def unsave(_: Asked) -> Reply:
-        _module(".snapshot").go_on(guest)
+    def unsave(_: Question) -> Reply:
+        _module(".snapshot").cancel(guest)
         return Reply(guest.status())
 
-    return {"give": give, "take_back": take_back, "save": save, "unsave": unsave}
+    return {"give": hand_over, "take_back": take_back, "save": save, "unsave": unsave}
 
 
-def _given() -> ModuleType:
+def _vm_state() -> ModuleType:
     if platform.machine() != "x86_64":
-        raise VmmError("only a guest of x86-64 can be given to a caretaker")
+        raise VmmError("only a guest of x86-64 can be handed over to the caretaker")
     return _module(".vm_x86")
 
 

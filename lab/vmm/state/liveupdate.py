@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only user of /dev/liveupdate: sessions that keep a memfd over a kexec."""
+"""The only user of /dev/liveupdate: sessions that preserve a memfd over a kexec.
+
+Source: Documentation/userspace-api/liveupdate.rst, include/uapi/linux/liveupdate.h.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +57,11 @@ class Request(enum.IntEnum):
 def open_device() -> int:
     """Open the device; only one process may have it open at a time.
 
+    Returns:
+        Its descriptor.
+
     Raises:
-        VmmError: It cannot be opened; EBUSY means that somebody else has it.
+        VmmError: It cannot be opened; EBUSY means that another process has it open.
     """
     try:
         return os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
@@ -67,63 +73,107 @@ def open_device() -> int:
 
 
 def create(device: int, name: str) -> int:
-    """Create a session; it lasts, before the kexec, as long as this descriptor is open."""
+    """Create a session; until the kexec, it lasts as long as its descriptor is open.
+
+    Args:
+        device: The device's descriptor.
+        name: 1 to 63 ASCII characters.
+
+    Returns:
+        The session's descriptor.
+
+    Raises:
+        VmmError: The name is not allowed.
+    """
     return _session(device, Request.LIVEUPDATE_IOCTL_CREATE_SESSION, name)
 
 
 def retrieve(device: int, name: str) -> int:
-    """Get a session of the kernel before; once only.
+    """Retrieve a session of the previous kernel; once only.
+
+    Args:
+        device: The device's descriptor.
+        name: The session's name.
+
+    Returns:
+        The session's descriptor.
 
     Raises:
-        OSError: There is none of that name, or somebody had it already.
+        VmmError: The name is not allowed.
+        OSError: ENOENT: there is no such session; EINVAL: it was retrieved before.
     """
-    with _said(
+    with _explained(
         {
             errno.ENOENT: f"the kernel before this one left no session '{name}'",
-            errno.EINVAL: f"session '{name}' was retrieved before: it is given once",
+            errno.EINVAL: f"session '{name}' was retrieved before: a session is retrieved once",
         }
     ):
         return _session(device, Request.LIVEUPDATE_IOCTL_RETRIEVE_SESSION, name)
 
 
 def preserve_fd(session: int, fd: int, token: int) -> None:
-    """Put a descriptor into a session under a token."""
-    asked = Token(size=ctypes.sizeof(Token), fd=fd, token=token)
-    call(session, Request.LIVEUPDATE_SESSION_PRESERVE_FD, asked)
+    """Preserve a descriptor in a session, under a token.
+
+    Args:
+        session: The session's descriptor.
+        fd: The descriptor: a memfd, or a resident vCPU.
+        token: Any number that is new to the session, 64 bits.
+    """
+    arguments = Token(size=ctypes.sizeof(Token), fd=fd, token=token)
+    call(session, Request.LIVEUPDATE_SESSION_PRESERVE_FD, arguments)
 
 
 def retrieve_fd(session: int, token: int) -> int:
-    """Get the descriptor that was put there by the kernel before.
+    """Retrieve a descriptor that the previous kernel preserved.
+
+    Args:
+        session: The session's descriptor.
+        token: The token under which it was preserved.
+
+    Returns:
+        The descriptor.
 
     Raises:
-        OSError: There is none; or it is a vCPU, and somebody had it already.
+        OSError: ENOENT: nothing has this token; EALREADY: a vCPU that was retrieved before.
     """
-    asked = Token(size=ctypes.sizeof(Token), fd=-1, token=token)
-    with _said(
+    arguments = Token(size=ctypes.sizeof(Token), fd=-1, token=token)
+    with _explained(
         {
             errno.ENOENT: f"the session has nothing under token {token}",
-            errno.EALREADY: f"what is under token {token} was retrieved before: it is given once",
+            errno.EALREADY: f"token {token} was retrieved before: a token is retrieved once",
         }
     ):
-        call(session, Request.LIVEUPDATE_SESSION_RETRIEVE_FD, asked)
-    return int(asked.fd)
+        call(session, Request.LIVEUPDATE_SESSION_RETRIEVE_FD, arguments)
+    return int(arguments.fd)
 
 
 def finish(session: int) -> None:
-    """Say that all of the session has been taken over."""
+    """Finish a session: all of it has been retrieved.
+
+    Args:
+        session: The session's descriptor.
+    """
     call(session, Request.LIVEUPDATE_SESSION_FINISH, Finish(size=ctypes.sizeof(Finish)))
 
 
-def in_memfd(said: Mapping[str, object], name: str) -> int:
-    """Put words into a memfd of their own, to be preserved."""
+def in_memfd(content: Mapping[str, object], name: str) -> int:
+    """Write JSON into a new memfd, ready to preserve.
+
+    Args:
+        content: The object.
+        name: The memfd's name.
+
+    Returns:
+        The memfd.
+    """
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
-    os.write(fd, json.dumps(said).encode())
+    os.write(fd, json.dumps(content).encode())
     return fd
 
 
 @contextlib.contextmanager
-def _said(reasons: Mapping[int, str]) -> Iterator[None]:
-    """Have a refusal say what its number means here, after the name of the request."""
+def _explained(reasons: Mapping[int, str]) -> Iterator[None]:
+    """Add to a refusal what its errno means here, after the name of the request."""
     try:
         yield
     except OSError as e:
@@ -136,6 +186,6 @@ def _said(reasons: Mapping[int, str]) -> Iterator[None]:
 def _session(device: int, request: Request, name: str) -> int:
     if not name.isascii() or not 0 < len(name) < NAME_LENGTH:
         raise VmmError(f"session name '{name}': 1 to {NAME_LENGTH - 1} ASCII characters")
-    asked = Session(size=ctypes.sizeof(Session), fd=-1, name=name.encode())
-    call(device, request, asked)
-    return int(asked.fd)
+    arguments = Session(size=ctypes.sizeof(Session), fd=-1, name=name.encode())
+    call(device, request, arguments)
+    return int(arguments.fd)

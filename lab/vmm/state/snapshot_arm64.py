@@ -40,7 +40,7 @@ class Field(NamedTuple):
 
 
 def save(guest: Machine) -> dict[str, object]:
-    """Read all of a guest that is paused, but for its RAM and its serial port."""
+    """Read all of a paused guest but its RAM and its serial port."""
     gic, fds = guest.driver.fds()["gic"], [vcpu.fd for vcpu in guest.vcpus]
     physical = _physical_counter()  # first: so the guest's counter can only come to jump forward
     return {
@@ -58,36 +58,36 @@ def save(guest: Machine) -> dict[str, object]:
     }
 
 
-def restore_vm(vm: int, _: Driver, said: Mapping[str, Any]) -> None:
-    """Have the guest's counter go on from the physical one as it did: time passes for it."""
-    offset = kvm_arm64.CounterOffset(counter_offset=int(said["counter_offset"]))
+def restore_vm(vm: int, _: Driver, state: Mapping[str, Any]) -> None:
+    """Restore the guest's counter by its offset from the physical one: its time has gone on."""
+    offset = kvm_arm64.CounterOffset(counter_offset=int(state["counter_offset"]))
     call(vm, Request.KVM_ARM_SET_COUNTER_OFFSET, offset)
 
 
-def restore_vcpus(_: int, driver: Driver, fds: list[int], said: Mapping[str, Any]) -> None:
-    """Make vCPUs and interrupt controller what they were.
+def restore_vcpus(_: int, driver: Driver, fds: list[int], state: Mapping[str, Any]) -> None:
+    """Restore vCPUs and interrupt controller.
 
     Raises:
-        VmmError: This kernel's controller is another one.
+        VmmError: This kernel's interrupt controller is another one.
     """
     for index, fd in enumerate(fds):
         driver.prepare_vcpu(fd, index, len(fds))  # and with the last one, the controller
     gic = driver.fds()["gic"]
     iidr = get_attribute(gic, kvm_arm64.GROUP_DISTRIBUTOR, GICD_IIDR, 4)
-    if iidr != said["iidr"]:
-        raise VmmError(f"the guest's GIC was {said['iidr']:#x}, and this kernel's is {iidr:#x}")
-    for fd, one in zip(fds, said["vcpus"], strict=True):
+    if iidr != state["iidr"]:
+        raise VmmError(f"the guest's GIC was {state['iidr']:#x}, and this kernel's is {iidr:#x}")
+    for fd, one in zip(fds, state["vcpus"], strict=True):
         for name, value in one["registers"].items():
             _put(fd, int(name, 0), int(value, 0))
         events = kvm_arm64.Events.from_buffer_copy(bytes.fromhex(one["events"]))
         call(fd, Request.KVM_SET_VCPU_EVENTS, events)
         call(fd, Request.KVM_SET_MP_STATE, kvm.MpState(mp_state=one["mp_state"]))
-    for field, value in zip(_fields(gic, len(fds)), said["gic"], strict=True):
+    for field, value in zip(_fields(gic, len(fds)), state["gic"], strict=True):
         set_attribute(gic, field.group, field.attribute, value)
 
 
 def _fields(gic: int, vcpus: int) -> Iterator[Field]:
-    """List what a controller is, in the order in which it can be put back."""
+    """Yield the attributes of a controller, in the order in which they can be restored."""
     typer = get_attribute(gic, kvm_arm64.GROUP_DISTRIBUTOR, GICD_TYPER, 4)
     lines = 32 * ((typer & 0x1F) + 1)
     places = [affinity(index) << 32 for index in range(vcpus)]
@@ -108,20 +108,20 @@ def _fields(gic: int, vcpus: int) -> Iterator[Field]:
 
 
 def _lines(group: int, base: int, place: int, first: int, end: int) -> Iterator[Field]:
-    """List what is of interrupts `first` up to `end`; a line's level before what is pending."""
+    """Yield the attributes of interrupts `first` up to `end`; levels before what is pending."""
 
-    def words(register: int, bits: int) -> Iterator[Field]:
+    def registers(register: int, bits: int) -> Iterator[Field]:
         for word in range(first * bits // 32, end * bits // 32):
             yield Field(group, base + register + 4 * word)
 
-    yield from words(GROUP, 1)
-    yield from words(ENABLE, 1)
-    yield from words(CONFIG, 2)
+    yield from registers(GROUP, 1)
+    yield from registers(ENABLE, 1)
+    yield from registers(CONFIG, 2)
     for irq in range(first, end, 32):
         yield Field(kvm_arm64.GROUP_LEVEL_INFO, place | irq)
-    yield from words(PENDING, 1)
-    yield from words(ACTIVE, 1)
-    yield from words(PRIORITY, 8)
+    yield from registers(PENDING, 1)
+    yield from registers(ACTIVE, 1)
+    yield from registers(PRIORITY, 8)
 
 
 def _cpu(place: int, register: tuple[int, int, int, int, int]) -> Field:
@@ -129,7 +129,7 @@ def _cpu(place: int, register: tuple[int, int, int, int, int]) -> Field:
 
 
 def _physical_counter() -> int:
-    """Read it as a guest would whose counter is not offset at all."""
+    """Read the counter as a guest would whose counter has no offset."""
     with kvm_arm64.scratch() as (vm, vcpu):
         call(vm, Request.KVM_ARM_SET_COUNTER_OFFSET, kvm_arm64.CounterOffset())
         return _register(vcpu, CNT)
@@ -158,8 +158,8 @@ def _put(fd: int, register: int, value: int) -> None:
     try:
         call(fd, Request.KVM_SET_ONE_REG, wanted)
     except OSError as e:
-        said = f"{e.strerror}: register {register:#x} cannot be {value:#x} under this kernel"
-        raise OSError(e.errno, said) from e
+        message = f"{e.strerror}: register {register:#x} cannot be {value:#x} under this kernel"
+        raise OSError(e.errno, message) from e
 
 
 def _mp_state(fd: int) -> int:

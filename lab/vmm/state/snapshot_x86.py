@@ -12,20 +12,20 @@ from . import vcpu_record, vm_x86
 
 
 def save(guest: Machine) -> dict[str, object]:
-    """Read all of a guest that is paused, but for its RAM."""
-    said, records = vm_x86.give(guest)
-    return {"given": said, "records": [vm_x86.as_text(one) for one in records]}
+    """Read all of a paused guest but its RAM."""
+    state, records = vm_x86.hand_over(guest)
+    return {"given": state, "records": [vm_x86.record_as_text(one) for one in records]}
 
 
-def restore_vm(vm: int, _: Driver, said: Mapping[str, Any]) -> None:
-    """Make interrupt controllers and PIT what they were."""
-    vm_x86.put_devices(vm, vm_x86.understood(said["given"]))
+def restore_vm(vm: int, _: Driver, state: Mapping[str, Any]) -> None:
+    """Restore interrupt controllers and PIT."""
+    vm_x86.put_devices(vm, vm_x86.parse(state["given"]))
 
 
-def restore_vcpus(vm: int, _: Driver, fds: list[int], said: Mapping[str, Any]) -> None:
-    """Make vCPUs and clock what they were: time has passed for them."""
+def restore_vcpus(vm: int, _: Driver, fds: list[int], state: Mapping[str, Any]) -> None:
+    """Restore vCPUs and clock; the guest's time has gone on meanwhile."""
     tsc = 0
-    for fd, one in zip(fds, vm_x86.records_of(said["records"]), strict=True):
-        vcpu_record.put(fd, one)
+    for fd, one in zip(fds, vm_x86.parse_records(state["records"]), strict=True):
+        vcpu_record.restore(fd, one)
         tsc = vcpu_record.host_tsc(fd, one)
-    vm_x86.put_clock(vm, vm_x86.understood(said["given"]), tsc)
+    vm_x86.put_clock(vm, vm_x86.parse(state["given"]), tsc)

@@ -57,8 +57,18 @@ class Record(ctypes.Structure):
     )
 
 
-def taken(fd: int) -> Record:
-    """Read all of a vCPU that does not run, by the process that owns its VM."""
+def capture(fd: int) -> Record:
+    """Read all of a vCPU that does not run; only the owner of its VM can.
+
+    Args:
+        fd: The vCPU's descriptor.
+
+    Returns:
+        Its state.
+
+    Raises:
+        VmmError: A record has no room for all of it.
+    """
     record = Record(magic=MAGIC, version=VERSION)
     mp, xcrs = kvm.MpState(), Xcrs()
     call(fd, kvm.Request.KVM_GET_MP_STATE, mp)
@@ -85,7 +95,7 @@ def taken(fd: int) -> Record:
 
 
 def _take_msrs(fd: int, record: Record) -> None:
-    """Those that this kernel has; it says how many it gave."""
+    """Record the MSRs that this kernel has; it returns how many it read."""
     for index in MSRS:
         one = Msrs(nmsrs=1, entry=Msr(index=index))
         try:
@@ -97,17 +107,27 @@ def _take_msrs(fd: int, record: Record) -> None:
         record.nmsrs += 1
 
 
-def put(fd: int, record: Record) -> None:
-    """Make a vCPU that has never run what the record says, in an order that KVM can take."""
+def restore(fd: int, record: Record) -> None:
+    """Set all of a vCPU that has never run, in an order that KVM accepts.
+
+    Args:
+        fd: The vCPU's descriptor.
+        record: What it becomes.
+    """
     cpuid = kvm_x86.Cpuid(nent=record.ncpuids)
     for to, leaf in zip(cpuid.entries, record.cpuids[: record.ncpuids], strict=False):
         ctypes.memmove(ctypes.addressof(to), ctypes.addressof(leaf), ctypes.sizeof(leaf))
     call(fd, kvm_x86.Request.KVM_SET_CPUID2, cpuid)
-    put_again(fd, record)
+    restore_again(fd, record)
 
 
-def put_again(fd: int, record: Record) -> None:
-    """The same, where CPUID is what it was: a vCPU that has run cannot be told it again."""
+def restore_again(fd: int, record: Record) -> None:
+    """Set all but CPUID, which KVM accepts only before a vCPU has run.
+
+    Args:
+        fd: The vCPU's descriptor.
+        record: What it becomes.
+    """
     call(fd, kvm_x86.Request.KVM_SET_SREGS, record.sregs)
     xcrs = Xcrs(nr_xcrs=1)
     xcrs.xcrs[0].value = record.xcr0
@@ -129,16 +149,27 @@ def put_again(fd: int, record: Record) -> None:
 
 
 def host_tsc(fd: int, record: Record) -> int:
-    """Read the TSC of this machine, by that of a vCPU that has been put."""
+    """Read this machine's TSC, by that of a vCPU that has been restored.
+
+    Args:
+        fd: The vCPU's descriptor.
+        record: What it was restored from.
+
+    Returns:
+        The host's TSC now, in ticks.
+
+    Raises:
+        VmmError: KVM does not let the vCPU's TSC be read.
+    """
     one = Msrs(nmsrs=1, entry=Msr(index=TSC))
     if call(fd, Request.KVM_GET_MSRS, one) != 1:
-        raise VmmError("KVM does not give a vCPU's TSC")
+        raise VmmError("KVM_GET_MSRS did not return the vCPU's TSC")
     return (int(one.entry.data) - int(record.tsc_offset)) % (1 << 64)
 
 
 def _put_msr(fd: int, msr: Msr) -> None:
     if call(fd, Request.KVM_SET_MSRS, Msrs(nmsrs=1, entry=msr)) != 1:
-        raise VmmError(f"KVM does not take MSR {msr.index:#x} = {msr.data:#x}")
+        raise VmmError(f"KVM_SET_MSRS refused MSR {msr.index:#x} = {msr.data:#x}")
 
 
 def _offset(fd: int, request: Request, offset: int) -> int:
@@ -148,11 +179,17 @@ def _offset(fd: int, request: Request, offset: int) -> int:
     return value.value
 
 
-def read(content: bytes) -> Record:
-    """Understand a record.
+def parse(content: bytes) -> Record:
+    """Parse a record.
+
+    Args:
+        content: Its bytes.
+
+    Returns:
+        The record.
 
     Raises:
-        VmmError: It is none, or of another version.
+        VmmError: The bytes are no record, or one of another version.
     """
     if len(content) != ctypes.sizeof(Record):
         raise VmmError(f"a vCPU's record has {len(content)} bytes, not {ctypes.sizeof(Record)}")

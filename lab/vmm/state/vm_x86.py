@@ -24,8 +24,8 @@ MAGIC, VERSION = "labvmm-given", 2
 HOST_TSC = 8  # KVM_CLOCK_HOST_TSC: it said at which TSC
 
 
-class Given(NamedTuple):
-    """What is needed to make the guest again, beside its vCPUs' records and its RAM."""
+class VmState(NamedTuple):
+    """What restores the guest, besides its vCPUs' records and its RAM."""
 
     vcpus: int
     serial: bytearray
@@ -38,40 +38,48 @@ class Given(NamedTuple):
     orphan: Policy | None  # of one that may outlive its VMM, too
 
 
-def give(guest: Machine) -> tuple[dict[str, object], list[Record]]:
-    """Read all of a guest, which is paused for good: somebody else is going to run it.
+def hand_over(guest: Machine) -> tuple[dict[str, object], list[Record]]:
+    """Pause a guest for good and read all of it: it will run elsewhere.
 
-    If something cannot be read, it runs on.
+    If a part of it cannot be read, it resumes here.
+
+    Args:
+        guest: The guest.
+
+    Returns:
+        The VM's state, all JSON, and its vCPUs' records by index.
 
     Raises:
-        VmmError: It is of a kind that cannot be given away, or cannot just now.
+        VmmError: The guest is of a kind that cannot be handed over, or cannot just now.
     """
     if guest.protected:
-        raise VmmError("a protected guest cannot be given to the caretaker: it may not be read")
+        raise VmmError(
+            "a protected guest cannot be handed over to the caretaker: its host may not read it"
+        )
     guest.pause()
     try:
-        said, records = _all_of(guest)
+        description, records = _all_of(guest)
     except (OSError, VmmError):
         guest.resume()
         raise
-    _note(guest, away=True)
-    return said, records
+    _note(guest, handed_over=True)
+    return description, records
 
 
 def _all_of(guest: Machine) -> tuple[dict[str, object], list[Record]]:
     for vcpu in guest.vcpus:
         vcpu.settle()
-    records = [vcpu_record.taken(vcpu.fd) for vcpu in guest.vcpus]
+    records = [vcpu_record.capture(vcpu.fd) for vcpu in guest.vcpus]
     clock = kvm.ClockData()
     call(guest.vm, kvm.Request.KVM_GET_CLOCK, clock)
     if not clock.flags & HOST_TSC:
-        raise VmmError("KVM does not say at which TSC its clock was read")
+        raise VmmError("KVM_GET_CLOCK returned no host TSC with the clock")
     chips = [IrqChip(chip_id=n) for n in IRQCHIPS]
     for chip in chips:
         call(guest.vm, Request.KVM_GET_IRQCHIP, chip)
     pit = Pit()
     call(guest.vm, Request.KVM_GET_PIT2, pit)
-    said: dict[str, object] = {
+    description: dict[str, object] = {
         "magic": MAGIC,
         "version": VERSION,
         "vcpus": len(records),
@@ -82,95 +90,144 @@ def _all_of(guest: Machine) -> tuple[dict[str, object], list[Record]]:
         "clock_tsc": clock.host_tsc,
         "tsc_khz": records[0].tsc_khz,
         "ram": guest.ram.kind.value,
-        "orphan": guest.lasting.policy if guest.lasting else None,
+        "orphan": guest.orphanable.policy if guest.orphanable else None,
     }
-    return said, records
+    return description, records
 
 
 def take_back(guest: Machine, records: list[Record]) -> None:
-    """Go on with a guest that was given, and has been taken back from who ran it."""
+    """Resume a guest that was handed over and has been stopped there.
+
+    Args:
+        guest: The guest.
+        records: Its vCPUs' records by index, as they are now.
+    """
     for vcpu, one in zip(guest.vcpus, records, strict=True):
-        vcpu_record.put_again(vcpu.fd, one)
-    _note(guest, away=False)
+        vcpu_record.restore_again(vcpu.fd, one)
+    _note(guest, handed_over=False)
     guest.resume()
 
 
-def _note(guest: Machine, *, away: bool) -> None:
-    """Note that it runs elsewhere, or not; also for who adopts the VM when this process is gone."""
-    guest.given = away
-    if guest.lasting:
-        guest.lasting.journal.given = away
+def _note(guest: Machine, *, handed_over: bool) -> None:
+    """Note whether the guest runs elsewhere, also for an adopter of the VM."""
+    guest.handed_over = handed_over
+    if guest.orphanable:
+        guest.orphanable.journal.handed_over = handed_over
 
 
-def read(fd: int) -> Given:
-    """Understand it, whole.
+def read(fd: int) -> VmState:
+    """Read a VM's state, whole.
+
+    Args:
+        fd: The memfd that has it as JSON, padded with zeros to whole pages.
+
+    Returns:
+        The state.
 
     Raises:
-        VmmError: It is none, or of another version.
+        VmmError: The memfd has no such state, or one of another version.
     """
     try:
-        said = json.loads(os.pread(fd, os.fstat(fd).st_size, 0).rstrip(b"\0"))
+        description = json.loads(os.pread(fd, os.fstat(fd).st_size, 0).rstrip(b"\0"))
     except ValueError as e:
         raise _no_guest(e) from e
-    return understood(said)
+    return parse(description)
 
 
-def understood(said: Mapping[str, object]) -> Given:
-    """Understand it, whole.
+def parse(description: Mapping[str, object]) -> VmState:
+    """Parse a VM's state, whole.
+
+    Args:
+        description: What `hand_over` returned.
+
+    Returns:
+        The state.
 
     Raises:
-        VmmError: It is none, or of another version.
+        VmmError: It is no such state, or one of another version.
     """
     try:
-        if (said["magic"], said["version"]) != (MAGIC, VERSION):
-            raise VmmError(f"the guest was given by version {said['version']}, not {VERSION}")
-        chips = said["irqchips"]
-        return Given(
-            vcpus=int(str(said["vcpus"])),
-            serial=bytearray(_bytes(said["serial"])),
+        if (description["magic"], description["version"]) != (MAGIC, VERSION):
+            raise VmmError(
+                f"the guest was handed over by version {description['version']}, not {VERSION}"
+            )
+        chips = description["irqchips"]
+        return VmState(
+            vcpus=int(str(description["vcpus"])),
+            serial=bytearray(_bytes(description["serial"])),
             irqchips=tuple(_bytes(chip) for chip in (chips if isinstance(chips, list) else [])),
-            pit=_bytes(said["pit"]),
-            clock_ns=int(str(said["clock_ns"])),
-            clock_tsc=int(str(said["clock_tsc"])),
-            tsc_khz=int(str(said["tsc_khz"])),
-            ram=RamKind(str(said["ram"])),
-            orphan=Policy[str(said["orphan"]).upper()] if said["orphan"] else None,
+            pit=_bytes(description["pit"]),
+            clock_ns=int(str(description["clock_ns"])),
+            clock_tsc=int(str(description["clock_tsc"])),
+            tsc_khz=int(str(description["tsc_khz"])),
+            ram=RamKind(str(description["ram"])),
+            orphan=Policy[str(description["orphan"]).upper()] if description["orphan"] else None,
         )
     except (ValueError, KeyError, TypeError) as e:
         raise _no_guest(e) from e
 
 
 def _no_guest(e: Exception) -> VmmError:
-    return VmmError(f"what was preserved is no guest: {type(e).__name__}: {e}")
+    return VmmError(f"the preserved memfd has no guest's state: {type(e).__name__}: {e}")
 
 
-def put_devices(vm: int, given: Given) -> None:
-    """Make the interrupt controllers and the PIT of a new VM what they were."""
-    for content in given.irqchips:
+def put_devices(vm: int, state: VmState) -> None:
+    """Restore the interrupt controllers and the PIT of a new VM.
+
+    Args:
+        vm: The VM's descriptor.
+        state: What they become.
+    """
+    for content in state.irqchips:
         call(vm, Request.KVM_SET_IRQCHIP, IrqChip.from_buffer_copy(content))
-    call(vm, Request.KVM_SET_PIT2, Pit.from_buffer_copy(given.pit))
+    call(vm, Request.KVM_SET_PIT2, Pit.from_buffer_copy(state.pit))
 
 
-def put_clock(vm: int, given: Given, tsc: int) -> None:
+def put_clock(vm: int, state: VmState, tsc: int) -> None:
     """Set kvmclock to what it would be now, at this TSC, had this been its VM all the time.
 
     The guest does not run, and the clock goes on from here: it only ever jumps forward, by less
     than the time that this takes. A VM that has never run does not say of itself at which TSC.
+
+    Args:
+        vm: The VM's descriptor.
+        state: The clock when the guest was handed over.
+        tsc: The host's TSC now, in ticks.
+
+    Raises:
+        VmmError: The TSC is lower than it was then.
     """
-    ticks = tsc - given.clock_tsc
+    ticks = tsc - state.clock_tsc
     if ticks < 0:
         raise VmmError(f"the TSC fell back by {-ticks} over the kexec")
-    clock = kvm.ClockData(clock=given.clock_ns + ticks * 1_000_000 // given.tsc_khz)
+    clock = kvm.ClockData(clock=state.clock_ns + ticks * 1_000_000 // state.tsc_khz)
     call(vm, Request.KVM_SET_CLOCK, clock)
 
 
-def records_of(texts: object) -> list[Record]:
-    """Read records that came as text."""
-    return [vcpu_record.read(_bytes(text)) for text in (texts if isinstance(texts, list) else [])]
+def parse_records(texts: object) -> list[Record]:
+    """Parse records that came as text.
+
+    Args:
+        texts: A list of them.
+
+    Returns:
+        The records.
+
+    Raises:
+        VmmError: One is no record, or one of another version.
+    """
+    return [vcpu_record.parse(_bytes(text)) for text in (texts if isinstance(texts, list) else [])]
 
 
-def as_text(one: Record) -> str:
-    """Write a record as text."""
+def record_as_text(one: Record) -> str:
+    """Return a record as text.
+
+    Args:
+        one: The record.
+
+    Returns:
+        Its bytes in base64.
+    """
     return _text(ctypes.string_at(ctypes.addressof(one), ctypes.sizeof(one)))
 
 

@@ -37,8 +37,17 @@ class Place(NamedTuple):
 def image_place(image: bytes, what: str) -> Place:
     """Read the header of an arm64 Image.
 
+    Args:
+        image: The file's content.
+        what: What it is, for the error.
+
+    Returns:
+        Where it goes, and the room that it needs there.
+
     Raises:
-        VmmError: It is none.
+        VmmError: It is no arm64 Image.
+
+    Source: Documentation/arch/arm64/booting.rst.
     """
     if image[IMAGE_MAGIC_AT : IMAGE_MAGIC_AT + 4] != IMAGE_MAGIC:
         raise VmmError(
@@ -52,7 +61,17 @@ def image_place(image: bytes, what: str) -> Place:
 def device_tree(
     boot: Boot, base: int, size: int, initrd: tuple[int, int] | None, seed: bytes
 ) -> Node:
-    """Describe the machine; `initrd` is where it begins and ends.
+    """Describe the machine.
+
+    Args:
+        boot: Command line and number of vCPUs.
+        base: Guest-physical address of RAM.
+        size: Bytes of RAM.
+        initrd: Guest-physical addresses of its first byte and behind its last; None without.
+        seed: Random bytes for the guest's kernel.
+
+    Returns:
+        The tree's root.
 
     Raises:
         VmmError: The command line is too long or not ASCII.
@@ -121,7 +140,16 @@ def _cpus(count: int) -> Node:
 
 
 def affinity(index: int) -> int:
-    """Give the MPIDR that KVM gives a vCPU: 16 of them share an Aff1."""
+    """Return the MPIDR that KVM gives a vCPU: 16 of them share an Aff1.
+
+    Args:
+        index: The vCPU's index.
+
+    Returns:
+        Aff0 in bits 0 to 7, Aff1 in bits 8 to 15.
+
+    Source: reset_mpidr() in arch/arm64/kvm/sys_regs.c.
+    """
     return index % 16 | index // 16 << 8
 
 

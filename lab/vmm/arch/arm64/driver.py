@@ -31,7 +31,7 @@ KINDS = {SystemEvent.SHUTDOWN: "shutdown", SystemEvent.RESET: "reset", SystemEve
 
 
 class Arm64:
-    """One guest's arm64 parts."""
+    """One guest's arm64 parts: GICv3, PL011, boot by the arm64 Image protocol."""
 
     plain = False
     max_memory = 3 << 30  # as much as the payloads map
@@ -110,16 +110,16 @@ class Arm64:
         names = ("pc", *(n for n in kvm_arm64.REGISTERS if n != "pc"))
         return {name: f"{kvm_arm64.get_register(fd, name):#x}" for name in names}
 
-    def seen(self) -> dict[str, int]:
+    def unclaimed_accesses(self) -> dict[str, int]:
         """Count accesses to memory where there is no device."""
         return {"mmio": self._mmio}
 
     def device_state(self) -> bytes:
-        """Give the serial port's registers."""
+        """Read the serial port's registers."""
         return bytes(self._registers)
 
     def fds(self) -> dict[str, int]:
-        """Name the interrupt controller's descriptor; an adopter has no use for it."""
+        """List the interrupt controller's descriptor; an adopter does not need it."""
         return {"gic": self._gic} if self._gic >= 0 else {}
 
     def _uart_irq(self, level: bool) -> None:

@@ -24,7 +24,7 @@ class Node(NamedTuple):
 
 
 def cells64(*values: int) -> list[int]:
-    """Give each value as two cells."""
+    """Return each value as two 32-bit cells, the higher one first."""
     return [part for value in values for part in (value >> 32, value & 0xFFFFFFFF)]
 
 
@@ -55,7 +55,7 @@ def _node(node: Node, names: dict[str, int]) -> bytes:
 
 
 def encode(value: Value) -> bytes:
-    """Give a property's bytes: as they are, text, a list of texts, or 32-bit cells."""
+    """Return a property's bytes: as they are, text, a list of texts, or 32-bit cells."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):

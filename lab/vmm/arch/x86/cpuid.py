@@ -27,12 +27,14 @@ class Leaf(NamedTuple):
 
 def for_vcpu(supported: list[Leaf], index: int, count: int, *, deadline: bool) -> list[Leaf]:
     """Make the leaves of vCPU `index` of `count`: all of them cores of one package."""
-    kept = [_patched(x, index, count, deadline) for x in supported if x.function not in _TOPOLOGIES]
+    leaves = [
+        _patched(x, index, count, deadline) for x in supported if x.function not in _TOPOLOGIES
+    ]
     if not any(x.function == 0 and x.eax >= 0xB for x in supported):  # noqa: PLR2004
-        return kept
+        return leaves
     width = (count - 1).bit_length()
     return [
-        *kept,
+        *leaves,
         Leaf(0xB, 0, BY_INDEX, 0, 1, 0x100, index),
         Leaf(0xB, 1, BY_INDEX, width, count, 0x201, index),
         Leaf(0xB, 2, BY_INDEX, 0, 0, 2, index),
@@ -40,9 +42,9 @@ def for_vcpu(supported: list[Leaf], index: int, count: int, *, deadline: bool) -
 
 
 def plain(leaves: list[Leaf]) -> list[Leaf]:
-    """Leave out all of KVM's help but its clock: IPIs by hypercall, page faults told, and the like.
+    """Leave out all of KVM's help but its clock: no IPIs by hypercall, no asynchronous page faults.
 
-    Who runs the guest without KVM can give no more.
+    The caretaker, which runs the guest without KVM, emulates none of it.
     """
     return [
         leaf._replace(eax=leaf.eax & CLOCKS) if leaf.function == PARAVIRTUAL else leaf

@@ -92,7 +92,7 @@ class X86:
         ram.write(mptable.ADDRESS, mptable.build(boot.vcpus), "MP table")
 
     def prepare_vcpu(self, fd: int, index: int, count: int) -> None:
-        """Give it its CPUID; the first one starts as PVH wants it, the others wait for a SIPI."""
+        """Set its CPUID; the first one starts as PVH wants it, the others wait for a SIPI."""
         deadline = bool(kvm.has(self._vm, kvm.Capability.TSC_DEADLINE_TIMER))
         leaves = cpuid.for_vcpu(self._supported, index, count, deadline=deadline)
         leaves = cpuid.plain(leaves) if self.plain else leaves
@@ -113,17 +113,17 @@ class X86:
         control = ("cr0", "cr2", "cr3", "cr4", "efer", "apic_base")
         return {"pc": general["rip"], **general, **{n: f"{getattr(sregs, n):#x}" for n in control}}
 
-    def seen(self) -> dict[str, int]:
+    def unclaimed_accesses(self) -> dict[str, int]:
         """Count accesses to ports and memory where there is no device."""
         ports = {f"port {port:#x}": n for port, n in sorted(self._ports.unclaimed.items())}
         return {**ports, "mmio": self._mmio}
 
     def device_state(self) -> bytes:
-        """Give the serial port's registers."""
+        """Read the serial port's registers."""
         return bytes(self._registers)
 
     def fds(self) -> dict[str, int]:
-        """Name no descriptors: the interrupt controllers and the PIT are the VM's own."""
+        """List no descriptors: the interrupt controllers and the PIT belong to the VM."""
         return {}
 
     def _serial_irq(self, level: bool) -> None:
@@ -157,12 +157,15 @@ def make(
 
 
 def keep_tsc_rate(vm: int) -> None:
-    """Give the VM the TSC rate that the host has now.
+    """Set a VM's TSC rate to the one that the host has now.
 
     KVM's default is the rate at its own start. Where the host refined it since by
     more than 250 ppm (as it does after calibrating on a busy machine), KVM leaves the
     vCPU with a TSC multiplier of 0, and no timer of the guest ever fires. Kernels
-    before 5.18 cannot be told.
+    before 5.18 have no such request for a VM.
+
+    Args:
+        vm: The VM's descriptor.
     """
     with contextlib.suppress(OSError):
         call(vm, Request.KVM_SET_TSC_KHZ, 0)

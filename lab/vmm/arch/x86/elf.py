@@ -28,7 +28,7 @@ class Segment(NamedTuple):
 
 
 class Elf(NamedTuple):
-    """A kernel that can be loaded."""
+    """A kernel ready to load."""
 
     name: str
     machine: str

@@ -38,10 +38,18 @@ def _entries(vcpus: int) -> list[bytes]:
 
 
 def build(vcpus: int) -> bytes:
-    """Make the floating pointer and the table behind it, to be put at ADDRESS.
+    """Make the floating pointer and the table behind it, to put at ADDRESS.
+
+    Args:
+        vcpus: How many CPUs the guest has.
+
+    Returns:
+        The bytes.
 
     Raises:
         VmmError: More CPUs than the table has room for.
+
+    Source: Intel MultiProcessor Specification 1.4, chapter 4.
     """
     if not 1 <= vcpus <= MAX_CPUS:
         raise VmmError(f"{vcpus} vCPUs; 1 to {MAX_CPUS} are possible")

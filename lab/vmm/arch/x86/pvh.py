@@ -37,10 +37,20 @@ def memory_map(size: int) -> list[tuple[int, int, int]]:
 
 
 def pieces(cmdline: str, size: int, initrd: tuple[int, int] | None) -> list[Piece]:
-    """Lay out all that the kernel is handed; `initrd` is its address and length.
+    """Lay out all that a PVH kernel starts with.
+
+    Args:
+        cmdline: The kernel's command line.
+        size: Bytes of guest RAM.
+        initrd: Its guest-physical address and its length in bytes; None without.
+
+    Returns:
+        The bytes to put into RAM, and where.
 
     Raises:
         VmmError: The command line is too long or not ASCII.
+
+    Source: Xen, docs/misc/pvh.pandoc.
     """
     if not cmdline.isascii() or len(cmdline) > CMDLINE_MAX:
         raise VmmError(
