@@ -24,7 +24,14 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """Give the deadline that is `seconds` from now."""
+        """Return the deadline that is `seconds` from now.
+
+        Args:
+            seconds: How far away.
+
+        Returns:
+            The deadline.
+        """
         return cls(time.monotonic() + seconds)
 
     @property
@@ -33,7 +40,14 @@ class Deadline:
         return max(0.0, self.at - time.monotonic())
 
     def capped(self, seconds: float) -> Deadline:
-        """Give the earlier of this deadline and the one that is `seconds` from now."""
+        """Return the earlier of this deadline and the one that is `seconds` from now.
+
+        Args:
+            seconds: How far away at most.
+
+        Returns:
+            The deadline.
+        """
         return Deadline(min(self.at, time.monotonic() + seconds))
 
 
@@ -46,13 +60,16 @@ class _StopAt(stop_base):
 
 
 def until(what: str, probe: Callable[[], T | None], by: Deadline, *, every: float = 0.1) -> T:
-    """Call `probe` until it returns something other than None, and return that.
+    """Call `probe` until it returns something other than None.
 
     Args:
         what: What is being waited for, as a phrase: "sshd on l1-a".
         probe: Returns None for "not yet"; anything it raises ends the wait.
         by: When to give up.
         every: Seconds between two calls.
+
+    Returns:
+        What `probe` returned.
 
     Raises:
         DeadlineError: `by` has passed; the message says what was waited for.
@@ -69,5 +86,9 @@ def until(what: str, probe: Callable[[], T | None], by: Deadline, *, every: floa
 
 
 def pause(seconds: float) -> None:
-    """Let `seconds` pass, where time itself is what is wanted: a watch, a sampling interval."""
+    """Let time pass, where time itself is what is wanted: a watch, a sampling interval.
+
+    Args:
+        seconds: How long.
+    """
     time.sleep(seconds)  # noqa: TID251 - the one place

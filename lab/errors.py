@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is to blame is the type: the user's file, this machine, or the lab itself."""
+"""The type of an error says what is at fault: the user's file, this machine, or the lab itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ class LabError(Exception):
     """Anything the lab says to its user; one sentence, and a hint of what to type instead.
 
     Secrets are taken out: a message may quote a command or a guest's console.
+
+    Args:
+        message: What happened, and to what.
+        hint: What to type or to change; a line of its own.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -26,7 +30,7 @@ class ConfigError(LabError):
 
 
 class UnavailableError(LabError):
-    """What was asked for cannot exist on this machine; the message is the evidence."""
+    """What was requested cannot exist on this machine; the message is the evidence."""
 
 
 class InfraError(LabError):
@@ -34,15 +38,15 @@ class InfraError(LabError):
 
 
 class DeadlineError(InfraError):
-    """Something that was waited for did not come."""
+    """Something did not come in time; the message says what."""
 
 
 class FalseStartError(DeadlineError):
-    """A guest never began to beat; nothing had been done to it yet."""
+    """A guest never began to beat; no disruption had been delivered yet."""
 
 
 class UnreachableError(InfraError):
-    """A connection died, in whatever way connections die."""
+    """A connection died, in any of the ways that connections die."""
 
 
 class HostDiedError(InfraError):
@@ -50,4 +54,4 @@ class HostDiedError(InfraError):
 
 
 class BrokenHostError(InfraError):
-    """A host that would not come up before, and is not tried again; says its first cause."""
+    """A host that did not come up before, and is not tried again; has its first cause."""

@@ -44,4 +44,8 @@ Sink = Callable[[Event], None]
 
 
 def nowhere(event: Event) -> None:
-    """Take an event and tell nobody."""
+    """Drop an event.
+
+    Args:
+        event: The event.
+    """

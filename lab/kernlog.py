@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Console lines in, what the kernel complained of out. Pure; held by tests/golden/console/*.log."""
+"""The kernel's complaints in a console. Pure; tests/golden/console/*.log are its cases."""
 
 from __future__ import annotations
 
@@ -93,21 +93,28 @@ _RULES: tuple[tuple[Kind, str], ...] = (
 )
 _RULE = re.compile("|".join(f"(?P<r{i}>{pattern})" for i, (_, pattern) in enumerate(_RULES)))
 
-# "<4>[   12.345678][  T123] " and what userspace left on the line before it.
+# "<4>[   12.345678][  T123] " and what userspace wrote on the line before it.
 _STAMP = re.compile(r"\[ *\d+\.\d{6}\](\[ *[TC]\d+\])? ?")
 _BODY = re.compile(_OOPS_BODY)
 _AFRESH = re.compile(r"---\[ end |Linux version ")
 
 
 class Recogniser:
-    """Takes a console line by line, for those who follow one while it is written."""
+    """Takes a console line by line, for a reader that follows it while it is written."""
 
     def __init__(self) -> None:
         self._line_no = 0
         self._awaits_body = False
 
     def feed(self, line: str) -> Finding | None:
-        """Give what `line` begins, if it begins a complaint."""
+        """Return the complaint that a line begins, if it begins one.
+
+        Args:
+            line: One console line, with its time stamp.
+
+        Returns:
+            The finding, or None.
+        """
         self._line_no += 1
         text = _message(line)
         if _AFRESH.match(text):
@@ -129,6 +136,13 @@ def _message(line: str) -> str:
 
 
 def findings(lines: Iterable[str]) -> list[Finding]:
-    """Give every complaint in `lines`, in order."""
+    """Find every complaint in a console.
+
+    Args:
+        lines: The console's lines, with their time stamps.
+
+    Returns:
+        The findings, in order.
+    """
     recogniser = Recogniser()
     return [found for line in lines if (found := recogniser.feed(line)) is not None]

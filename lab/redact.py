@@ -16,10 +16,24 @@ _SECRETS = re.compile(
 
 
 def redacted(text: str) -> str:
-    """Give `text` without secrets."""
+    """Remove secrets from text.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text, with "[removed]" for each secret.
+    """
     return _SECRETS.sub("[removed]", text)
 
 
 def redacted_bytes(raw: bytes) -> bytes:
-    """Give `raw` without secrets; what else is in it, text or not, stays as it is."""
+    """Remove secrets from bytes; whatever else is in them, text or not, stays as it is.
+
+    Args:
+        raw: Any bytes.
+
+    Returns:
+        The bytes, with "[removed]" for each secret.
+    """
     return redacted(raw.decode("latin-1")).encode("latin-1")

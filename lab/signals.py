@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Being told to stop: the first signal unwinds what was begun, and no second one disturbs that.
+"""Termination by signal: the first one unwinds what was begun, and no second one disturbs that.
 
-A signal may come between any two steps. Where one step makes a thing and the next says how it is
-unmade, `whole` has it wait.
+A signal may come between any two steps. Where one step makes a thing and the next registers its
+removal, `whole` defers it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StoppedError(BaseException):
-    """A signal asked this command to end; nobody but the outermost frame may swallow it."""
+    """A signal asked this command to end; only the outermost frame may catch it.
+
+    Args:
+        number: The signal's number.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -25,7 +29,7 @@ class StoppedError(BaseException):
 
 
 class _Stop:
-    """What has come, and how many blocks may not be cut; Python runs handlers in one thread."""
+    """The signal that came, and how many blocks defer it; Python runs handlers in one thread."""
 
     def __init__(self, error: Callable[[int], BaseException]) -> None:
         self._error = error
@@ -43,7 +47,7 @@ class _Stop:
             raise self._error(number)
 
     def leave(self) -> None:
-        """End a block that may not be cut; what waited comes when the outermost one ends."""
+        """End a block that defers; a deferred signal is raised when the outermost one ends."""
         self.depth -= 1
         if self._waits is not None and not self.depth:
             number, self._waits = self._waits, None
@@ -55,7 +59,11 @@ _current: list[_Stop] = []
 
 @contextmanager
 def stoppable(error: Callable[[int], BaseException] = StoppedError) -> Iterator[None]:
-    """Turn the first signal that ends a command into `error(its number)` for the block."""
+    """Turn the first signal that ends a command into an exception, for the block.
+
+    Args:
+        error: Makes the exception of the signal's number.
+    """
     stop = _Stop(error)
     before = [signal.signal(each, stop) for each in _SIGNALS]
     _current.append(stop)
@@ -69,7 +77,7 @@ def stoppable(error: Callable[[int], BaseException] = StoppedError) -> Iterator[
 
 @contextmanager
 def whole() -> Iterator[None]:
-    """Let no signal cut the block: it comes at its end. What the block itself raises goes first."""
+    """Defer a signal to the end of the block. What the block itself raises goes first."""
     if not _current or threading.current_thread() is not threading.main_thread():
         yield
         return

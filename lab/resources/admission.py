@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may use how much of this machine, now; and who has it alone, because time is measured."""
+"""Admission to this machine's memory and cores; and the machine alone, to measure time."""
 
 from __future__ import annotations
 
@@ -20,21 +20,34 @@ _FOR_L0_MIB = 1024  # what L0 itself keeps: QEMU's own memory, page cache, the l
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is to share: memory and cores, of the machine or of a budget within it."""
+    """What can be shared: memory and cores, of the machine or of a budget within it."""
 
     memory_mib: int
     cores: int
 
     @classmethod
     def here(cls, memory_mib: int | None = None, cores: int | None = None) -> Machine:
-        """Give this machine's, or the budget given, as far as the machine has it."""
+        """Return this machine's memory and cores, or a budget as far as the machine has it.
+
+        Args:
+            memory_mib: The budget's memory in MiB; all but 1 GiB for L0 if None.
+            cores: The budget's cores; all that this process may use if None.
+
+        Returns:
+            What can be shared.
+        """
         has_mib = _meminfo_mib("MemTotal") - _FOR_L0_MIB
         has_cores = len(os.sched_getaffinity(0))
         return cls(min(memory_mib or has_mib, has_mib), min(cores or has_cores, has_cores))
 
 
 class Admission:
-    """The door of this machine: whoever asks for memory and cores waits, in order, for both."""
+    """The door of this machine: requests for memory and cores wait for both, in order.
+
+    Args:
+        state: The state folder.
+        machine: What can be shared; all of this machine if None.
+    """
 
     def __init__(self, state: Path, machine: Machine | None = None) -> None:
         self._machine = machine or Machine.here()
@@ -43,11 +56,17 @@ class Admission:
 
     @contextlib.contextmanager
     def admit(self, memory_mib: int, cores: int, by: Deadline, *, what: str) -> Iterator[None]:
-        """Hold `memory_mib` and `cores` for the block; they are given back when we die, too.
+        """Reserve memory and cores for the block; they are free again when this process dies, too.
+
+        Args:
+            memory_mib: MiB of memory.
+            cores: How many cores.
+            by: Until when to wait.
+            what: What they are for, for messages.
 
         Raises:
-            ConfigError: there is not that much, however long one waits.
-            DeadlineError: others had it until `by`.
+            ConfigError: The machine has less than that.
+            DeadlineError: Other lab processes had it until `by`.
         """
         self.must_fit(memory_mib, cores, what)
         me = owned(
@@ -73,11 +92,23 @@ class Admission:
                 entries[:] = [e for e in entries if e["ticket"] != me["ticket"]]
 
     def cores_for(self, vcpus: int, *, overcommit: bool) -> int:
-        """Say how many cores a machine of `vcpus` asks for; all, if it makes do with fewer."""
+        """Return how many cores a machine asks for.
+
+        Args:
+            vcpus: Its vCPUs.
+            overcommit: Whether it may share cores if the machine has fewer.
+
+        Returns:
+            As many as its vCPUs, or all that there are.
+        """
         return min(vcpus, self._machine.cores) if overcommit else vcpus
 
     def holders(self) -> list[str]:
-        """Say who is in, for a message or `lab status`."""
+        """List what is admitted, for a message or `lab status`.
+
+        Returns:
+            A line for each: what, MiB and cores.
+        """
         with self._ledger.opened() as entries:
             return [
                 f"{e['what']} ({e['memory_mib']} MiB, {e['cores']} cores)"
@@ -86,15 +117,24 @@ class Admission:
             ]
 
     def others_wait(self) -> bool:
-        """Whether anybody waits for a place, so that what is idle should be given up."""
+        """Return whether a request waits, so that an idle machine should be given up.
+
+        Returns:
+            Whether there is one.
+        """
         with self._ledger.opened() as entries:
             return any(not e["admitted"] for e in entries)
 
     def must_fit(self, memory_mib: int, cores: int, what: str) -> None:
-        """Check that there is so much at all, whoever has it now.
+        """Check that the machine has so much at all, free or not.
+
+        Args:
+            memory_mib: MiB of memory.
+            cores: How many cores.
+            what: What they are for, for the message.
 
         Raises:
-            ConfigError: there is not.
+            ConfigError: It has less.
         """
         for asked, has, unit, key, also in (
             (memory_mib, self._machine.memory_mib, "MiB", "memory_mib", ""),
@@ -110,7 +150,7 @@ class Admission:
         with self._ledger.opened() as entries:
             before = [e for e in entries if e["admitted"]]
             mine = next((e for e in entries if not e["admitted"]), None)
-            if mine is None or mine["ticket"] != ticket:  # somebody was here first
+            if mine is None or mine["ticket"] != ticket:  # another request is first in the queue
                 return None
             if not self._fits(mine, before):
                 return None
@@ -120,7 +160,7 @@ class Admission:
     def _fits(self, mine: Entry, others: list[Entry]) -> bool:
         memory = sum(int(e["memory_mib"]) for e in (mine, *others))
         cores = sum(int(e["cores"]) for e in (mine, *others))
-        free = _meminfo_mib("MemAvailable")  # programs that are not the lab's count, too
+        free = _meminfo_mib("MemAvailable")  # other programs' memory counts, too
         return (
             memory <= self._machine.memory_mib
             and cores <= self._machine.cores
@@ -130,7 +170,16 @@ class Admission:
 
 @contextlib.contextmanager
 def together(state: Path, by: Deadline, *, what: str = "an ordinary cell") -> Iterator[None]:
-    """Hold this machine with other ordinary cells, but not beside one that measures time."""
+    """Share this machine with other ordinary cells, but not with one that measures time.
+
+    Args:
+        state: The state folder.
+        by: Until when to wait.
+        what: What it is for, for the message.
+
+    Raises:
+        DeadlineError: A timing cell ran until `by`.
+    """
     with contextlib.ExitStack() as stack:
         with flocked(state / "gate.flock", f"{what}: a timing cell to be done", by):
             shared = flocked(
@@ -142,7 +191,16 @@ def together(state: Path, by: Deadline, *, what: str = "an ordinary cell") -> It
 
 @contextlib.contextmanager
 def alone(state: Path, by: Deadline, *, what: str = "a timing cell") -> Iterator[None]:
-    """Hold this machine alone: whoever comes meanwhile waits, so that readers cannot starve us."""
+    """Have this machine alone; later requests wait, so that ordinary cells cannot starve this one.
+
+    Args:
+        state: The state folder.
+        by: Until when to wait.
+        what: What it is for, for the message.
+
+    Raises:
+        DeadlineError: Other cells ran until `by`.
+    """
     with (
         flocked(state / "gate.flock", f"{what}: its turn at the machine", by),
         flocked(state / "machine.flock", f"{what}: the machine to itself", by),

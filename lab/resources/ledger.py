@@ -20,10 +20,19 @@ Entry = dict[str, Any]
 
 
 def state_dir(configured: Path | None = None) -> Path:
-    """Give the folder for what the lab must remember between commands, made if need be.
+    """Return the folder for what the lab must remember between commands; make it if it is missing.
 
-    Root's is the machine's; anybody else's is their own. QEMU, as another user, must be able to
+    Root's is the machine's; any other user's is that user's. QEMU, as another user, must be able to
     enter it, so it is open; keys and seeds are in folders of runs, which are not.
+
+    Args:
+        configured: The folder that lab.toml names, if it names one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: The folder cannot be made.
     """
     if configured is not None:
         folder = configured
@@ -44,10 +53,16 @@ def state_dir(configured: Path | None = None) -> Path:
 
 @contextlib.contextmanager
 def flocked(path: Path, what: str, by: Deadline, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock on `path`; it falls when this process dies, in whatever way.
+    """Take the lock on a file for the block; it is free again when this process dies, in any way.
+
+    Args:
+        path: The file; made if it is missing.
+        what: What is being waited for, as a phrase.
+        by: Until when to wait.
+        shared: Take it with other readers.
 
     Raises:
-        DeadlineError: others held it until `by`; the message says `what` was waited for.
+        DeadlineError: Other processes had it until `by`; the message has `what`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -65,14 +80,28 @@ def flocked(path: Path, what: str, by: Deadline, *, shared: bool = False) -> Ite
 
 
 class Ledger:
-    """A JSON list of entries, each with an owner; the entries of the dead are dropped."""
+    """A JSON list of entries, each with an owner; the entries of dead processes are dropped.
+
+    Args:
+        path: The file; it need not exist.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @contextlib.contextmanager
     def opened(self, by: Deadline | None = None) -> Iterator[list[Entry]]:
-        """Give the entries of the living, alone on the machine; write back what they became."""
+        """Open the ledger, alone on the machine, and write it back at the end of the block.
+
+        Args:
+            by: Until when to wait for its lock; 30 s if None.
+
+        Yields:
+            The entries of living processes; the block may change the list.
+
+        Raises:
+            DeadlineError: Another process had it open until `by`.
+        """
         lock = self._path.with_suffix(".lock")
         with flocked(lock, f"the lock on {self._path}", by or Deadline.after(30)):
             entries = [e for e in self._read() if owner_of(e).alive]
@@ -86,16 +115,31 @@ class Ledger:
             entries = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return []
-        except json.JSONDecodeError:  # cut short by a power loss; nobody of then is alive
+        except json.JSONDecodeError:  # cut short by a power loss: no owner in it is alive
             return []
         return entries if isinstance(entries, list) else []
 
 
 def owned(owner: Owner, **rest: object) -> Entry:
-    """Make an entry of a ledger."""
+    """Make an entry of a ledger.
+
+    Args:
+        owner: The process with whose end the entry is void.
+        rest: Whatever else the entry says, all JSON.
+
+    Returns:
+        The entry.
+    """
     return {"owner": asdict(owner), **rest}
 
 
 def owner_of(entry: Entry) -> Owner:
-    """Say whose entry it is."""
+    """Return an entry's owner.
+
+    Args:
+        entry: The entry.
+
+    Returns:
+        Its owner.
+    """
     return Owner(**entry["owner"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only place that says which process is meant: a pid alone may be somebody else by now."""
+"""The only place that identifies a process: a pid alone may be another process by now."""
 
 from __future__ import annotations
 
@@ -24,15 +24,25 @@ class Owner:
 
     @classmethod
     def me(cls) -> Owner:
-        """Give the process that asks."""
+        """Return this process.
+
+        Returns:
+            Its identity.
+        """
         return cls.of(os.getpid())
 
     @classmethod
     def of(cls, pid: int) -> Owner:
-        """Give the process that has `pid` now.
+        """Return the process that has a pid now.
+
+        Args:
+            pid: The pid.
+
+        Returns:
+            Its identity.
 
         Raises:
-            ProcessLookupError: there is none.
+            ProcessLookupError: There is none.
         """
         fields = _stat(pid)
         if fields is None:
@@ -48,7 +58,11 @@ class Owner:
         return int(fields[_START_TIME]) == self.started and fields[_STATE] not in {"Z", "X"}
 
     def signal(self, number: signal.Signals) -> None:
-        """Send `number` to this very process, and to nobody who took over its pid."""
+        """Send a signal to this very process, and to no other that has its pid by now.
+
+        Args:
+            number: The signal.
+        """
         with _pidfd(self.pid) as fd:
             if fd is not None and self.alive:
                 with contextlib.suppress(ProcessLookupError):
@@ -56,7 +70,13 @@ class Owner:
 
 
 def boot_id() -> str:
-    """Give the boot id of L0."""
+    """Read the boot id of L0.
+
+    Returns:
+        A UUID as text.
+
+    Source: random(4), /proc/sys/kernel/random/boot_id.
+    """
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 

@@ -20,16 +20,23 @@ _FIRST, _LAST = 22000, 29999
 
 @contextlib.contextmanager
 def reserved_port(state: Path, what: str) -> Iterator[int]:
-    """Give a free port of 127.0.0.1, kept from other labs for the block, or until we die.
+    """Reserve a free port of 127.0.0.1 for the block, or until this process dies.
+
+    Args:
+        state: The state folder, whose ledger all labs on this machine share.
+        what: What it is for.
+
+    Yields:
+        The port.
 
     Raises:
-        InfraError: none is free.
+        InfraError: No port is free.
     """
     ledger = Ledger(state / "ports.json")
     me = Owner.me()
     with ledger.opened() as entries:
-        taken = {int(e["port"]) for e in entries}
-        port = _free_port(taken)
+        used = {int(e["port"]) for e in entries}
+        port = _free_port(used)
         mine = owned(me, port=port, what=what)
         entries.append(mine)
     try:
@@ -40,13 +47,21 @@ def reserved_port(state: Path, what: str) -> Iterator[int]:
 
 
 def mac_for(run_id: str, role: str) -> str:
-    """Give the MAC of machine `role` in run `run_id`: always the same, in QEMU's own range."""
+    """Return the MAC of a machine: always the same, in QEMU's own range.
+
+    Args:
+        run_id: The run.
+        role: The machine's name in it.
+
+    Returns:
+        Six bytes in hexadecimal, with colons.
+    """
     digest = hashlib.sha256(f"{run_id}/{role}".encode()).digest()
     return "52:54:00:" + digest[:3].hex(":")
 
 
-def _free_port(taken: set[int]) -> int:
-    candidates = [p for p in range(_FIRST, _LAST + 1) if p not in taken]
+def _free_port(used: set[int]) -> int:
+    candidates = [p for p in range(_FIRST, _LAST + 1) if p not in used]
     random.shuffle(candidates)  # another program may sit on a run of them
     for port in candidates:
         with socket.socket() as s:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of runs in the state folder, and who may read what is in them."""
+"""Folders of runs in the state folder, and which user can read what is in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OWNER_FILE = "owner.json"
 
 @dataclass(frozen=True, slots=True)
 class QemuUser:
-    """Whom QEMU runs as; libvirt then neither chowns nor relabels the files of the machine."""
+    """The user that QEMU runs as; libvirt then neither chowns nor relabels the machine's files."""
 
     uid: int
     gid: int
@@ -35,7 +35,7 @@ class RunFolder:
 
     @property
     def run_id(self) -> str:
-        """The run that it belongs to."""
+        """The run that the folder belongs to."""
         return self.path.name
 
     @property
@@ -50,7 +50,16 @@ class RunFolder:
 
 
 def new_run_folder(state: Path, run_id: str, user: QemuUser | None = None) -> RunFolder:
-    """Make the folder of run `run_id`; only we may list it, and QEMU may open files in it."""
+    """Make the folder of a run; only this user may list it, and QEMU may open files in it.
+
+    Args:
+        state: The state folder.
+        run_id: The run.
+        user: The user that QEMU runs as; None if it is this one.
+
+    Returns:
+        The folder.
+    """
     runs = state / "runs"
     runs.mkdir(mode=0o755, parents=True, exist_ok=True)
     # Its owner must be in it from the first moment: it is filled under a name that is no run.
@@ -65,7 +74,14 @@ def new_run_folder(state: Path, run_id: str, user: QemuUser | None = None) -> Ru
 
 
 def run_folders(state: Path) -> list[RunFolder]:
-    """List the folders of runs, at work or left over."""
+    """List the folders of runs, in use or left over.
+
+    Args:
+        state: The state folder.
+
+    Returns:
+        The folders, by run id.
+    """
     runs = state / "runs"
     if not runs.is_dir():
         return []
@@ -80,20 +96,29 @@ def _owner_in(folder: Path) -> Owner | None:
 
 
 def let_qemu_read(path: Path, user: QemuUser | None) -> None:
-    """Open `path` to QEMU and to nobody else: a seed has a machine's private key in it."""
+    """Open a file to QEMU and to no other user: a seed has a machine's private key in it.
+
+    Args:
+        path: The file.
+        user: The user that QEMU runs as; None if it is this one.
+    """
     if user is None:
         path.chmod(0o600)
     else:
-        path.chmod(0o600)  # before the group changes hands
+        path.chmod(0o600)  # before it has another group
         os.chown(path, -1, user.gid)
         path.chmod(0o640)
 
 
 def must_be_readable(paths: Iterable[Path], user: QemuUser) -> None:
-    """Check that QEMU, as `user`, can read each of `paths`; libvirt's own message is cryptic.
+    """Check that QEMU can read files; libvirt's own message names no cause.
+
+    Args:
+        paths: The files.
+        user: The user that QEMU runs as.
 
     Raises:
-        ConfigError: it cannot; the message names the file or folder that is closed to it.
+        ConfigError: It cannot; the message names the file or folder that is closed to it.
     """
     groups = _groups(user)
     for path in paths:
@@ -104,7 +129,7 @@ def must_be_readable(paths: Iterable[Path], user: QemuUser) -> None:
                 raise ConfigError(
                     f"QEMU runs as user {user.uid} and cannot read {path}: "
                     f"{step} has mode {stat.S_IMODE(status.st_mode):04o}",
-                    hint="set 'cache' and 'state' in lab.toml to folders that everybody may enter",
+                    hint="set 'cache' and 'state' in lab.toml to folders that every user may enter",
                 )
 
 

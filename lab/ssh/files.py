@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files to and from a host, over one SFTP channel that is opened when first needed and kept."""
+"""Files to and from a host, over one SFTP channel that is opened when first needed and reused."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ _READ_BYTES = 32768  # the most that one SFTP read brings
 
 
 class Files:
-    """The files of one host. Two threads take turns: an SFTP channel has one conversation."""
+    """The files of one host. Two threads take turns: an SFTP channel has one conversation.
+
+    Args:
+        peer: The host's name, for messages.
+        transport: The connection to it.
+    """
 
     def __init__(self, peer: str, transport: paramiko.Transport) -> None:
         self._peer = peer
         self._transport = transport
         self._turn = Lock()
-        self._kept: paramiko.SFTPClient | None = None
+        self._sftp: paramiko.SFTPClient | None = None
 
     def put(self, source: bytes | Path, remote: str, mode: int, by: Deadline) -> None:
         """Write `source` to `remote`, which has its mode before it has its content.
@@ -60,15 +65,15 @@ class Files:
                 raise InfraError(f"{what} on {self._peer}: {_text(e)}") from e
             finally:
                 if channel.closed:
-                    self._kept = None
+                    self._sftp = None
 
     def _channel(self, by: Deadline) -> paramiko.SFTPClient:
-        if self._kept is None:
+        if self._sftp is None:
             channel = self._transport.open_session(timeout=by.left)
             with cut_at(by, channel):
                 channel.invoke_subsystem("sftp")
-                self._kept = paramiko.SFTPClient(channel)
-        return self._kept
+                self._sftp = paramiko.SFTPClient(channel)
+        return self._sftp
 
 
 def _text(error: BaseException) -> str:

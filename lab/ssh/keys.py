@@ -28,7 +28,14 @@ class KeyPair:
 
 
 def new_key(comment: str = "caretaker-lab") -> KeyPair:
-    """Make a key pair: `private_pem` for a file of mode 0600, `public_line` for anybody."""
+    """Make a key pair.
+
+    Args:
+        comment: The comment of the public line.
+
+    Returns:
+        `private_pem` for a file of mode 0600, and `public_line`, which is no secret.
+    """
     private = Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     line = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
@@ -36,10 +43,18 @@ def new_key(comment: str = "caretaker-lab") -> KeyPair:
 
 
 def public_blob(public_line: str) -> bytes:
-    """Give the bytes that a public line stands for, as they travel in the SSH protocol.
+    """Return the bytes that a public line stands for, as they travel in the SSH protocol.
+
+    Args:
+        public_line: `<type> <base64> [comment]`.
+
+    Returns:
+        The decoded base64.
 
     Raises:
-        InfraError: The line is not `<type> <base64> [comment]`.
+        InfraError: The line has another form.
+
+    Source: RFC 4253, section 6.6.
     """
     match public_line.split():
         case [_, encoded, *_]:
@@ -52,6 +67,13 @@ def public_blob(public_line: str) -> bytes:
 
 
 def fingerprint(blob: bytes) -> str:
-    """Give a public key's fingerprint, written as `ssh-keygen -l` writes it."""
+    """Return a public key's fingerprint, as `ssh-keygen -l` prints it.
+
+    Args:
+        blob: The key, as `public_blob` returns it.
+
+    Returns:
+        "SHA256:" and base64 without padding.
+    """
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode()
     return f"SHA256:{digest.rstrip('=')}"

@@ -27,7 +27,15 @@ class Loss(StrEnum):
 
 
 def loss_of(error: BaseException, by: Deadline) -> Loss:
-    """Tell what `error`, which ended something that was due `by`, says of the other side."""
+    """Return how the other side of a connection went away.
+
+    Args:
+        error: What ended an action.
+        by: When the action was due.
+
+    Returns:
+        The kind of loss.
+    """
     if by.left == 0 or isinstance(error, TimeoutError):
         return Loss.SILENT
     if isinstance(error, ConnectionResetError | BrokenPipeError):
@@ -39,16 +47,21 @@ def loss_of(error: BaseException, by: Deadline) -> Loss:
 
 @contextmanager
 def losses(peer: str, during: str, by: Deadline) -> Iterator[None]:
-    """Turn every death of a connection to `peer` into an UnreachableError.
+    """Turn every death of a connection into an UnreachableError.
+
+    Args:
+        peer: The host's name.
+        during: What is under way, for the message.
+        by: When it is due.
 
     Raises:
         UnreachableError: The connection died; the message says what was under way.
-        InfraError: The connection lives, but `peer` gave no channel.
+        InfraError: The connection lives, but the host opened no channel.
     """
     try:
         yield
     except paramiko.ChannelException as e:
-        raise InfraError(f"{peer} gave no channel for: {during} ({e.text})") from e
+        raise InfraError(f"{peer} opened no channel for: {during} ({e.text})") from e
     except LOSSES as e:
         loss = loss_of(e, by)
         detail = f": {e}" if loss is Loss.BROKEN else ""
@@ -57,9 +70,13 @@ def losses(peer: str, during: str, by: Deadline) -> Iterator[None]:
 
 @contextmanager
 def cut_at(by: Deadline, channel: paramiko.Channel) -> Iterator[None]:
-    """Close `channel` when `by` passes, which wakes whoever waits on it.
+    """Close a channel when `by` passes, which wakes every thread that waits on it.
 
     Some of paramiko's waits (a request's reply, the exit status) take no timeout of their own.
+
+    Args:
+        by: When.
+        channel: The channel.
     """
     timer = threading.Timer(by.left, channel.close)
     timer.daemon = True

@@ -30,7 +30,7 @@ _MOST_PATIENCE_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where a host's sshd is, the one key it may show, and the key that opens it."""
+    """Address of a host's sshd, the one host key it may show, and the key that opens it."""
 
     peer: str
     host: str
@@ -46,7 +46,14 @@ class Door:
 def reach(door: Door, by: Deadline) -> paramiko.Transport:
     """Connect as soon as there is an sshd; connecting is a probe, so it is tried again and again.
 
-    Each attempt gets more time than the one before: a slow host must not be hung up on for ever.
+    Each attempt gets more time than the one before, or a slow host would never be reached.
+
+    Args:
+        door: Where to connect, and with which keys.
+        by: When to give up.
+
+    Returns:
+        The authenticated connection.
 
     Raises:
         DeadlineError: No sshd answered by `by`; the hint is how the last attempt ended.
@@ -82,7 +89,7 @@ def _attempt(door: Door, by: Deadline) -> paramiko.Transport:
         try:
             transport.start_client(timeout=by.left)
         except paramiko.ssh_exception.IncompatiblePeer as e:
-            raise InfraError(f"{door} speaks another SSH: {e}") from e
+            raise InfraError(f"{door} has no SSH algorithm in common with the lab: {e}") from e
         _insist_on_host_key(door, transport.get_remote_server_key())
         try:
             transport.auth_publickey(door.user, door.key)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands on a host. Each is a deed: it is sent once, and told of as it went."""
+"""Commands on a host. Each is sent once, never again, and its outcome is returned."""
 
 from __future__ import annotations
 
@@ -45,7 +45,12 @@ class Result:
 
 
 class Session:
-    """An open connection to one host, for any number of commands from any thread."""
+    """An open connection to one host, for any number of commands from any thread.
+
+    Args:
+        peer: The host's name, for messages.
+        transport: The connection to it.
+    """
 
     def __init__(self, peer: str, transport: paramiko.Transport) -> None:
         self.peer = peer
@@ -63,6 +68,17 @@ class Session:
         by: Deadline,
     ) -> Self:
         """Connect to `peer` as root, once its sshd answers, and only if it shows its own host key.
+
+        Args:
+            peer: The host's name, for messages.
+            host: The address of its sshd.
+            port: The port of its sshd.
+            host_key_line: Its public host key, `<type> <base64>`.
+            private_key_pem: The private key that opens it, in OpenSSH's form.
+            by: When to give up.
+
+        Returns:
+            The session.
 
         Raises:
             DeadlineError: No sshd answered by `by`.
@@ -84,7 +100,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Hang up; what still runs over this session ends as UnreachableError."""
+        """Hang up; a command that still runs over this session ends as UnreachableError."""
         self._transport.close()
         self._transport.join(COMMAND_S)
 
@@ -97,14 +113,17 @@ class Session:
         stdin: bytes = b"",
         cwd: str | None = None,
     ) -> Result:
-        """Run `argv` and tell how it went, whatever its status.
+        """Run `argv` and return its outcome, whatever its status.
 
         Args:
             argv: The program and its arguments; no shell looks at them.
             by: When to give up; without it, `timeout_s` from now.
-            timeout_s: Seconds to give it when there is no `by`.
-            stdin: What it reads.
+            timeout_s: Seconds to wait when there is no `by`.
+            stdin: What the program reads.
             cwd: Where it runs.
+
+        Returns:
+            Its status, stdout and stderr.
 
         Raises:
             UnreachableError: The connection died, or nothing came in time; the command may or may
@@ -125,11 +144,21 @@ class Session:
         stdin: bytes = b"",
         cwd: str | None = None,
     ) -> str:
-        """Run `argv`, which must succeed, and give its stdout.
+        """Run `argv`, which must succeed.
+
+        Args:
+            argv: The program and its arguments; no shell looks at them.
+            by: When to give up; without it, `timeout_s` from now.
+            timeout_s: Seconds to wait when there is no `by`.
+            stdin: What the program reads.
+            cwd: Where it runs.
+
+        Returns:
+            Its stdout.
 
         Raises:
             UnreachableError: As for `run`.
-            InfraError: It ended with another status than 0; the message has its last words.
+            InfraError: Its status was not 0; the message has the last lines of its stderr.
         """
         result = self.run(argv, by=by, timeout_s=timeout_s, stdin=stdin, cwd=cwd)
         if result.status != 0:
@@ -144,9 +173,18 @@ class Session:
         *,
         by: Deadline | None = None,
     ) -> int:
-        """Start `argv` in a session of its own, writing to `log`, and give its pid.
+        """Start `argv` in a session of its own.
 
         It outlives this connection. That it started is certain, that it stays is not.
+
+        Args:
+            argv: The program and its arguments.
+            log: The file on the host that its output is appended to.
+            env: Variables to set for it.
+            by: When to give up; without it, a minute from now.
+
+        Returns:
+            Its pid.
 
         Raises:
             InfraError: There is no such program, or the log cannot be written.
@@ -166,9 +204,16 @@ class Session:
     ) -> None:
         """Write a file on the host.
 
+        Args:
+            source: The content, or a file here that has it.
+            remote: The path there.
+            mode: Its mode, set before it has content.
+            by: When to give up; without it, `timeout_s` from now.
+            timeout_s: Seconds to wait when there is no `by`.
+
         Raises:
             UnreachableError: The connection died; the file may be there in part.
-            InfraError: The host would not write it.
+            InfraError: The host refused to write it.
         """
         self._files.put(source, remote, mode, by or Deadline.after(timeout_s))
 
@@ -176,6 +221,14 @@ class Session:
         self, remote: str, *, by: Deadline | None = None, timeout_s: float = COMMAND_S
     ) -> bytes:
         """Read a file of the host.
+
+        Args:
+            remote: The path there.
+            by: When to give up; without it, `timeout_s` from now.
+            timeout_s: Seconds to wait when there is no `by`.
+
+        Returns:
+            Its content.
 
         Raises:
             UnreachableError: The connection died.
@@ -202,7 +255,7 @@ class Session:
 
     def _complaint(self, command: str, status: int, stderr: str) -> str:
         last = "\n".join(stderr.strip().splitlines()[-_STDERR_LINES:])
-        return f"'{command}' on {self.peer} ended with {status}: {last or 'it said nothing'}"
+        return f"'{command}' on {self.peer} ended with {status}: {last or 'stderr is empty'}"
 
 
 def _drain(receive: Callable[[int], bytes]) -> str:
