@@ -14,6 +14,7 @@ import pytest
 from pydantic import Field, ValidationError, model_validator
 
 from lab.config.fields import Count, Mebibytes, Model, Text, did_you_mean, wrong
+from lab.config.host_request import HostRequest
 from lab.config.matrix import GUEST_MEMORY_MIB
 from lab.config.model import (
     MODES,
@@ -30,7 +31,6 @@ from lab.errors import ConfigError
 from lab.guest.guest import GuestPlan
 from lab.guest.vmms.protocol import Vmm
 from lab.guest.vmms.table import driver_for
-from lab.runner.host_request import HostRequest
 
 HOST, GUEST = "lab_host", "lab_guest"
 _TOPOLOGY, _ROLE = "pytest", "host"
@@ -84,16 +84,7 @@ def host_request(item: pytest.Item, lab: LabConfig) -> HostRequest:
     if kernel not in lab.kernel:
         hint = did_you_mean(kernel, list(lab.kernel)) or f"there are: {', '.join(lab.kernel)}"
         raise ConfigError(f"{_where(item, HOST)}: no kernel {kernel!r} in lab.toml", hint=hint)
-    return HostRequest(
-        topology=_TOPOLOGY,
-        role=_ROLE,
-        arch=spec.arch,
-        kernel=kernel,
-        mode=spec.mode,
-        vcpus=spec.vcpus or lab.host.vcpus,
-        memory_mib=spec.memory_mib or lab.host.memory_mib,
-        overcommit=spec.overcommit,
-    )
+    return lab.host_request(_TOPOLOGY, _ROLE, spec, kernel=kernel)
 
 
 def guest_request(item: pytest.Item) -> tuple[Vmm, GuestPlan]:
