@@ -10,12 +10,12 @@ import re
 import time
 from dataclasses import replace
 
-from lab.config.model import MemoryKind, Watch
+from lab.config.model import Watch
 from lab.deadline import Deadline, until
 from lab.disruption.deliver import DEEDS
 from lab.errors import InfraError
-from lab.guest.guest import GuestPlan, RunningGuest
-from lab.guest.handover.luo import Held, hold, restored, retrieved
+from lab.guest.guest import GuestPlan
+from lab.guest.handover.luo import MEMORY_HANDOVERS
 from lab.guest.vmms.table import driver_for
 from lab.host.host import RunningHost
 from lab.observe.window import Window
@@ -35,27 +35,32 @@ _REFUSED = re.compile(r"LIVEUPDATE_\w+: |'/dev/liveupdate' cannot be opened: No 
 def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellResult) -> None:
     """Stop the guest, digest its RAM, preserve it if the cell says so, disturb, digest again."""
     wanted = result.cell
-    driver, resumed = driver_for(wanted.vmm), None
+    assert wanted.options.memory is not None  # noqa: S101
+    driver, handover = driver_for(wanted.vmm), MEMORY_HANDOVERS[wanted.options.memory]
+    resumed: Window | None = None
     with begun(driver, host, plan, watch, result) as (guest, seen, baseline):
         with result.phase("preserve"):
             seen.eye.mark("pause")
             driver.pause(guest, host.by_guest())
             before_at = time.monotonic()  # from here on, no beat may come
-            held = _held(guest, wanted.options.memory)
+            preserved = handover.preserve(guest, host.by_guest())
             look_again(seen, guest)  # preserving may have moved it out of the way of the scratch
         with result.phase("disruption"):
             seen.eye.mark(wanted.disruption.value)
             result.delivered = DEEDS[wanted.disruption](guest, driver, wanted.options)
         _look(seen, host.by_guest())
         still = time.monotonic()  # up to here, no beat may have come
-        if wanted.options.memory is MemoryKind.LUO_GUEST:
-            after, after_at, resumed = _gone_on(guest, held, watch, seen, result)
+        with result.phase(handover.verb):
+            seen.eye.mark(handover.verb)
+            recovered = handover.recover(guest, preserved, Deadline.after(host.patience.command))
+            after, after_at = told(recovered.said), time.monotonic()
+            seen.eye.mark(f"{handover.verb}d")
+        if recovered.guest is None:
+            still = after_at
         else:
-            with result.phase("retrieve"):
-                after = told(retrieved(host, held, Deadline.after(host.patience.command)))
-                still = after_at = time.monotonic()
+            resumed = gone_on(recovered.guest, watch, "watch restored", result)
     result.found = seen.eye.found()
-    result.facts |= {"digest_before": held.digest, "digest_after": after}
+    result.facts |= {"digest_before": preserved.digest, "digest_after": after}
     evidence = Evidence(
         trails=result.found.trails,
         expected_vcpus=wanted.vcpus,
@@ -66,7 +71,7 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
         disruption=result.delivered.witness,
         scope=Scope.MEMORY,
         memory=MemoryWitness(
-            before=held.digest, before_at=before_at, after=after, after_at=after_at
+            before=preserved.digest, before_at=before_at, after=after, after_at=after_at
         ),
         voids=seen.jitter.voids,
     )
@@ -86,20 +91,6 @@ def _look(seen: Watched, by: Deadline) -> None:
     until("the eye to look", looked, by)
 
 
-def _gone_on(
-    guest: RunningGuest, held: Held, watch: Watch, seen: Watched, result: CellResult
-) -> tuple[str, float, Window | None]:
-    """Have a VMM go on with the guest, and watch it; give the digest, when, and that stretch."""
-    with result.phase("restore"):
-        seen.eye.mark("restore")
-        said, again = restored(guest, held, Deadline.after(guest.host.patience.command))
-        after, at = told(said), time.monotonic()
-        seen.eye.mark("restored")
-    if again is None:
-        return after, at, None
-    return after, at, gone_on(again, watch, "watch restored", result)
-
-
 def told(after: str) -> str:
     """Give what was said of the memory afterwards, if the kernel said it.
 
@@ -109,11 +100,3 @@ def told(after: str) -> str:
     if not after or (after.startswith("nothing: ") and not _REFUSED.search(after)):
         raise InfraError(f"nobody could tell whether the memory is there: {after or 'no digest'}")
     return after
-
-
-def _held(guest: RunningGuest, memory: MemoryKind | None) -> Held:
-    preserve, whole = memory is not MemoryKind.MEMFD, memory is MemoryKind.LUO_GUEST
-    held = hold(guest, guest.host.by_guest(), preserve=preserve, whole=whole)
-    if not held.digest:
-        raise InfraError(f"the memory of {guest.plan.name} could not be digested")
-    return held

@@ -1,81 +1,141 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stopped guest over a kexec, or its RAM alone: held by LUO in one kernel, taken in the next."""
+"""A stopped guest over a kexec, or its RAM alone: preserved by LUO in one kernel, for the next."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
+from lab.config.model import MemoryKind
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
 from lab.guest.guest import RunningGuest
 from lab.guest.handover.launch import ready
 from lab.host.commands import LABVMM
-from lab.host.host import RunningHost
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """RAM that was digested, and preserved in LUO session `session` if it was to be."""
+class Preserved:
+    """RAM that was digested, and preserved in a LUO session, if it was.
+
+    Attributes:
+        session: The session's name.
+        digest: SHA-256 of the RAM, in hex; never empty.
+    """
 
     session: str
     digest: str
 
 
-def hold(guest: RunningGuest, by: Deadline, *, preserve: bool, whole: bool = False) -> Held:
-    """Digest a paused guest's RAM, and have a LUO session preserve it, or nothing: the control.
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the next kernel has of it.
 
-    Args:
-        guest: It.
-        by: When to give up.
-        preserve: Whether the session is to have anything.
-        whole: Whether the session is to have what else it takes to go on with the guest.
-
-    Raises:
-        InfraError: LUO refused; the message has its reason.
+    Attributes:
+        said: SHA-256 of the RAM, in hex, from before anything ran on it again; or "nothing: " and
+            why there is none.
+        guest: The guest as it runs again; None if its RAM was all that was asked for, or nothing
+            is there.
     """
+
+    said: str
+    guest: RunningGuest | None = None
+
+
+class MemoryHandover(Protocol):
+    """The strategy by which the memory of a stopped guest comes to the next kernel.
+
+    Attributes:
+        verb: What is done in the next kernel: "retrieve" the RAM, or "restore" the guest.
+    """
+
+    verb: str
+
+    def preserve(self, guest: RunningGuest, by: Deadline) -> Preserved:
+        """Digest a stopped guest's RAM, and have LUO preserve what this strategy needs of it.
+
+        Raises:
+            InfraError: LUO refused; the message has its reason.
+        """
+        ...
+
+    def recover(self, guest: RunningGuest, preserved: Preserved, by: Deadline) -> Recovered:
+        """Take it over in the next kernel."""
+        ...
+
+
+class RamHandover:
+    """The RAM alone, which nothing runs on afterwards; or, as a control, not even that."""
+
+    verb = "retrieve"
+
+    def __init__(self, *words: str) -> None:
+        self._words = words  # for `labvmm luo hold`
+
+    def preserve(self, guest: RunningGuest, by: Deadline) -> Preserved:
+        """Have a session preserve the RAM, or nothing."""
+        return _hold(guest, by, *self._words)
+
+    def recover(self, guest: RunningGuest, preserved: Preserved, by: Deadline) -> Recovered:
+        """Retrieve the RAM and digest it."""
+        argv = [*LABVMM, "luo", "retrieve", "--session", preserved.session, "--digest"]
+        said = guest.host.session.run(argv, by=by)
+        if said.status == 0:
+            return Recovered(str(json.loads(said.stdout.splitlines()[-1])["sha256"]))
+        reason = said.stderr.strip().splitlines()
+        return Recovered(f"nothing: {reason[-1] if reason else f'status {said.status}'}")
+
+
+class GuestHandover:
+    """The RAM and all else of a guest that stands still: it goes on in the next kernel."""
+
+    verb = "restore"
+
+    def preserve(self, guest: RunningGuest, by: Deadline) -> Preserved:
+        """Have a session preserve all of the guest."""
+        return _hold(guest, by, "--state")
+
+    def recover(self, guest: RunningGuest, preserved: Preserved, by: Deadline) -> Recovered:
+        """Have a new VMM go on with the guest."""
+        host, plan = guest.host, guest.plan
+        host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
+        log = f"{plan.folder}/restore-{secrets.token_hex(4)}.log"
+        argv = [
+            *LABVMM, "luo", "restore", "--session", preserved.session,
+            "--socket", plan.socket, "--console", plan.console,
+        ]  # fmt: skip
+        try:
+            vmm = ready(host, argv, log, f"the next VMM of {plan.name}", by)
+        except InfraError as e:
+            return Recovered(f"nothing: {e}")
+        first = host.session.get(log).decode(errors="replace").splitlines()[0]
+        return Recovered(str(json.loads(first)["sha256"]), dataclasses.replace(guest, vmm=vmm))
+
+
+MEMORY_HANDOVERS: Mapping[MemoryKind, MemoryHandover] = {
+    MemoryKind.MEMFD: RamHandover("--empty"),  # the control
+    MemoryKind.LUO_MEMFD: RamHandover(),
+    MemoryKind.LUO_GUEST: GuestHandover(),
+}
+
+
+def _hold(guest: RunningGuest, by: Deadline, *words: str) -> Preserved:
     session = f"lab-{secrets.token_hex(4)}"
     log = f"{guest.plan.folder}/luo.log"
-    argv = [*LABVMM, "luo", "hold", "--session", session, "--socket", guest.plan.socket, "--digest"]
-    argv += [*([] if preserve else ["--empty"]), *(["--state"] if whole else [])]
-    guest.host.session.spawn(argv, log, by=by)
+    about = ("--session", session, "--socket", guest.plan.socket, "--digest")
+    guest.host.session.spawn([*LABVMM, "luo", "hold", *about, *words], log, by=by)
 
-    def held() -> Held | None:
+    def preserved() -> Preserved | None:
         lines = guest.host.session.get(log).decode(errors="replace").splitlines()
         if lines and not lines[-1].startswith("{"):
             raise InfraError(f"the guest's RAM was not preserved: {lines[-1]}")
-        return Held(session, str(json.loads(lines[-1])["sha256"])) if lines else None
+        return Preserved(session, str(json.loads(lines[-1])["sha256"])) if lines else None
 
-    return until("LUO to preserve the guest's RAM", held, by)
-
-
-def retrieved(host: RunningHost, held: Held, by: Deadline) -> str:
-    """Retrieve the RAM in the new kernel: its digest, or "nothing: " and why there is none."""
-    said = host.session.run(
-        [*LABVMM, "luo", "retrieve", "--session", held.session, "--digest"], by=by
-    )
-    if said.status == 0:
-        return str(json.loads(said.stdout.splitlines()[-1])["sha256"])
-    reason = said.stderr.strip().splitlines()
-    return f"nothing: {reason[-1] if reason else f'status {said.status}'}"
-
-
-def restored(guest: RunningGuest, held: Held, by: Deadline) -> tuple[str, RunningGuest | None]:
-    """Have a VMM in the new kernel go on with the guest.
-
-    Give the digest of its RAM from before it ran again, and it; or "nothing: " and why, and None.
-    """
-    host, plan = guest.host, guest.plan
-    host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
-    log = f"{plan.folder}/restore-{secrets.token_hex(4)}.log"
-    about = ("--session", held.session, "--socket", plan.socket, "--console", plan.console)
-    try:
-        vmm = ready(
-            host, [*LABVMM, "luo", "restore", *about], log, f"the next VMM of {plan.name}", by
-        )
-    except InfraError as e:
-        return f"nothing: {e}", None
-    first = host.session.get(log).decode(errors="replace").splitlines()[0]
-    return str(json.loads(first)["sha256"]), dataclasses.replace(guest, vmm=vmm)
+    found = until("LUO to preserve the guest's RAM", preserved, by)
+    if not found.digest:
+        raise InfraError(f"the memory of {guest.plan.name} could not be digested")
+    return found
