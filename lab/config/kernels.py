@@ -113,7 +113,7 @@ class KernelSpec(_Fetched):
     fragments: RecipeFolder = Path("stock")
     """The recipe whose config fragments a source without a recipe is built with."""
     config: tuple[File, ...] = ()
-    """Config fragments on top of those; each line must survive `make olddefconfig`."""
+    """Config fragments on top of those; each line must survive `olddefconfig`."""
     patches: tuple[FileOrFolder, ...] = ()
     """Patches, or folders of *.patch, on top of what a recipe has."""
     cmdline: tuple[Text, ...] = ()
@@ -180,9 +180,9 @@ class KernelRecipe(Model):
     """One kernel.toml: everything that a kernel is built from."""
 
     version: Text
-    """The kernel's version, as `make kernelversion` says it."""
+    """The kernel's version, as the source's own `kernelversion` says it."""
     description: str = ""
-    """One line for reports and `lab kernel`."""
+    """One line for reports."""
     source: RecipeSource
     """Where the source comes from."""
     fragments: Fragments
