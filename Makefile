@@ -47,6 +47,20 @@ check: install ## Lint, format, types, and who may import whom
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+.PHONY: docs
+docs: install ## Build the documentation into docs/_build/html
+	@.venv/bin/python -m pip install --quiet --editable '.[docs]'
+	.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs . docs/_build/html
+	@echo "docs/_build/html/docs/index.html"
+
+.PHONY: docs-generated
+docs-generated: install ## Write the references, the graph of packages and the man page anew
+	.venv/bin/python -m docs.tools.generate
+
+.PHONY: docs-links
+docs-links: install ## Ask the external links of all pages whether they answer
+	.venv/bin/python -m docs.tools.external_links
+
 .PHONY: clean
 clean: ## Remove reports, .venv and tool caches; say what is kept
 	@lab/install/clean.sh
