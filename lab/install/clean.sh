@@ -5,8 +5,8 @@ set -euo pipefail
 cd "${BASH_SOURCE[0]%/*}/../.."
 
 find reports -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
-rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-find lab tests topologies -name __pycache__ -prune -exec rm -rf {} +
+rm -rf docs/_build .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+find docs lab tests topologies -name __pycache__ -prune -exec rm -rf {} +
 
 if ((EUID == 0)); then cache=/var/cache/caretaker-lab; else cache=${XDG_CACHE_HOME:-$HOME/.cache}/caretaker-lab; fi
 cache=${LAB_CACHE:-$cache}
