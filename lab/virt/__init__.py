@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine that the lab runs on: libvirt behind one door, and what parallel runs share."""
+"""The door to libvirt: machines, consoles, daemons, the accelerator, QEMU's errata."""
 
 from __future__ import annotations

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # libvirt's own output, never a stranger's
+import xml.etree.ElementTree as ET  # libvirt's own output, from no other source
 
 _ALL = "any"  # libvirt before 9.7 says that it launches some, and not which
 
 
 def launch_security_in(capabilities: str) -> frozenset[str]:
-    """Read the kinds of launchSecurity ("sev", "sev-snp") out of domain capabilities; none: empty.
+    """Read the kinds of launchSecurity out of domain capabilities.
+
+    Args:
+        capabilities: The XML of libvirt's domain capabilities.
+
+    Returns:
+        Such as "sev" and "sev-snp"; empty if there are none.
 
     Source: libvirt's formatdomaincaps, "launchSecurity".
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only way to a libvirt: opened, kept alive, its events delivered, its errors ours."""
+"""The only way to a libvirt: opened, kept alive, its events delivered, its errors the lab's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ __all__ = ["Connection", "connect", "doing", "uri_for"]
 
 
 def uri_for(uri: str) -> str:
-    """Give the URI that `uri` stands for: "auto" is the system libvirt for root, else one's own."""
+    """Return the URI that lab.toml means: for "auto", the system libvirt for root, else the user's.
+
+    Args:
+        uri: A libvirt URI, or "auto".
+
+    Returns:
+        A libvirt URI.
+    """
     if uri != "auto":
         return uri
     return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
@@ -38,15 +45,18 @@ def uri_for(uri: str) -> str:
 def connect(
     uri: str = "auto", sink: Sink = nowhere, *, fixes: Errata = Errata.APPLY
 ) -> Iterator[Connection]:
-    """Open the libvirt at `uri` for as long as the block lasts.
+    """Open a libvirt for as long as the block lasts.
 
     Args:
         uri: libvirt's connection URI, or "auto".
-        sink: Told of what its machines go through.
+        sink: Receives the life-cycle events of its machines.
         fixes: Whether the QEMU of each machine that is started is patched in memory.
 
+    Yields:
+        The connection.
+
     Raises:
-        InfraError: nothing answers there; the message says what to type.
+        InfraError: No libvirt answers there; the message says what to type.
     """
     _event_loop()
     meant = uri_for(uri)
@@ -58,11 +68,18 @@ def connect(
     try:
         yield connection
     finally:
-        connection._leave()  # noqa: SLF001 - the other half of this function
+        connection._close()  # noqa: SLF001 - the other half of this function
 
 
 class Connection:
-    """An open libvirt; what its domains go through is told to `sink` as host events."""
+    """An open libvirt; the life cycle of its domains goes to `sink` as host events.
+
+    Args:
+        uri: libvirt's connection URI.
+        raw: libvirt's own handle.
+        sink: Receives the life-cycle events.
+        fixes: Whether the QEMU of each machine that is started is patched in memory.
+    """
 
     def __init__(self, uri: str, raw: libvirt.virConnect, sink: Sink, fixes: Errata) -> None:
         self.uri = uri
@@ -82,7 +99,13 @@ class Connection:
         ]
 
     def define_and_start(self, spec: DomainSpec) -> Domain:
-        """Make the machine that `spec` wants, and switch it on; it is never half there.
+        """Define a machine and switch it on; a failure leaves nothing defined.
+
+        Args:
+            spec: The machine.
+
+        Returns:
+            The machine, running.
 
         Raises:
             InfraError: libvirt refused; nothing is left defined.
@@ -122,7 +145,17 @@ class Connection:
         return domain
 
     def lookup(self, name: str) -> Domain | None:
-        """Give the machine called `name`, or None if libvirt knows of none."""
+        """Find a machine by its name.
+
+        Args:
+            name: libvirt's name of it.
+
+        Returns:
+            The machine, or None if libvirt has none of that name.
+
+        Raises:
+            InfraError: libvirt did not answer.
+        """
         try:
             raw = self._raw.lookupByName(name)
         except libvirt.libvirtError as e:
@@ -133,7 +166,11 @@ class Connection:
         return known or self._domains.setdefault(name, Domain(raw, role_in(raw.XMLDesc()) or name))
 
     def names(self) -> list[str]:
-        """Name every machine of this libvirt, ours or not, running or not."""
+        """List every machine of this libvirt, the lab's or not, running or not.
+
+        Returns:
+            Their names, sorted.
+        """
         with doing(f"list the machines of {self.uri}"):
             return sorted(d.name() for d in self._raw.listAllDomains())
 
@@ -143,7 +180,11 @@ class Connection:
         return self._raw
 
     def versions(self) -> dict[str, str]:
-        """Say which libvirt and hypervisor these are, and where: evidence for the run record."""
+        """Return the versions of libvirt and hypervisor, and where they run, for the run record.
+
+        Returns:
+            "uri", "machine", "libvirt" and "hypervisor".
+        """
         with doing(f"ask {self.uri} for its versions"):
             return {
                 "uri": self.uri,
@@ -153,7 +194,16 @@ class Connection:
             }
 
     def offers(self, arch: str, machine: str, kind: str) -> str | None:
-        """Say why libvirt has no `kind` ("kvm", "qemu") for such a machine; None: it has."""
+        """Return why libvirt cannot run a kind of machine.
+
+        Args:
+            arch: libvirt's name of the architecture, such as "x86_64".
+            machine: QEMU's machine type, such as "q35".
+            kind: "kvm" or "qemu".
+
+        Returns:
+            libvirt's reason, or None if it can.
+        """
         try:
             self._raw.getDomainCapabilities(None, arch, machine, kind)
         except libvirt.libvirtError as e:
@@ -161,7 +211,14 @@ class Connection:
         return None
 
     def launch_security(self, arch: Arch) -> frozenset[str]:
-        """Say which confidential guests this libvirt launches on KVM: "sev", "sev-snp"; or none."""
+        """Return which confidential guests this libvirt launches on KVM.
+
+        Args:
+            arch: The guests' architecture.
+
+        Returns:
+            Such as "sev" and "sev-snp"; empty if there are none.
+        """
         try:
             capabilities = self._raw.getDomainCapabilities(None, arch.traits.qemu, None, "kvm")
         except libvirt.libvirtError:  # no KVM there at all
@@ -169,7 +226,11 @@ class Connection:
         return launch_security_in(capabilities)
 
     def qemu_user(self) -> QemuUser | None:
-        """Say whom QEMU runs as, where libvirt would chown files to them; None: it does not."""
+        """Return the user that QEMU runs as, where libvirt would chown files to that user.
+
+        Returns:
+            The user, or None if libvirt does not chown.
+        """
         with doing(f"read the capabilities of {self.uri}"):
             return qemu_user_in(self._raw.getCapabilities())
 
@@ -187,8 +248,10 @@ class Connection:
         self._sink(HostEvent(host=domain.role, what=what))
         domain.happened(what)
 
-    def _leave(self) -> None:
-        with contextlib.suppress(libvirt.libvirtError):  # a lost connection cannot be left better
+    def _close(self) -> None:
+        with contextlib.suppress(
+            libvirt.libvirtError
+        ):  # a lost connection cannot be closed any better
             for callback in self._callbacks:
                 self._raw.domainEventDeregisterAny(callback)
             self._raw.close()

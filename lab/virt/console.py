@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine's serial console, as it grows: what waits on it ends at once when the host dies."""
+"""A machine's serial console while it grows: a wait on it ends at once when the host dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TAIL = 5  # lines that a message shows
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place on a console: so many complete lines had come."""
+    """A place on a console: how many complete lines had come."""
 
     line: int
 
@@ -29,12 +29,12 @@ def _still_there() -> str | None:
 
 
 class Console:
-    """What came on the console file at `path`, from power-on, across kexec and reset.
+    """The console file at `path`, from power-on, across kexec and reset.
 
     Args:
         path: The file that QEMU (or virtlogd for it) writes; it need not exist yet.
-        host: Whose console it is, for messages.
-        ended: Says what took the machine away, None while it is there: `Domain.ended`.
+        host: The machine's name, for messages.
+        ended: Returns what ended the machine, None while it is there: `Domain.ended`.
     """
 
     def __init__(
@@ -53,35 +53,54 @@ class Console:
         self._fatal: Finding | None = None
 
     def lines(self) -> list[str]:
-        """Give every complete line that has come, without line ends."""
+        """Return every complete line that has come.
+
+        Returns:
+            The lines, without line ends.
+        """
         with self._lock:
             self._read()
             return list(self._lines)
 
     @property
     def text(self) -> str:
-        """Everything that has come, the begun line too."""
+        """All that has come, with the incomplete last line."""
         with self._lock:
             self._read()
             return "\n".join([*self._lines, self._rest.decode("utf-8", "replace")])
 
     def mark(self) -> Mark:
-        """Say where the console is now, for a later `wait_for(..., since=mark)`."""
+        """Return where the console is now, for a later `wait_for(..., since=mark)`.
+
+        Returns:
+            The place.
+        """
         return Mark(len(self.lines()))
 
     def forgive(self) -> None:
-        """Take what came up to now as meant: its panics end no wait any more."""
+        """Declare what has come so far expected: its panics end no wait any more."""
         with self._lock:
             self._read()
             self._forgiven = self._judged = len(self._lines)
             self._fatal = None
 
     def findings(self, since: Mark | None = None) -> list[Finding]:
-        """Give what a kernel complained of; line numbers count from `since`."""
+        """Find what a kernel complained of.
+
+        Args:
+            since: Look only at what came after it; the default is power-on.
+
+        Returns:
+            The findings; line numbers count from `since`.
+        """
         return findings(self.lines()[since.line if since else 0 :])
 
     def fatal(self) -> Finding | None:
-        """Give the first fatal finding that was not forgiven."""
+        """Find the first fatal complaint that was not forgiven.
+
+        Returns:
+            The finding, or None.
+        """
         with self._lock:
             self._read()
             if self._fatal is None and self._judged < len(self._lines):
@@ -100,16 +119,19 @@ class Console:
         since: Mark | None = None,
         dying: bool = False,
     ) -> re.Match[str]:
-        """Wait for a line that has `pattern`, and give the match.
+        """Wait for a line that matches `pattern`.
 
         Args:
             pattern: A regular expression, searched in each complete line.
             by: When to give up.
             since: Look only at what came after it; the default is power-on.
-            dying: The host is meant to die: neither a panic nor its end stops the wait.
+            dying: The host's death is expected: neither a panic nor its end stops the wait.
+
+        Returns:
+            The match.
 
         Raises:
-            HostDiedError: a fatal finding came, or the machine ended; the message has its line.
+            HostDiedError: A fatal finding came, or the machine ended; the message has its line.
             DeadlineError: `by` has passed; the message has the last lines.
         """
         sought = re.compile(pattern)
@@ -117,7 +139,8 @@ class Console:
 
         def look() -> re.Match[str] | None:
             nonlocal at
-            ended = None if dying else self._ended()  # asked first: what it said last still counts
+            # asked first: its last lines still count
+            ended = None if dying else self._ended()
             lines = self.lines()
             for line in lines[at:]:
                 at += 1
@@ -164,7 +187,7 @@ class Console:
         self._take(new)
 
     def _finish_rolled_over(self) -> None:
-        # A virtlogd that is not ours renames the file at 2 MiB to <file>.0, and begins a new one.
+        # A virtlogd that the lab did not start renames the file at 2 MiB to <file>.0.
         former = self.path.with_name(self.path.name + ".0")
         if former.exists() and former.stat().st_ino == self._inode:
             with former.open("rb") as file:

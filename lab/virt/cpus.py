@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What QEMU's TCG itself holds of x86-64 CPUs, out of the state that it would migrate; pure."""
+"""QEMU's own state of x86-64 CPUs under TCG, parsed from its migration stream; pure."""
 
 from __future__ import annotations
 
@@ -34,17 +34,25 @@ class Cpu:
 
 
 def cpus_in(saved: bytes) -> tuple[Cpu, ...]:
-    """Read the CPUs out of what QEMU saved of its devices.
+    """Parse the CPUs out of the device state that QEMU saved.
+
+    Args:
+        saved: The bytes of `xen-save-devices-state`.
+
+    Returns:
+        The CPUs by index.
 
     Raises:
-        InfraError: this is not how QEMU 10 writes them.
+        InfraError: The bytes are not as QEMU 10 writes them.
+
+    Source: QEMU, target/i386/machine.c, vmstate_x86_cpu and vmstate_svm_npt.
     """
     found = list(_CPU.finditer(saved))
     ends = [match.start() for match in found[1:]]
     pieces = zip(found, [*ends, len(saved)], strict=False)
     cpus = tuple(_cpu(match, saved[match.end() : end]) for match, end in pieces)
     if not cpus or [cpu.index for cpu in cpus] != list(range(len(cpus))):
-        raise InfraError(f"QEMU's {len(saved)} bytes of state have no CPUs in them that we know")
+        raise InfraError(f"QEMU's {len(saved)} bytes of state have no CPUs in a known format")
     return cpus
 
 
@@ -52,7 +60,7 @@ def _cpu(match: re.Match[bytes], fields: bytes) -> Cpu:
     index = int.from_bytes(match[1])
     *_, rip, rflags, hflags = _FIRST.unpack_from(fields)
     if not rflags & _ALWAYS or rflags & _NEVER:
-        raise InfraError(f"QEMU writes CPU {index} in a way that we do not know: {rflags=:#x}")
+        raise InfraError(f"QEMU writes CPU {index} in an unknown format: {rflags=:#x}")
     nested = _NESTED.search(fields)
     if nested is None:
         return Cpu(index, bool(hflags & _IN_GUEST), rip=rip)

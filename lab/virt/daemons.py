@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The libvirt daemons, where nobody else starts them: a container or a CI box without systemd.
+"""The libvirt daemons on a machine without a service manager: a container or a CI box.
 
-Only what was started here is ever stopped, told by pid and start time.
+Only daemons that the lab started are ever stopped, identified by pid and start time.
 """
 
 from __future__ import annotations
@@ -31,18 +31,23 @@ _SOCKETS = (_RUN / "libvirt-sock", _RUN / "virtqemud-sock")
 _LOG_SOCKET = _RUN / "virtlogd-sock"
 _NO_ROLL_OVER = "max_size = 0\n"  # a console is one file, from power-on
 
-# Held for as long as this process lives, so that nobody stops the daemons under it.
+# Locked for as long as this process lives, so that no other stops the daemons it uses.
 _in_use = contextlib.ExitStack()
 
 
 def ensure_daemons(uri: str, state: Path, sink: Sink = nowhere) -> None:
-    """See to it that a libvirt answers at `uri`, if that is this machine's system libvirt.
+    """Start this machine's system libvirt if it does not answer.
 
     Where a service manager runs, starting it is the user's business, and the message says how.
     Any other URI is left alone: libvirt starts session daemons itself, and others are remote.
 
+    Args:
+        uri: The libvirt that a command needs.
+        state: The state folder.
+        sink: Receives the steps.
+
     Raises:
-        InfraError: none answers, and none could be started; the message says what to type.
+        InfraError: None answers, and none could be started; the message says what to type.
     """
     if uri != SYSTEM:
         return
@@ -57,9 +62,13 @@ def ensure_daemons(uri: str, state: Path, sink: Sink = nowhere) -> None:
 
 
 def stop_what_we_started(state: Path, sink: Sink = nowhere) -> None:
-    """Stop the daemons that some lab command on this machine started, and no others.
+    """Stop the daemons that lab commands on this machine started, and no others.
 
-    They stay, and this is said, while other lab processes use them or machines run.
+    They stay, with an event that says so, while other lab processes use them or machines run.
+
+    Args:
+        state: The state folder.
+        sink: Receives the steps.
     """
     _in_use.close()
     with flocked(state / "daemons.flock", "another lab's start of libvirtd", Deadline.after(90)):
@@ -108,7 +117,7 @@ def _started_here(state: Path) -> list[tuple[str, Owner]]:
 
 
 def _adopt(begun: Path, state: Path) -> None:
-    """Enter into the ledger what a lab that was killed had just started, if it did start."""
+    """Enter a daemon into the ledger that a lab started just before it was killed."""
     process = _started_by(begun)
     if process is not None:
         with Ledger(state / "daemons.json").opened() as entries:
@@ -139,10 +148,10 @@ def _answers(path: Path) -> bool:
 
 
 def may_start() -> None:
-    """See whether the lab could start the system's libvirt itself; nothing is started.
+    """Check whether the lab could start the system's libvirt itself; nothing is started.
 
     Raises:
-        InfraError: it could not, or it is somebody else's business; the hint is what to type.
+        InfraError: It could not, or a service manager does; the hint is what to type.
     """
     if Path("/run/systemd/system").exists():
         raise InfraError(
@@ -187,7 +196,7 @@ def _start(
     begun = state / f"{name}.starting"
     begun.write_text(json.dumps(command), encoding="utf-8")
     with log.open("ab") as out:
-        # Not ours to wait for beyond its own word that it is ready: it outlives this process.
+        # Its return says that it is ready; it is no child to wait for, and outlives this process.
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One machine of libvirt: its memory looked at from outside, its power, what it goes through."""
+"""One machine of libvirt: its memory seen from outside, its power, its life cycle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ _GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}
 
 @contextlib.contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Turn what libvirt throws in the block into InfraError: "could not destroy l1-a: ..."."""
+    """Turn libvirt's errors in the block into InfraError: "could not destroy l1-a: ...".
+
+    Args:
+        what: What the block does, as an infinitive without "to".
+
+    Raises:
+        InfraError: libvirt refused.
+    """
     try:
         yield
     except libvirt.libvirtError as e:
@@ -33,7 +40,12 @@ def doing(what: str) -> Iterator[None]:
 
 
 class Domain:
-    """A machine that exists; `role` is what the topology calls it, `name` what libvirt does."""
+    """A machine that exists; `role` is its name in the topology, `name` in libvirt.
+
+    Args:
+        raw: libvirt's own handle.
+        role: Its name in the topology.
+    """
 
     def __init__(self, raw: libvirt.virDomain, role: str) -> None:
         self.raw = raw
@@ -45,12 +57,20 @@ class Domain:
         self._lock = Lock()
 
     def peek(self, phys: int, size: int) -> bytes:
-        """Read `size` bytes of its physical memory at `phys`, without its help or knowledge.
+        """Read its physical memory, without its help or knowledge.
 
-        Where it has no memory, QEMU reads zeros and says nothing of it.
+        Where it has no memory, QEMU reads zeros without an error.
+
+        Args:
+            phys: The physical address.
+            size: Bytes, 1 to 4 MiB.
+
+        Returns:
+            `size` bytes.
 
         Raises:
-            InfraError: it is off.
+            InfraError: The machine is off.
+            ValueError: `size` is out of range.
         """
         if not 0 < size <= _MOST:
             raise ValueError(f"can peek at 1 byte to {_MOST} bytes, not {size}")
@@ -63,7 +83,14 @@ class Domain:
         return b"".join(chunks)
 
     def state(self) -> str:
-        """Say in a word what it does: running, paused, off, crashed; gone if libvirt forgot it."""
+        """Return its state in a word.
+
+        Returns:
+            running, paused, off, crashed and so on; gone if libvirt has forgotten it.
+
+        Raises:
+            InfraError: libvirt did not answer.
+        """
         try:
             return state_word(self.raw.state()[0])
         except libvirt.libvirtError as e:
@@ -89,27 +116,42 @@ class Domain:
             self.raw.suspend()
 
     def resume(self) -> None:
-        """Let its CPUs go on."""
+        """Resume its CPUs."""
         with doing(f"resume {self.name}"):
             self.raw.resume()
 
     def xml(self) -> str:
-        """Give its definition as libvirt completed it, for the evidence folder."""
+        """Return its definition as libvirt completed it, for the evidence folder.
+
+        Returns:
+            Domain XML.
+        """
         with doing(f"read the definition of {self.name}"):
             return str(self.raw.XMLDesc())
 
     def qmp(self, execute: str, **arguments: object) -> Any:
-        """Send one QMP command to QEMU, and give its return value."""
+        """Send one QMP command to QEMU.
+
+        Args:
+            execute: The command.
+            arguments: Its arguments.
+
+        Returns:
+            The command's return value.
+
+        Raises:
+            InfraError: QEMU refused.
+        """
         return self._send(execute, arguments)
 
     def _send(self, execute: str, arguments: dict[str, object], files: Sequence[int] = ()) -> Any:
         command = json.dumps({"execute": execute, "arguments": arguments})
         with doing(f"ask QEMU of {self.name} for '{execute}'"):
             if files:
-                said, _ = libvirt_qemu.qemuMonitorCommandWithFiles(self.raw, command, list(files))
+                reply, _ = libvirt_qemu.qemuMonitorCommandWithFiles(self.raw, command, list(files))
             else:
-                said = libvirt_qemu.qemuMonitorCommand(self.raw, command, 0)
-        answer = json.loads(said)
+                reply = libvirt_qemu.qemuMonitorCommand(self.raw, command, 0)
+        answer = json.loads(reply)
         if "error" in answer:
             raise InfraError(
                 f"could not ask QEMU of {self.name} for '{execute}': {answer['error']['desc']}"
@@ -117,23 +159,33 @@ class Domain:
         return answer["return"]
 
     def monitor(self, command: str) -> str:
-        """Give what QEMU's human monitor answers: for what QMP has no word."""
+        """Send a command to QEMU's human monitor: for what QMP does not offer.
+
+        Args:
+            command: The command line.
+
+        Returns:
+            What it prints.
+        """
         return str(self.qmp("human-monitor-command", **{"command-line": command}))
 
     def cpus(self) -> tuple[Cpu, ...]:
-        """Give what QEMU's TCG holds of each CPU at this moment; it stands still for about 1 ms.
+        """Read QEMU's own state of each CPU under TCG; the machine stands still for about 1 ms.
+
+        Returns:
+            The CPUs by index.
 
         Raises:
-            InfraError: libvirt is not on this machine, or QEMU is not one that we know.
+            InfraError: libvirt is not on this machine, or QEMU is of an unknown version.
         """
         return cpus_in(self._device_state())
 
     def _device_state(self) -> bytes:
-        """Give what QEMU would migrate of it but its memory; nothing is kept in a file."""
-        kept = os.memfd_create("state")
-        with os.fdopen(kept, "rb") as file:
+        """Return what QEMU would migrate of it but its memory; no file has it."""
+        memfd = os.memfd_create("state")
+        with os.fdopen(memfd, "rb") as file:
             # Opened again: QEMU takes a descriptor only if it can write and not read.
-            write = os.open(f"/proc/self/fd/{kept}", os.O_WRONLY)
+            write = os.open(f"/proc/self/fd/{memfd}", os.O_WRONLY)
             try:
                 fdset = self._send("add-fd", {}, [write])["fdset-id"]
             finally:
@@ -145,7 +197,11 @@ class Domain:
             return file.read()
 
     def evidence(self) -> dict[str, str]:
-        """Say which QEMU runs it, on what, as it is: for the run record."""
+        """Return which QEMU runs it, and on what, for the run record.
+
+        Returns:
+            "qemu", "qemu package", "accelerator" and "cpu".
+        """
         number = self.qmp("query-version")
         cpu = self.qmp("query-cpus-fast")[0]["qom-path"]
         q = number["qemu"]
@@ -157,17 +213,25 @@ class Domain:
         }
 
     def on_lifecycle(self, listener: Callable[[str], None]) -> None:
-        """Have `listener` told, on libvirt's thread, of each change: "stopped: powered off"."""
+        """Have a listener called on each change of its life cycle.
+
+        Args:
+            listener: Called on libvirt's thread with a text such as "stopped: powered off".
+        """
         with self._lock:
             self._listeners.append(listener)
 
     @property
     def ended(self) -> str | None:
-        """What took it away, in libvirt's words; None while it is there."""
+        """What ended the machine, in libvirt's words; None while it is there."""
         return self._ended
 
     def happened(self, what: str) -> None:
-        """Take note of a change that libvirt reported."""
+        """Note a change that libvirt reported, and tell the listeners.
+
+        Args:
+            what: Such as "stopped: powered off".
+        """
         word = what.partition(":")[0]
         with self._lock:
             if word in {"stopped", "crashed"}:

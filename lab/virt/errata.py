@@ -10,9 +10,9 @@ exceptions, and nothing here ever sets it: the function is made to return at onc
 
 *The interrupt that comes twice.* A VMRUN that injects an interrupt leaves its vector behind in
 `exception_index`, where it means an exception that is still to be delivered (svm_helper.c,
-`helper_vmrun()`). If the CPU is then called out of its loop - since somebody stops the machine,
-looks at its CPUs, or gives its PCI devices other addresses - it is delivered once more, in the
-middle of the guest's handler and with interrupts off. The store is taken out; nobody needs it.
+`helper_vmrun()`). If the CPU is then called out of its loop - since the machine is stopped,
+its CPUs are looked at, or its PCI devices get other addresses - it is delivered once more, in the
+middle of the guest's handler and with interrupts off. The store is taken out; nothing needs it.
 
 Both are done in the memory of the one process that runs the machine. QEMU exports the names of
 these functions, as its modules may use them; the file on disk stays what it was.
@@ -45,12 +45,12 @@ _BEFORE_CALL = 20  # instructions; the store is one of those
 
 
 class NotCuredError(Exception):
-    """Why the errors are still in it."""
+    """The errors are still in QEMU; the message is why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Bytes of a program, counted from its first segment: what they are, and are to be."""
+    """Bytes of a program, counted from its first segment: before the change and after."""
 
     offset: int
     before: bytes
@@ -58,15 +58,19 @@ class Change:
 
 
 def has_them(spec: DomainSpec) -> bool:
-    """Whether a machine like this can meet them: only what runs guests by SVM under TCG does."""
+    """Return whether a machine like this can meet them: one that runs guests by SVM under TCG."""
     return spec.request.arch is Arch.X86_64 and spec.accel is Accel.TCG
 
 
 def cure(machine: str, processes: Path = Path("/proc")) -> None:
-    """Take them out of the QEMU that libvirt has started as `machine`; it may be running.
+    """Patch the QEMU that libvirt has started as `machine`; it may be running.
+
+    Args:
+        machine: libvirt's name of it.
+        processes: The proc file system.
 
     Raises:
-        NotCuredError: it is not a process of this machine, does not export the functions, or may
+        NotCuredError: It is not a process of this machine, does not export the functions, or may
             not be written to.
     """
     process = processes / str(_pid(machine, processes))
@@ -82,12 +86,18 @@ def cure(machine: str, processes: Path = Path("/proc")) -> None:
 
 
 def changes_for(program: Path) -> tuple[Change, ...]:
-    """Find what is to be changed in a build of QEMU.
+    """Find what to change in a build of QEMU.
+
+    Args:
+        program: Its file.
+
+    Returns:
+        One change for each error.
 
     Raises:
-        NotCuredError: it does not export the functions, is for a machine that we do not know, or
-            was compiled to something that we do not know.
-        OSError: it cannot be read.
+        NotCuredError: It does not export the functions, is for another architecture, or was
+            compiled to unknown code.
+        OSError: It cannot be read.
     """
     with program.open("rb") as raw:
         try:
@@ -101,7 +111,7 @@ def changes_for(program: Path) -> tuple[Change, ...]:
 
 
 def _symbol(elf: ELFFile, name: str) -> tuple[int, int]:
-    """Give address and size of an exported function."""
+    """Return address and size of an exported function."""
     names = elf.get_section_by_name(".gnu.hash")
     symbol = names.get_symbol(name) if isinstance(names, GNUHashSection) else None
     if symbol is None:
@@ -123,7 +133,7 @@ def _store(elf: ELFFile) -> tuple[int, int]:
         stores = list(_stores(code[max(0, calls[0] - _BEFORE_CALL) : calls[0]]))
         if len(stores) == 1:
             return stores[0].address, stores[0].size
-    raise NotCuredError(f"{ENTRY} of this build is not as it is known")
+    raise NotCuredError(f"{ENTRY} of this build has unknown code")
 
 
 def _target(op: capstone.CsInsn) -> int | None:
@@ -159,7 +169,7 @@ def _make(memory: BinaryIO, base: int, change: Change) -> None:
         return memory.read(len(change.after))
 
     if seen() not in {change.before, change.after}:
-        raise NotCuredError("its code is not what its file says")
+        raise NotCuredError("its code in memory differs from its file")
     memory.seek(at)
     memory.write(change.after)
     if seen() != change.after:
@@ -173,16 +183,16 @@ def _pid(machine: str, processes: Path) -> int:
         if not process.name.isdecimal():
             continue
         try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:  # it has just ended
             continue
-        if any(word.split(b",")[0] == wanted for word in words):
+        if any(argument.split(b",")[0] == wanted for argument in arguments):
             return int(process.name)
     raise NotCuredError("its QEMU is not a process of this machine")
 
 
 def _base(process: Path, program: Path) -> int:
-    """Give where the first segment of its program is in its memory."""
+    """Return where the first segment of its program is in its memory."""
     for line in (process / "maps").read_text(encoding="utf-8").splitlines():
         fields = line.split(maxsplit=5)
         if fields[-1] == str(program) and int(fields[2], 16) == 0:

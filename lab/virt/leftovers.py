@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What killed labs left behind: found by what they wrote on it, removed exactly, nothing else."""
+"""What killed labs left behind: found by the lab's marks on it, and nothing else is removed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lab.virt.xml import console_in, tags_in
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A machine with our metadata; if its owner lives, it is at work and not left over."""
+    """A machine with the lab's metadata; if its owner lives, it is in use and not left over."""
 
     name: str
     run_id: str
@@ -50,7 +50,14 @@ class Leftover:
 
 
 def ours(connection: Connection) -> list[Leftover]:
-    """List the machines of this libvirt that some lab made, at work or left over."""
+    """List the machines of this libvirt that a lab made, in use or left over.
+
+    Args:
+        connection: The libvirt.
+
+    Returns:
+        The machines, by name.
+    """
     with doing(f"list the machines of {connection.uri}"):
         domains = connection.raw.listAllDomains()
     found = []

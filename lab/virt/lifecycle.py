@@ -57,11 +57,11 @@ _STATES = {
 
 
 def described(event: int, detail: int) -> str:
-    """Say what a life-cycle event of libvirt means: "stopped: powered off"."""
+    """Return what a life-cycle event of libvirt means: "stopped: powered off"."""
     word, details = _EVENTS.get(event, (f"event {event}", {}))
     return f"{word}: {details[detail]}" if detail in details else word
 
 
 def state_word(state: int) -> str:
-    """Say what libvirt's number for a machine's state means."""
+    """Return what libvirt's number for a machine's state means."""
     return _STATES.get(state, f"state {state}")

@@ -27,13 +27,13 @@ _PATIENCE = 60.0
 _SEEN = r"Linux version \d"  # the first thing that any kernel says
 _PREAMBLE = r"^.*(: error: |qemu-system-\w+: )"  # of a line by QEMU, as libvirt quotes it
 _NESTING = ("svm", "vmx")
-# It stands in every result until somebody has run the ladder on such a machine.
+# Part of every result until the ladder has been run on such a machine.
 _UNTRIED = "the accelerated path has not been run where this lab is built: doubt its times first"
 
 
 @dataclass(frozen=True, slots=True)
 class AccelChoice:
-    """The accelerator to use, and what was seen that speaks for it."""
+    """The accelerator to use, and the evidence for it."""
 
     accel: Accel
     reason: str
@@ -41,20 +41,36 @@ class AccelChoice:
 
 @dataclass(frozen=True, slots=True)
 class Tiny:
-    """What the probe boots: any kernel of the architecture; it need not get far."""
+    """The kernel that the probe boots: any of the architecture; it need not get far."""
 
     kernel: Path
     initrd: Path | None = None
 
 
 def remembered(state: Path, arch: Arch) -> Accel:
-    """Say what the last probe of this boot of L0 chose; TCG if there was none. Asks nobody."""
+    """Return what the last probe of this boot of L0 chose; probes nothing.
+
+    Args:
+        state: The state folder.
+        arch: The architecture.
+
+    Returns:
+        The accelerator; TCG if there was no probe.
+    """
     choice = remembered_choice(state, arch)
     return choice.accel if choice else Accel.TCG
 
 
 def remembered_choice(state: Path, arch: Arch) -> AccelChoice | None:
-    """Give what probes of this boot of L0 found for `arch`, and why; None if there were none."""
+    """Return what probes of this boot of L0 found, and why; probes nothing.
+
+    Args:
+        state: The state folder.
+        arch: The architecture.
+
+    Returns:
+        The choice, or None if there was no probe.
+    """
     known = _known(state / "accelerators.json")
     ours = [v for k, v in known.items() if boot_id() in k and f" {arch.value} " in k]
     if not ours:
@@ -75,8 +91,19 @@ def probe_accelerator(
 ) -> AccelChoice:
     """Choose the accelerator by running a machine on it, once per boot of L0 and QEMU version.
 
+    Args:
+        connection: The libvirt.
+        arch: The architecture.
+        tiny: The kernel to boot.
+        state: The state folder, where the result is cached.
+        sink: Receives the steps.
+        wanted: The accelerator that lab.toml names.
+
+    Returns:
+        The choice.
+
     Raises:
-        UnavailableError: no QEMU for `arch` is installed; or `wanted` is KVM, and no guest that
+        UnavailableError: No QEMU for `arch` is installed; or `wanted` is KVM, and no guest that
             can nest ran on it.
     """
     machine = (arch.traits.qemu, arch.traits.machine)
@@ -86,7 +113,7 @@ def probe_accelerator(
             hint=f"apt install {arch.traits.qemu_package}",
         )
     if wanted is Accel.TCG:
-        return AccelChoice(Accel.TCG, "TCG was asked for")
+        return AccelChoice(Accel.TCG, "accelerator = 'tcg' is set")
     refusal = connection.offers(*machine, "kvm")
     works, reason = (
         (False, f"libvirt offers no KVM for {arch.value} here: {refusal}")
@@ -95,7 +122,7 @@ def probe_accelerator(
     )
     if wanted is Accel.KVM and not works:
         raise UnavailableError(
-            f"KVM was asked for, but {reason}", hint="set accelerator = 'auto' or 'tcg'"
+            f"accelerator = 'kvm' is set, but {reason}", hint="set accelerator = 'auto' or 'tcg'"
         )
     choice = AccelChoice(Accel.KVM if works else Accel.TCG, reason)
     sink(Step(what=f"{arch.value} runs on {choice.accel.value.upper()}: {reason}"))
@@ -176,7 +203,7 @@ def _judge(domain: Domain, path: Path, arch: Arch) -> tuple[bool, str]:
     try:
         console.wait_for(_SEEN, Deadline.after(_PATIENCE), dying=True)
     except LabError as e:
-        return False, f"libvirt offers KVM, but a guest on it says nothing: {last_words(str(e))}"
+        return False, f"libvirt offers KVM, but a guest on it prints nothing: {last_words(str(e))}"
     if arch is not Arch.X86_64:
         return True, f"a KVM guest ran; libvirt gave it virtualization ({_UNTRIED})"
     cpu = domain.qmp("query-cpus-fast")[0]["qom-path"]
@@ -191,11 +218,18 @@ def _has(domain: Domain, cpu: str, feature: str) -> bool:
 
 
 def last_words(text: str) -> str:
-    """Pick out of QEMU's complaints, as libvirt tells them, the line that says why."""
+    """Pick the line that has the reason out of QEMU's output, as libvirt quotes it.
+
+    Args:
+        text: libvirt's error.
+
+    Returns:
+        One line.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if "qemu-system-" in line] or lines
     for sign in ("error: ", "failed to ", "could not ", "cannot "):
         telling = [line for line in lines if sign in line.lower()]
         if telling:
             return re.sub(_PREAMBLE, "", telling[-1])
-    return lines[0] if lines else "it did not say why"
+    return lines[0] if lines else "no reason was printed"

@@ -2,7 +2,7 @@
 """The rate of this machine's TSC, which is that of a TCG machine's, too.
 
 A kernel that calibrates its TSC against an emulated timer on a busy machine gets it wrong, and the
-timers of its guests then stand still; so an L1 under TCG is told (`tsc_early_khz=`).
+timers of its guests then stand still; so an L1 under TCG gets it as `tsc_early_khz=`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ _TRIES = 5
 
 @cache
 def tsc_khz() -> int | None:
-    """Measure the TSC against the monotonic clock, in kHz; None where there is no TSC."""
+    """Measure the TSC against the monotonic clock.
+
+    Returns:
+        Its rate in kHz; None where there is no TSC.
+    """
     if os.uname().machine != "x86_64":
         return None
     page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)

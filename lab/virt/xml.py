@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a machine shall be, as a frozen value, and as the XML that libvirt wants; pure."""
+"""A machine as a frozen value, and as libvirt's XML; pure."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # libvirt's own output, never a stranger's
+import xml.etree.ElementTree as ET  # libvirt's own output, from no other source
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +34,14 @@ class DomainSpec:
     """What an L1 is made of.
 
     Attributes:
-        role: What this very machine is called; tells it from others of the same request.
-        request: What was asked for: its architecture and size.
+        role: The name of this very machine among those of the same request.
+        request: The requested architecture and size.
         disks: Raw images, read-only and shared with other machines: vda, vdb...
         ssh_port: The port of 127.0.0.1 that leads to its port 22; None for no network.
-        user: Whom QEMU runs as, see `Connection.qemu_user`; None leaves it to libvirt.
-        panic_device: Let a kernel with CONFIG_PVPANIC tell that it panics. QEMU then stops the
-            machine, CPUs that a caretaker holds included: leave it out where they shall go on.
-        debug: What it writes to I/O port 0xe9 goes to this file, with no help from any kernel.
+        user: The user that QEMU runs as, see `Connection.qemu_user`; None leaves it to libvirt.
+        panic_device: Let a kernel with CONFIG_PVPANIC report its panic. QEMU then stops the
+            machine, the CPUs of a caretaker included: leave it out where they must run on.
+        debug: The file for what it writes to I/O port 0xe9, with no help from any kernel.
         snp: Run it as an SEV-SNP guest, whose memory no outside eye can read.
         snp_policy: AMD's guest policy; bit 17 must be one, bit 16 allows SMT.
     """
@@ -83,7 +83,7 @@ class DomainSpec:
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What we wrote into a domain's metadata: that it is ours, and whose."""
+    """The lab's metadata in a domain: which run and process made it."""
 
     run_id: str
     role: str
@@ -92,7 +92,14 @@ class Tags:
 
 
 def domain_xml(spec: DomainSpec) -> str:
-    """Render the domain XML of `spec`."""
+    """Render the domain XML of a machine.
+
+    Args:
+        spec: The machine.
+
+    Returns:
+        XML that libvirt validates.
+    """
     template = _environment.get_template(spec.request.arch.traits.template)
     disks = [(f"vd{chr(ord('a') + i)}", path) for i, path in enumerate(spec.disks)]
     kind = "kvm" if spec.accel is Accel.KVM else "qemu"
@@ -100,7 +107,14 @@ def domain_xml(spec: DomainSpec) -> str:
 
 
 def tags_in(xml: str) -> Tags | None:
-    """Read our metadata out of `xml`, a whole domain or the element alone; None: not ours."""
+    """Read the lab's metadata out of `xml`, a whole domain or the element alone.
+
+    Args:
+        xml: The XML.
+
+    Returns:
+        The metadata, or None if the domain is not the lab's.
+    """
     root = ET.fromstring(xml)  # noqa: S314 - from libvirt
     tag = f"{{{NAMESPACE}}}run"
     run = root if root.tag == tag else root.find(f"./metadata/{tag}")
@@ -114,20 +128,20 @@ def tags_in(xml: str) -> Tags | None:
 
 
 def console_in(xml: str) -> Path | None:
-    """Read which file a machine's console is recorded to; None: it is not."""
+    """Read which file a machine's console is recorded to; None if it is not recorded."""
     source = ET.fromstring(xml).find("./devices/serial/source")  # noqa: S314 - from libvirt
     path = source.get("path") if source is not None else None
     return Path(path) if path else None
 
 
 def role_in(xml: str) -> str | None:
-    """Read what the topology calls the machine out of its `xml`; None: not ours."""
+    """Read a machine's name in its topology; None if the domain is not the lab's."""
     tags = tags_in(xml)
     return tags.role if tags else None
 
 
 def qemu_user_in(capabilities: str) -> QemuUser | None:
-    """Read out of libvirt's `capabilities` whom it runs QEMU as; None: it has no say in it."""
+    """Read the user that libvirt runs QEMU as out of its capabilities; None if it changes none."""
     for model in ET.fromstring(capabilities).findall("./host/secmodel"):  # noqa: S314
         label = model.findtext("baselabel", default="")
         numbers = label.replace("+", "").split(":")

@@ -40,10 +40,10 @@ def test_a_nested_table_of_one_cpu_is_not_anothers() -> None:
 @pytest.mark.parametrize(
     ("saved", "said"),
     [
-        (HEAD, "have no CPUs in them that we know"),
-        (HEAD + cpu(1), "have no CPUs in them that we know"),
-        (HEAD + section(b"cpu", 0, 13, bytes(700)), "have no CPUs in them that we know"),
-        (HEAD + section(b"cpu", 0, 12, bytes(700)), "CPU 0 in a way that we do not know"),
+        (HEAD, "have no CPUs in a known format"),
+        (HEAD + cpu(1), "have no CPUs in a known format"),
+        (HEAD + section(b"cpu", 0, 13, bytes(700)), "have no CPUs in a known format"),
+        (HEAD + section(b"cpu", 0, 12, bytes(700)), "CPU 0 in an unknown format"),
     ],
 )
 def test_what_another_qemu_writes_is_not_guessed_at(saved: bytes, said: str) -> None:

@@ -29,7 +29,7 @@ monitor: Could not access KVM kernel module: Permission denied
         (LYING_KVM, "failed to set MSR 0x10a to 0x400000000c000069"),
         (NO_ACCESS, "failed to initialize kvm: Permission denied"),
         ("it is Tuesday\n", "it is Tuesday"),
-        ("", "it did not say why"),
+        ("", "no reason was printed"),
     ],
 )
 def test_the_line_that_says_why_is_picked_out(said: str, meant: str) -> None:
