@@ -33,10 +33,16 @@ class Found:
 
 
 def mirror(override: str | None = None) -> str:
-    """Give the URL of the Debian mirror to use: `override`, or the one that this machine uses.
+    """Return the URL of the Debian mirror to use.
+
+    Args:
+        override: The URL that lab.toml names; that of this machine's apt if None.
+
+    Returns:
+        The URL, without a slash at its end.
 
     Raises:
-        ConfigError: neither is there.
+        ConfigError: lab.toml names none, and this machine's apt has none.
     """
     if override:
         return override.rstrip("/")
@@ -56,7 +62,18 @@ def mirror(override: str | None = None) -> str:
 
 
 def sources(site: str, suites: Sequence[str]) -> str:
-    """Give the text of a sources.list that trusts Debian's own keys and no others."""
+    """Return the text of a sources.list that trusts Debian's own keys and no others.
+
+    Args:
+        site: The mirror's URL.
+        suites: Debian's suites.
+
+    Returns:
+        A line for each suite.
+
+    Raises:
+        ConfigError: Debian's keyring is not installed.
+    """
     if not KEYRING.exists():
         raise ConfigError(
             f"'{KEYRING}' is missing, so Debian's signatures cannot be checked",
@@ -66,7 +83,7 @@ def sources(site: str, suites: Sequence[str]) -> str:
 
 
 def carried_over() -> str:
-    """Give this machine's own download settings (proxies and the like) as lines of apt.conf."""
+    """Return this machine's own download settings (proxies and the like) as lines of apt.conf."""
     dump = output(["apt-config", "dump"], doing="reading apt's configuration")
     return "".join(f"{line}\n" for line in dump.splitlines() if _CARRIED_OVER.match(line))
 
@@ -74,7 +91,11 @@ def carried_over() -> str:
 class Archive:
     """Some suites of Debian for one architecture, indexed under the cache.
 
-    Its mirror is `override`, or the one that this machine uses.
+    Args:
+        cache: Where the index is.
+        override: The mirror's URL; that of this machine's apt if None.
+        suites: Debian's suites.
+        target: The architecture.
     """
 
     def __init__(
@@ -90,11 +111,18 @@ class Archive:
         return f"{', '.join(self._suites)} at {self._known()}"
 
     def versions(self, package: str, sink: Sink) -> tuple[Found, ...]:
-        """Give the versions of `package`, newest first, by an index less than a day old.
+        """Return the versions of `package`, newest first, by an index less than a day old.
+
+        Args:
+            package: Debian's name of it.
+            sink: Receives the steps.
+
+        Returns:
+            Version and suite of each.
 
         Raises:
-            ConfigError: no mirror is known.
-            InfraError: no index is there, and the mirror gives none.
+            ConfigError: No mirror is known.
+            InfraError: There is no index, and the mirror does not answer.
         """
         self._root.mkdir(parents=True, exist_ok=True)
         with (self._root / ".lock").open("w") as lock:
@@ -135,7 +163,7 @@ class Archive:
         except InfraError:
             if not usable:
                 raise
-            sink(Step(what="the mirror does not answer; going on with the index of before"))
+            sink(Step(what="the mirror does not answer; using the previous index"))
         else:
             self._stamp.write_text(site)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where built things are kept: one folder an artifact, named by the hash of what went into it.
+"""The artifacts that were built: one folder each, named by the hash of what went into it.
 
-A builder holds a lock on its key, and so do the programs it started (they inherit the lock's
-descriptor). Whoever gets the lock therefore knows that a half-built folder has no owner left.
+A builder has a lock on its key, and so have the programs it started (they inherit the lock's
+descriptor). A process that gets the lock therefore knows that a half-built folder has no owner.
 """
 
 from __future__ import annotations
@@ -28,10 +28,16 @@ MIB = 1 << 20
 
 
 def standard(override: Path | None = None) -> Cache:
-    """Give the cache of this user: `override`, else `$LAB_CACHE`, else the usual place.
+    """Return the cache of this user: `override`, else `$LAB_CACHE`, else the usual place.
+
+    Args:
+        override: The folder that lab.toml names, if it names one.
+
+    Returns:
+        The cache.
 
     Raises:
-        ConfigError: libvirt's QEMU, another user, could not read what is kept there.
+        ConfigError: libvirt's QEMU, another user, could not read files there.
     """
     if override is None and (named := os.environ.get("LAB_CACHE")):
         override = Path(named)
@@ -45,25 +51,29 @@ def standard(override: Path | None = None) -> Cache:
             raise ConfigError(
                 f"cache '{root}': QEMU runs as another user under libvirt and cannot pass "
                 f"'{folder}' (mode {folder.stat().st_mode & 0o777:04o})",
-                hint="set LAB_CACHE or 'cache' in lab.toml to a folder that everybody can enter",
+                hint="set LAB_CACHE or 'cache' in lab.toml to a folder that every user can enter",
             )
     return Cache(root)
 
 
 def digest_of(inputs: Mapping[str, Value]) -> str:
-    """Give the 16 hex digits that name an artifact made from `inputs`."""
+    """Return the 16 hex digits that name an artifact made from `inputs`."""
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:
-    """Give the SHA-256 of a file, for use in an artifact's inputs."""
+    """Return the SHA-256 of a file in hex, for use in an artifact's inputs."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Cache:
-    """The artifacts under `root`, as `<kind>/<digest>/`; several labs may use it at once."""
+    """The artifacts under `root`, as `<kind>/<digest>/`; several labs may use it at once.
+
+    Args:
+        root: The folder; it need not exist.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -79,19 +89,22 @@ class Cache:
         sink: Sink,
         needs_mib: int = 64,
     ) -> Path:
-        """Give the folder of the artifact made from `inputs`, building it if nobody has.
+        """Return the folder of the artifact made from `inputs`; build it if it is not there.
 
         Args:
             kind: The family, a folder name: "kernel".
             inputs: All that the result depends on; their hash is the artifact's name.
-            build: Fills the empty folder that it is given.
+            build: Fills the empty folder that it is called with.
             what: What is built, as a phrase for people: "kernel stock for x86_64".
-            usually_s: How long `build` usually takes.
-            sink: Told when there is something to wait for.
-            needs_mib: Free space that `build` needs.
+            usually_s: Seconds that `build` usually takes.
+            sink: Receives the steps when there is something to wait for.
+            needs_mib: Free space that `build` needs, in MiB.
+
+        Returns:
+            The folder.
 
         Raises:
-            InfraError: the disk is too full, or whatever `build` raises.
+            InfraError: The disk is too full, or whatever `build` raises.
         """
         home = self.folder(kind)
         digest = digest_of(inputs)
@@ -109,12 +122,29 @@ class Cache:
         return final
 
     def existing(self, kind: str, inputs: Mapping[str, Value]) -> Path | None:
-        """Give the folder of an artifact if it is there already."""
+        """Return the folder of an artifact if it is there already.
+
+        Args:
+            kind: The family.
+            inputs: All that it depends on.
+
+        Returns:
+            The folder, or None.
+        """
         path = self.root / kind / digest_of(inputs)
         return path if path.exists() else None
 
     def newest(self, kind: str, inputs: Mapping[str, Value], *, but: str) -> Path | None:
-        """Give the newest artifact whose inputs are `inputs`, whatever its input `but` was."""
+        """Return the newest artifact whose inputs differ in one at most.
+
+        Args:
+            kind: The family.
+            inputs: All that it depends on.
+            but: The name of the input that may differ.
+
+        Returns:
+            Its folder, or None.
+        """
         found: list[tuple[str, Path]] = []
         for path in (self.root / kind).glob(f"[!.]*/{MANIFEST}"):
             facts = json.loads(path.read_text(encoding="utf-8"))
@@ -123,7 +153,17 @@ class Cache:
         return max(found)[1] if found else None
 
     def folder(self, name: str) -> Path:
-        """Give a folder of the cache, made if need be: for things that are not artifacts too."""
+        """Return a folder of the cache for what is no artifact, too; make it if it is missing.
+
+        Args:
+            name: Its name.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ConfigError: The cache cannot be written.
+        """
         path = self.root / name
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -138,7 +178,15 @@ class Cache:
         return path
 
     def require_space(self, mib: int, what: str) -> None:
-        """Raise `InfraError` unless `mib` MiB are free: a full disk fails in stranger ways."""
+        """Check that the disk has room: a full disk fails in stranger ways.
+
+        Args:
+            mib: MiB that must be free.
+            what: What they are for, for the message.
+
+        Raises:
+            InfraError: There are fewer.
+        """
         free = shutil.disk_usage(self.folder(".")).free // MIB
         if free < mib:
             raise InfraError(
@@ -147,7 +195,11 @@ class Cache:
             )
 
     def size(self) -> int:
-        """Count the bytes that the cache takes on the disk."""
+        """Count the bytes that the cache takes on the disk.
+
+        Returns:
+            Bytes.
+        """
         seen: set[int] = set()
         total = 0
         for folder, _, names in os.walk(self.root):
@@ -162,9 +214,12 @@ class Cache:
         return total
 
     def clear(self) -> int:
-        """Remove all that nobody is building, and give the bytes freed.
+        """Remove all artifacts but those that are being built.
 
         A machine that runs from a removed file keeps it until it is shut off.
+
+        Returns:
+            The bytes that are free again.
         """
         before = self.size()
         for home in self.root.iterdir() if self.root.exists() else ():

@@ -18,12 +18,19 @@ LAST_LINES = 15
 
 
 def need(program: str, *, package: str) -> str:
-    """Give the path of `program`.
+    """Find a program.
+
+    Args:
+        program: Its name.
+        package: The Debian package that has it, for the hint.
+
+    Returns:
+        Its path.
 
     Raises:
-        UnavailableError: it is not installed; the hint names the Debian package.
+        UnavailableError: It is not installed; the hint names the package.
     """
-    # What administrators have is not on every user's PATH.
+    # Programs for administrators are not on every user's PATH.
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     found = shutil.which(program, path=path)
     if found is None:
@@ -40,13 +47,22 @@ def output(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> str:
-    """Run `command` to its end and give its standard output.
+    """Run `command` to its end.
+
+    Args:
+        command: The program and its arguments.
+        doing: What it does, for the message.
+        cwd: Where it runs.
+        env: Variables to add to this process's.
+
+    Returns:
+        Its standard output.
 
     Raises:
-        InfraError: it failed; the message says what was being done and what it said last.
+        InfraError: It failed; the message has `doing` and the last lines of its output.
     """
     done = subprocess.run(
-        [str(word) for word in command],
+        [str(argument) for argument in command],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -55,18 +71,29 @@ def output(
         close_fds=False,  # a cache lock must live as long as whatever writes beneath it
     )
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace").splitlines()
+        lines = (done.stderr or done.stdout).decode(errors="replace").splitlines()
         raise InfraError(
             f"{doing}: '{command[0]}' ended with status {done.returncode}:\n"
-            + "\n".join(said[-LAST_LINES:])
+            + "\n".join(lines[-LAST_LINES:])
         )
     return done.stdout.decode(errors="replace")
 
 
 def output_of_bytes(command: Sequence[object], stdin: bytes) -> bytes:
-    """Run a filter over `stdin`, and give what comes out."""
+    """Run a filter over `stdin`.
+
+    Args:
+        command: The program and its arguments.
+        stdin: What it reads.
+
+    Returns:
+        What it writes.
+
+    Raises:
+        InfraError: It failed.
+    """
     done = subprocess.run(
-        [str(word) for word in command], input=stdin, capture_output=True, check=False
+        [str(argument) for argument in command], input=stdin, capture_output=True, check=False
     )
     if done.returncode != 0:
         raise InfraError(f"'{command[0]}': {done.stderr.decode(errors='replace').strip()}")
@@ -81,10 +108,21 @@ def follow(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> int:
-    """Run `command`, append all it says to `log`, show `seen` each line, and give its status."""
+    """Run `command`, append its output to `log`, and follow it line by line.
+
+    Args:
+        command: The program and its arguments.
+        log: The file to append to.
+        seen: Called with each line.
+        cwd: Where it runs.
+        env: Variables to add to this process's.
+
+    Returns:
+        Its status.
+    """
     with (
         log.open("a", encoding="utf-8", buffering=1) as file,
-        _process([str(word) for word in command], cwd, env) as (process, lines),
+        _process([str(argument) for argument in command], cwd, env) as (process, lines),
     ):
         for line in lines:
             file.write(line)
@@ -116,7 +154,7 @@ def _process(
 
 
 def compiler_of(made_for: Architecture) -> str:
-    """Give the C compiler for an architecture: this machine's own, or a cross compiler."""
+    """Return the C compiler for an architecture: this machine's own, or a cross compiler."""
     native = os.uname().machine == made_for.triplet.split("-")[0]
     if native:
         return need("gcc", package="gcc libc6-dev")

@@ -21,7 +21,7 @@ class File:
 
 
 def archive(files: Mapping[str, File]) -> bytes:
-    """Give an uncompressed archive of `files`, by path, with the folders that they need."""
+    """Return an uncompressed archive of `files`, by path, with the folders that they need."""
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
     entries = {name: _entry(name, stat.S_IFDIR | 0o755, b"") for name in folders}
     entries |= {

@@ -21,7 +21,7 @@ _XEN_ELFNOTE_PHYS32_ENTRY = 18
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One ELF note: who defined it, which of theirs it is, and what it says."""
+    """One ELF note: its owner, its kind among the owner's, and its content."""
 
     owner: str
     kind: int
@@ -29,10 +29,10 @@ class Note:
 
 
 def notes(path: Path) -> tuple[Note, ...]:
-    """Give the notes in the program headers of a 64-bit little-endian ELF file.
+    """Read the notes in the program headers of a 64-bit little-endian ELF file.
 
     Raises:
-        ConfigError: it is not such a file.
+        ConfigError: The file is none.
     """
     with path.open("rb") as file:
         start = file.read(_HEADER.size)
@@ -50,24 +50,24 @@ def notes(path: Path) -> tuple[Note, ...]:
 
 
 def build_id(path: Path) -> str:
-    """Give the GNU build id as hex; a running kernel shows the same in /sys/kernel/notes.
+    """Return the GNU build id in hex; a running kernel shows the same in /sys/kernel/notes.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: The file has none.
     """
     for note in notes(path):
         if note.owner == "GNU" and note.kind == _NT_GNU_BUILD_ID:
             return note.text.hex()
-    raise ConfigError(f"'{path}' has no GNU build id, so a running kernel could not be proven it")
+    raise ConfigError(f"'{path}' has no GNU build id, so a running kernel could not be identified")
 
 
 def build_id_within(path: Path) -> str:
-    """Give the GNU build id of an ELF file, or of a raw image that has the note somewhere.
+    """Return the GNU build id of an ELF file, or of a raw image that has the note somewhere.
 
-    A raw kernel image holds whole ELF files, too: its vDSO has a build id of its own.
+    A raw kernel image contains whole ELF files, too: its vDSO has a build id of its own.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: The file has none.
     """
     raw = path.read_bytes()
     if raw.startswith(_MAGIC):
@@ -88,7 +88,7 @@ def _finds(raw: bytes, what: bytes) -> Iterator[int]:
 
 
 def _extent(raw: bytes, at: int) -> range:
-    """Give where an ELF file that begins at `at` lies: its section headers are its end."""
+    """Return where an ELF file that begins at `at` lies: its section headers are its end."""
     if len(raw) - at < _HEADER.size:
         return range(0)
     _, _, _, _, _, _, sections, _, _, _, _, size, count, _ = _HEADER.unpack_from(raw, at)
@@ -96,7 +96,7 @@ def _extent(raw: bytes, at: int) -> range:
 
 
 def boots_by_pvh(path: Path) -> bool:
-    """Tell whether an x86 kernel has the note that lets a VMM start it without a boot loader."""
+    """Return whether an x86 kernel has the note that lets a VMM start it without a boot loader."""
     return any(n.owner == "Xen" and n.kind == _XEN_ELFNOTE_PHYS32_ENTRY for n in notes(path))
 
 

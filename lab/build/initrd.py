@@ -18,7 +18,16 @@ _FLAGS = ("-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 
 
 def build(arch: str, cache: Cache, *, sink: Sink = nowhere) -> Path:
-    """Build the initramfs for `arch`; a run's seed goes behind it, uncompressed."""
+    """Build the initramfs of L1; a run's seed goes behind it, uncompressed.
+
+    Args:
+        arch: "x86_64" or "arm64".
+        cache: Where it is cached.
+        sink: Receives the steps.
+
+    Returns:
+        The file.
+    """
     compiler = compiler_of(architecture(arch))
 
     def into(out: Path) -> None:
@@ -38,7 +47,7 @@ def build(arch: str, cache: Cache, *, sink: Sink = nowhere) -> Path:
 
 
 def pack(files: dict[str, cpio.File]) -> bytes:
-    """Give a compressed archive of `files`; lightly, because an emulated CPU has to unpack it.
+    """Return a compressed archive of `files`; lightly, because an emulated CPU has to unpack it.
 
     Zeros follow it, because the kernel takes an archive behind it only at a multiple of four.
     """

@@ -53,10 +53,10 @@ class Kbuild:
         return self.objects / ".config"
 
     def configure(self, wishes: tuple[kconfig.Wish, ...]) -> None:
-        """Lay `wishes` over the smallest configuration; who wants to know looks what survived.
+        """Lay `wishes` over the smallest configuration; see `check_survival` for what is lost.
 
         Raises:
-            ConfigError: the source cannot be configured.
+            ConfigError: The source cannot be configured.
         """
         self._quick("tinyconfig")
         self.config.write_text(kconfig.lay_over(self.config.read_text(), wishes))
@@ -76,7 +76,17 @@ class Kbuild:
             ) from e
 
     def make(self, goal: str, log: Path, cache: Cache, done: Callable[[], None]) -> tuple[str, ...]:
-        """Make `goal`, and tell of each object; give the first complaints, none if it was made."""
+        """Make `goal`.
+
+        Args:
+            goal: A goal of the kernel's makefile.
+            log: The file to append its output to.
+            cache: Where ccache's folder is.
+            done: Called for each object.
+
+        Returns:
+            The first complaints; none if the goal was made.
+        """
 
         def seen(line: str) -> None:
             if _OBJECT.match(line):

@@ -17,7 +17,7 @@ _SYMBOL = re.compile(r"\b[A-Z0-9_]{2,}\b")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One line of a fragment: a symbol, the value it shall have ('n': unset), and where it is."""
+    """One line of a fragment: a symbol, its value ('n': unset), and where the line is."""
 
     symbol: str
     value: str
@@ -49,28 +49,31 @@ def read_fragments(paths: Iterable[Path]) -> tuple[Wish, ...]:
 
 
 def values(config: str) -> dict[str, str]:
-    """Give what a .config sets, by symbol; what is not set is not there."""
+    """Return what a .config sets, by symbol; a symbol that is not set is not there."""
     return {m[1]: m[2] for line in config.splitlines() if (m := _SET.fullmatch(line))}
 
 
 def lay_over(config: str, wishes: Sequence[Wish]) -> str:
-    """Give the text of `config` with `wishes` in place of what it said of the same symbols."""
+    """Return `config` with `wishes` in place of its own lines on the same symbols."""
     wished = {wish.symbol for wish in wishes}
-    kept = [
+    others = [
         line
         for line in config.splitlines()
         if not ((m := _SET.fullmatch(line) or _UNSET.fullmatch(line)) and m[1] in wished)
     ]
-    return "\n".join([*kept, *(wish.line for wish in wishes)]) + "\n"
+    return "\n".join([*others, *(wish.line for wish in wishes)]) + "\n"
 
 
 def check_survival(wishes: Iterable[Wish], config: str, tree: Path) -> None:
-    """Raise `ConfigError` for the wishes that kconfig did not grant, each with the reason if known.
+    """Check that kconfig granted every wish.
 
     Args:
-        wishes: What the fragments said.
+        wishes: The lines of the fragments.
         config: The .config after olddefconfig.
-        tree: The kernel source, whose Kconfig files hold the reasons.
+        tree: The kernel source, whose Kconfig files have the reasons.
+
+    Raises:
+        ConfigError: It did not; the message has each lost line, with the reason if known.
     """
     got = values(config)
     lost = [wish for wish in wishes if got.get(wish.symbol, "n") != wish.value]
@@ -106,7 +109,7 @@ def _reasons(wish: Wish, got: Mapping[str, str], tree: Path) -> list[str]:
         if file.is_file()
     }
     if wish.value == "n":
-        return _who_selects(wish.symbol, got, texts)
+        return _selectors(wish.symbol, got, texts)
     found = [
         (file, block) for file, text in texts.items() for block in _definitions(wish.symbol, text)
     ]
@@ -123,7 +126,7 @@ def _reasons(wish: Wish, got: Mapping[str, str], tree: Path) -> list[str]:
     return reasons
 
 
-def _who_selects(symbol: str, got: Mapping[str, str], texts: Mapping[Path, str]) -> list[str]:
+def _selectors(symbol: str, got: Mapping[str, str], texts: Mapping[Path, str]) -> list[str]:
     reasons = []
     for file, text in texts.items():
         for block in re.split(r"^(?=(?:menu)?config )", text, flags=re.MULTILINE):

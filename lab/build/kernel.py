@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels: from a recipe to a boot image whose running copy can be told by its build id."""
+"""Kernels: from a recipe to a boot image whose running copy can be identified by its build id."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ class Recipe:
     cmdline: tuple[str, ...] = ()
 
     def change(self, tree: Path) -> None:
-        """Make of a copy of the source what this recipe builds.
+        """Turn a copy of the source into what this recipe builds.
+
+        Args:
+            tree: The copy.
 
         Raises:
-            ConfigError: a patch does not apply.
+            ConfigError: A patch does not apply.
         """
         patch_in_order(tree, self.patches)
         if self.tree:
@@ -70,11 +73,20 @@ class KernelImage:
 
 
 def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> KernelImage:
-    """Build `recipe` for `arch`, or find it built.
+    """Build `recipe`, or find it built.
+
+    Args:
+        recipe: What the kernel is made of.
+        arch: "x86_64" or "arm64".
+        cache: Where it is cached.
+        sink: Receives the steps.
+
+    Returns:
+        The kernel.
 
     Raises:
-        ConfigError: the recipe cannot be built: its source, a fragment, a patch or the code.
-        UnavailableError: a program that builds kernels is missing.
+        ConfigError: The recipe cannot be built: its source, a fragment, a patch or the code.
+        UnavailableError: A program that builds kernels is missing.
     """
     made_for = architecture(arch)
     tools = tools_for(made_for)
@@ -156,11 +168,11 @@ class _Build:
             if done % 20 == 0:
                 self._tell(done)
 
-        said = kbuild.make(Path(self.target.image).name, log, self.cache, one_more)
-        if said:
+        complaints = kbuild.make(Path(self.target.image).name, log, self.cache, one_more)
+        if complaints:
             raise ConfigError(
-                f"kernel {self.recipe.name} does not build:\n" + "\n".join(said),
-                hint=f"all that make said is in {log}",
+                f"kernel {self.recipe.name} does not build:\n" + "\n".join(complaints),
+                hint=f"read make's output in {log}",
             )
 
     def _tell(self, done: int) -> None:

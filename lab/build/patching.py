@@ -44,8 +44,8 @@ def patch_in_order(tree: Path, patches: Sequence[Path]) -> None:
                 env=apart,
             )
         except InfraError as e:
-            said = [line for line in str(e).splitlines() if line.startswith("error:")]
-            first = said[0].removeprefix("error: ") if said else str(e)
+            lines = [line for line in str(e).splitlines() if line.startswith("error:")]
+            first = lines[0].removeprefix("error: ") if lines else str(e)
             raise ConfigError(
                 f"patch '{patch.name}' does not apply to {tree.name}: {first}",
                 hint="rebase it on this source, or set the source that it was made for",

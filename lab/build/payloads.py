@@ -27,7 +27,17 @@ class Payloads:
 
 
 def build(arch: str, cache: Cache, *, sources: Path = _SOURCES, sink: Sink = nowhere) -> Payloads:
-    """Compile the guests for `arch`."""
+    """Compile the guests.
+
+    Args:
+        arch: "x86_64" or "arm64".
+        cache: Where they are cached.
+        sources: The folder with their Makefile.
+        sink: Receives the steps.
+
+    Returns:
+        The guests.
+    """
     compiler = compiler_of(architecture(arch))
     make = need("make", package="make")
     files = sorted(path for path in sources.rglob("*") if path.is_file())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels that the user built: what a boot image does not tell is taken out of it."""
+"""Kernels that the user built: what the lab must know of them is read out of the boot image."""
 
 from __future__ import annotations
 
@@ -34,10 +34,20 @@ _UNPACKERS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
 
 
 def take(name: str, arch: str, image: Path, cache: Cache, *, sink: Sink = nowhere) -> KernelImage:
-    """Give a bzImage or Image that the user built, copied to where libvirt's QEMU may read it.
+    """Take a bzImage or Image that the user built; copy it to where libvirt's QEMU can read it.
+
+    Args:
+        name: The kernel's name in lab.toml.
+        arch: "x86_64" or "arm64".
+        image: The boot image.
+        cache: Where the copy goes.
+        sink: Receives the steps.
+
+    Returns:
+        The kernel.
 
     Raises:
-        ConfigError: it is not a boot image for `arch`, or has no build id.
+        ConfigError: The file is not a boot image for `arch`, or has no build id.
     """
     made_for = architecture(arch)
     if not image.is_file():
@@ -91,6 +101,4 @@ def _unpacked(image: Path, raw: bytes) -> bytes:
         if payload.startswith(magic):
             # The unpacked size follows what is packed, except with gzip, which has its own.
             return unpack(payload if magic == _UNPACKERS[0][0] else payload[:-4])
-    raise ConfigError(
-        f"'{image}' is packed in a way that is not known (starts {payload[:4].hex()})"
-    )
+    raise ConfigError(f"'{image}' has an unknown compression (starts {payload[:4].hex()})")

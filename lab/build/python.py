@@ -18,7 +18,7 @@ from lab.events import Sink, nowhere
 
 _PACKAGE = "python3-minimal"
 _WANTED = ("./usr/bin/python3*", "./usr/lib*")
-# Nobody looks whether the source has changed: it is packed beside, and read-only.
+# No check whether the source has changed: it is packed beside, and read-only.
 _COMPILE = ("-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
 
 
@@ -29,9 +29,13 @@ class Python:
     root: Path
 
     def compile_command(self, *, beside: bool = False) -> list[str]:
-        """Give the command that compiles the folders named behind it.
+        """Return the command that compiles the folders named behind it.
 
-        With `beside`, the compiled modules are put where an import from a zip looks for them.
+        Args:
+            beside: Put the compiled modules where an import from a zip looks for them.
+
+        Returns:
+            The program and its arguments.
         """
         usr = self.root / "usr"
         (loader,) = usr.glob("lib*/ld-linux-*.so.*")
@@ -54,9 +58,18 @@ class Python:
 def build(suite: str, cache: Cache, *, mirror: str | None = None, sink: Sink = nowhere) -> Python:
     """Unpack the Python of Debian's `suite` for this machine, or find it unpacked.
 
+    Args:
+        suite: Debian's suite.
+        cache: Where it is cached.
+        mirror: The mirror's URL; that of this machine's apt if None.
+        sink: Receives the steps.
+
+    Returns:
+        The interpreter.
+
     Raises:
         UnavailableError: mmdebstrap is missing.
-        InfraError: no mirror answers.
+        InfraError: No mirror answers.
     """
 
     def into(out: Path) -> None:

@@ -19,10 +19,17 @@ def build(
     *,
     sink: Sink = nowhere,
 ) -> Path:
-    """Return the packed file: `pack` writes it, and `sources` are all that it depends on.
+    """Pack labvmm; this package, a neighbour of `lab.vmm`, does not import it.
 
-    The lab calls `build(pack.sources(), pack.pack, ...)` with `lab.vmm.pack`, which this package,
-    its neighbour, does not import. `python` compiles what is packed.
+    Args:
+        sources: `lab.vmm.pack.sources()`: all that the file depends on.
+        pack: `lab.vmm.pack.pack`, which writes it.
+        python: Compiles its modules.
+        cache: Where it is cached.
+        sink: Receives the steps.
+
+    Returns:
+        The packed file.
     """
     digests = {str(path): file_digest(source) for path, source in sources.items()}
     made = cache.entry(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what lab.toml says of a kernel to one that can be booted."""
+"""From a kernel's table in lab.toml to a kernel that boots."""
 
 from __future__ import annotations
 
@@ -28,9 +28,20 @@ def kernel_for(
 ) -> KernelImage:
     """Build the kernel called `name`, or find it built.
 
+    Args:
+        name: Its name in lab.toml.
+        spec: Its table there.
+        arch: The architecture.
+        cache: Where it is cached.
+        mirror: The Debian mirror's URL; that of this machine's apt if None.
+        sink: Receives the steps.
+
+    Returns:
+        The kernel.
+
     Raises:
-        ConfigError: what lab.toml or the recipe says cannot be built.
-        UnavailableError: a program that builds kernels is missing.
+        ConfigError: The kernel that lab.toml or the recipe describes cannot be built.
+        UnavailableError: A program that builds kernels is missing.
     """
     if isinstance(spec.source, kernels.FromImage):
         return prebuilt.take(name, arch, spec.source.file, cache, sink=sink)
@@ -40,10 +51,19 @@ def kernel_for(
 def recipe_of(
     name: str, spec: KernelSpec, arch: Arch, *, mirror: str | None = None
 ) -> kernel.Recipe:
-    """Give all that goes into a kernel: the recipe's own, then what lab.toml adds to it.
+    """Return all that goes into a kernel: the recipe's own, then what lab.toml adds to it.
+
+    Args:
+        name: Its name in lab.toml.
+        spec: Its table there.
+        arch: The architecture.
+        mirror: The Debian mirror's URL; that of this machine's apt if None.
+
+    Returns:
+        The recipe to build.
 
     Raises:
-        ConfigError: the recipe is wrong, or is not for `arch`.
+        ConfigError: The recipe is wrong, or is not for `arch`.
     """
     written = load_recipe(spec.recipe_folder)
     fragments = written.fragments_for(arch)
@@ -84,8 +104,8 @@ def _source(spec: KernelSpec, written: KernelRecipe, mirror: str | None) -> sour
             raise ConfigError(f"a recipe's source cannot be {origin!r}")
 
 
-def _patches(given: Iterable[Path]) -> Iterable[Path]:
-    for path in given:
+def _patches(paths: Iterable[Path]) -> Iterable[Path]:
+    for path in paths:
         if path.is_dir():
             yield from sorted(path.glob("*.patch"))
         else:

@@ -39,15 +39,24 @@ class _Recipe:
 
 
 def build(arch: str, cache: Cache, *, mirror: str | None = None, sink: Sink = nowhere) -> Path:
-    """Build the root file system for `arch`, at most once a month, or find it built.
+    """Build the root file system of L1, at most once a month, or find it built.
 
-    What Debian's stable suite gives changes all the time, and hardly ever matters here. So the
-    inputs are the recipe and the month: security fixes arrive, and two runs of one day are the
-    same. If a new month finds no mirror, the image of an earlier one goes on, and `sink` is told.
+    Debian's stable suite changes all the time, and that hardly ever matters here. So the inputs are
+    the recipe and the month: security fixes arrive, and two runs of one day are the same. If a new
+    month finds no mirror, the image of an earlier one is used, and `sink` has the reason.
+
+    Args:
+        arch: "x86_64" or "arm64".
+        cache: Where it is cached.
+        mirror: The mirror's URL; that of this machine's apt if None.
+        sink: Receives the steps.
+
+    Returns:
+        The image.
 
     Raises:
         UnavailableError: mmdebstrap or mksquashfs is missing.
-        InfraError: no mirror answers, and there is no earlier image.
+        InfraError: No mirror answers, and there is no earlier image.
     """
     made_for = architecture(arch)
     recipe = _read_recipe(made_for)
@@ -67,13 +76,22 @@ def build(arch: str, cache: Cache, *, mirror: str | None = None, sink: Sink = no
         earlier = cache.newest("rootfs", inputs, but="month")
         if earlier is None:
             raise
-        sink(Step(what=f"{what}: going on with an earlier month's, because: {e}"))
+        sink(Step(what=f"{what}: using an earlier month's, because: {e}"))
         made = earlier
     return made / _IMAGE
 
 
 def interpreter(cache: Cache, *, mirror: str | None = None, sink: Sink = nowhere) -> python.Python:
-    """Give the Python that the root file systems hold, to be run here."""
+    """Return the Python of the root file systems, to run on this machine.
+
+    Args:
+        cache: Where it is cached.
+        mirror: The mirror's URL; that of this machine's apt if None.
+        sink: Receives the steps.
+
+    Returns:
+        The interpreter.
+    """
     suite = _read_recipe(native()).suite
     return python.build(suite, cache, mirror=mirror, sink=sink)
 
@@ -130,11 +148,11 @@ class _Build:
             "--format=directory", self.recipe.suite, root, sources,
         ]  # fmt: skip
         if follow(command, log, _Teller(self.target, self.sink), env={"LC_ALL": "C"}) != 0:
-            said = [line for line in log.read_text().splitlines() if line.startswith(("E:", "W:"))]
+            lines = [line for line in log.read_text().splitlines() if line.startswith(("E:", "W:"))]
             raise InfraError(
                 f"building the root file system from {archive.mirror(self.mirror)} went wrong:\n"
-                + "\n".join(said[-5:]),
-                hint=f"all that mmdebstrap said is in {log}",
+                + "\n".join(lines[-5:]),
+                hint=f"read mmdebstrap's output in {log}",
             )
 
 
@@ -168,8 +186,8 @@ class _Teller:
         self._stage = 0
 
     def __call__(self, line: str) -> None:
-        for number, word in enumerate(self._STAGES, 1):
-            if number > self._stage and line.startswith("I:") and word in line:
+        for number, stage in enumerate(self._STAGES, 1):
+            if number > self._stage and line.startswith("I:") and stage in line:
                 self._stage = number
                 self._sink(
                     Progress(

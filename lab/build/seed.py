@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes an L1 one run's own: a small archive put behind the shared initramfs."""
+"""The seed of an L1, which makes it one run's own: a small archive behind the shared initramfs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ NEEDED = frozenset({"ssh_host_ed25519_key", "authorized_keys", "hostname", "nonc
 
 
 def make(files: Mapping[str, tuple[bytes, int]]) -> bytes:
-    """Give a newc archive of `files` (content and mode, by name) beneath /seed/.
+    """Return a newc archive of `files` beneath /seed/.
+
+    Args:
+        files: Content and mode, by name.
+
+    Returns:
+        The archive, uncompressed.
 
     Raises:
-        InfraError: a file is missing that the L1's init cannot do without.
+        InfraError: A file is missing that the L1's init needs.
     """
     missing = sorted(NEEDED - files.keys())
     if missing:

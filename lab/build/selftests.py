@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The selftests that a kernel brings in its own tree, compiled to be run in an L1 of it."""
+"""The selftests in a kernel's own tree, compiled to run in an L1 of it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,21 @@ class Selftests:
 def build(
     recipe: Recipe, suite: str, arch: str, cache: Cache, *, sink: Sink = nowhere
 ) -> Selftests:
-    """Compile suite `suite` of the tree that `recipe` makes, for `arch`, or find it compiled.
+    """Compile a suite of the tree that `recipe` makes, or find it compiled.
+
+    Args:
+        recipe: What the kernel is made of.
+        suite: A folder of tools/testing/selftests.
+        arch: "x86_64" or "arm64".
+        cache: Where it is cached.
+        sink: Receives the steps.
+
+    Returns:
+        The suite.
 
     Raises:
-        ConfigError: the tree has no such suite.
-        InfraError: it does not compile.
+        ConfigError: The tree has no such suite.
+        InfraError: It does not compile.
     """
     made_for = architecture(arch)
     compiler = compiler_of(made_for)
@@ -59,11 +69,11 @@ def build(
         recipe.change(tree)
         made.mkdir()
         doing = f"compiling the selftests {suite} for {arch}"
-        words = (f"ARCH={made_for.kernel}", f"CC={compiler}")
-        output([make, "-s", "-C", tree, f"O={objects}", words[0], "headers"], doing=doing)
+        settings = (f"ARCH={made_for.kernel}", f"CC={compiler}")
+        output([make, "-s", "-C", tree, f"O={objects}", settings[0], "headers"], doing=doing)
         headers = f"KHDR_INCLUDES=-isystem {objects}/usr/include"
-        home = [make, "-s", "-C", tree / _HOME / suite, f"OUTPUT={made}", headers, *words]
-        # Of another distribution than L1's: they bring their libraries along.
+        home = [make, "-s", "-C", tree / _HOME / suite, f"OUTPUT={made}", headers, *settings]
+        # Static, for this machine's libraries are not those of L1.
         env = {"LDFLAGS": "-static"}
         output([*home, f"-j{os.cpu_count() or 1}"], doing=doing, env=env)
         named = output([*home, "emit_tests", f"COLLECTION={suite}"], doing=doing, env=env)
@@ -101,12 +111,12 @@ def _keep_only(folder: Path, names: list[str]) -> None:
     The tree names a program without the folder that it is built in, which may be the
     architecture's.
     """
-    kept = folder.with_name("kept")
-    kept.mkdir()
+    programs_folder = folder.with_name("programs")
+    programs_folder.mkdir()
     for name in names:
         found = next((p for p in sorted(folder.rglob(name)) if p.is_file()), None)
         if found is None:
-            raise InfraError(f"the selftest {name} is named by its makefile, and was not built")
-        found.rename(kept / name)
+            raise InfraError(f"the selftest {name} is in its makefile's list, but was not built")
+        found.rename(programs_folder / name)
     shutil.rmtree(folder)
-    kept.rename(folder)
+    programs_folder.rename(folder)

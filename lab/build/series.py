@@ -23,30 +23,39 @@ _SOURCE, _WHOLE = "the source", "all of it, with its files and options"
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What came of one step.
+    """The outcome of one step.
 
     Attributes:
         step: The patch; or the source before the first, or the whole recipe.
         objects: How many objects were made anew.
         seconds: How long it took.
-        said: The first complaints; none if it was built.
+        complaints: The first ones; none if it was built.
     """
 
     step: str
     objects: int
     seconds: float
-    said: tuple[str, ...]
+    complaints: tuple[str, ...]
 
 
 def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> Iterator[Built]:
     """Build the source, then after each patch vmlinux with all that it changed, then all of it.
 
     Until the end, options stay off that only the recipe brings: what they switch on may be among
-    its files. One that does not build does not keep the others from being tried.
+    its files. A step that does not build does not keep the others from being tried.
+
+    Args:
+        recipe: What the kernel is made of.
+        arch: "x86_64" or "arm64".
+        cache: Where the build takes place.
+        sink: Receives the steps.
+
+    Returns:
+        An iterator over the outcome of each step.
 
     Raises:
-        ConfigError: the source cannot be configured, or a patch does not apply.
-        UnavailableError: a program that builds kernels is missing.
+        ConfigError: The source cannot be configured, or a patch does not apply.
+        UnavailableError: A program that builds kernels is missing.
     """
     made_for = architecture(arch)
     tools = tools_for(made_for)
@@ -54,7 +63,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
     wishes = kconfig.read_fragments(recipe.fragments)
     home = cache.folder("series")
     cache.require_space(BUILD_MIB, f"building {recipe.name} patch by patch")
-    # Not hidden: what a killed one left behind is for `lab clean`.
+    # Not hidden, so that `lab clean` removes what a killed build left behind.
     with tempfile.TemporaryDirectory(prefix="patches-", dir=home) as folder:
         base = Path(folder)
         tree, objects = base / "work/src", base / "work/o"  # as in kernel.py, for ccache
@@ -80,7 +89,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
 
 
 def own(wishes: tuple[kconfig.Wish, ...], config: str) -> tuple[kconfig.Wish, ...]:
-    """Give wishes that switch off what the source without the recipe did not know."""
+    """Return wishes that switch off the symbols that the source alone does not know."""
     known = kconfig.values(config)
     lost = [w for w in wishes if w.value != "n" and w.symbol not in known]
     return tuple(kconfig.Wish(w.symbol, "n", w.where) for w in lost)
@@ -96,6 +105,6 @@ def _step(kbuild: Kbuild, step: str, log: Path, cache: Cache, sink: Sink) -> Bui
 
     sink(Progress(what=what, done=0, total=1))
     log.write_text("")  # of this step only
-    said = kbuild.make("vmlinux", log, cache, one_more)
+    complaints = kbuild.make("vmlinux", log, cache, one_more)
     sink(Progress(what=what, done=1, total=1))
-    return Built(step, done, time.monotonic() - began, said)
+    return Built(step, done, time.monotonic() - began, complaints)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a kernel's source comes from, and getting it onto the disk, proven to be what was meant."""
+"""A kernel's source: fetched to the disk, and proven to be the requested one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Source: TypeAlias = DebianSource | TarballSource | GitSource | TreeSource
 
 @dataclass(frozen=True, slots=True)
 class SourceTree:
-    """An unpacked kernel source: where, what it is called in reports, and its identity."""
+    """An unpacked kernel source: its place, its name in reports, and its identity."""
 
     path: Path
     name: str
@@ -93,7 +93,15 @@ def fetch(source: Source, cache: Cache, sink: Sink) -> SourceTree:
 
 
 def check_is_kernel(tree: Path, where: str) -> None:
-    """Raise `ConfigError` unless `tree` is a Linux source tree that kconfig can configure."""
+    """Check that `tree` is a Linux source tree that kconfig can configure.
+
+    Args:
+        tree: The folder.
+        where: What it came from, for the message.
+
+    Raises:
+        ConfigError: It is none.
+    """
     for needed in ("Makefile", "Kconfig", "scripts/kconfig/Makefile"):
         if not (tree / needed).is_file():
             raise ConfigError(f"{where} is not a Linux source tree: it has no '{needed}'")
@@ -145,7 +153,7 @@ def _choose(source: DebianSource, archive: Archive, cache: Cache, sink: Sink) ->
     offered = ", ".join(f"{candidate.version} ({candidate.suite})" for candidate in found)
     raise ConfigError(
         f"no version '{wanted}' of {source.package} in {archive}",
-        hint=f"set 'version' to one that is there: {offered}",
+        hint=f"set 'version' to one in the archive: {offered}",
     )
 
 
@@ -162,7 +170,7 @@ def _tarball(source: TarballSource, cache: Cache, sink: Sink) -> SourceTree:
         got = file_digest(tarball)
         if got != source.sha256:
             raise ConfigError(
-                f"source '{source.url}' is not what was meant: "
+                f"source '{source.url}' has another content than expected: "
                 f"its SHA-256 is {got}, expected {source.sha256}"
             )
         _unpack(tarball, out / "tree")

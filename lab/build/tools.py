@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The second disk of an L1, mounted at /lab: what is run inside it, and the kernels it boots."""
+"""The second disk of an L1, mounted at /lab: the lab's programs, and the kernels it boots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from lab.events import Sink, nowhere
 
 
 def build(contents: Mapping[str, Path], cache: Cache, *, sink: Sink = nowhere) -> Path:
-    """Give a squashfs image of `contents`, by name; executables stay so."""
+    """Pack files into a squashfs image; executables stay so.
+
+    Args:
+        contents: The files, by their name in the image.
+        cache: Where it is cached.
+        sink: Receives the steps.
+
+    Returns:
+        The image.
+    """
 
     def into(out: Path) -> None:
         folder = out / "lab"
@@ -41,7 +50,16 @@ def build(contents: Mapping[str, Path], cache: Cache, *, sink: Sink = nowhere) -
 
 
 def usual_contents(kernel: KernelImage, payloads: Payloads, pyz: Path) -> dict[str, Path]:
-    """Give the contents of /lab that every L1 has; more kernels to kexec may be added."""
+    """Return the contents of /lab that every L1 has; more kernels to kexec may be added.
+
+    Args:
+        kernel: The kernel that L1 boots, which its guests boot, too.
+        payloads: The bare-metal guests and the beacon.
+        pyz: labvmm.
+
+    Returns:
+        The files, by their name in the image.
+    """
     return {
         kernel.image.name: kernel.image,
         **guest_kernel(kernel),
@@ -53,6 +71,13 @@ def usual_contents(kernel: KernelImage, payloads: Payloads, pyz: Path) -> dict[s
 
 
 def guest_kernel(kernel: KernelImage) -> dict[str, Path]:
-    """Give what Linux guests boot: by its PVH note on x86-64, by Linux's own protocol on arm64."""
+    """Return what Linux guests boot: by its PVH note on x86-64, by Linux's own protocol on arm64.
+
+    Args:
+        kernel: The kernel.
+
+    Returns:
+        One file, by its name in the image.
+    """
     traits = architecture(kernel.arch)
     return {traits.guest_kernel: kernel.vmlinux if traits.boots_elf else kernel.image}

@@ -69,10 +69,10 @@ def each_patch(
     with telling(err, everything=settings.debug) as sink:
         recipe = recipe_of(name, spec, arch, mirror=lab.mirror)
         for step in series.each(recipe, arch.value, standard(lab.cache), sink=sink):
-            bad = bad or bool(step.said)
-            how = "does not build" if step.said else "builds"
+            bad = bad or bool(step.complaints)
+            how = "does not build" if step.complaints else "builds"
             text = f"{step.step}: {how} ({step.objects} objects, {step.seconds:.0f} s)"
-            out.print("\n  ".join([text, *step.said]), markup=False, soft_wrap=True)
+            out.print("\n  ".join([text, *step.complaints]), markup=False, soft_wrap=True)
     return int(bad)
 
 

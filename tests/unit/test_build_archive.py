@@ -70,7 +70,7 @@ def test_without_a_mirror_an_old_index_goes_on_and_that_is_said(tmp_path: Path) 
     assert indexed(Cache(tmp_path), hours_ago=25).versions("linux-source-7.3", told.append)
     assert [event.what for event in told if isinstance(event, Step)] == [
         "fetching the package index of trixie, trixie-backports",
-        "the mirror does not answer; going on with the index of before",
+        "the mirror does not answer; using the previous index",
     ]
 
 

@@ -106,7 +106,7 @@ def test_a_test_that_does_not_compile_is_told_of(tree: Path, tmp_path: Path) -> 
 def test_a_program_that_is_named_and_not_there_is_not_left_out(tree: Path, tmp_path: Path) -> None:
     makefile = tree / "tools/testing/selftests/toy/Makefile"
     makefile.write_text(_SUITE.replace("in one two", "in one two three"), encoding="utf-8")
-    with pytest.raises(InfraError, match="the selftest three is named"):
+    with pytest.raises(InfraError, match="the selftest three is in its makefile"):
         build(recipe(tree), "toy", native().name, Cache(tmp_path / "cache"))
 
 

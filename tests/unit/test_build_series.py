@@ -86,14 +86,14 @@ def test_each_patch_builds_and_the_option_is_on_only_at_the_end(tree: Path) -> N
         "0002.patch",
         "all of it, with its files and options",
     ]
-    assert [step.said for step in steps] == [()] * 4
+    assert [step.complaints for step in steps] == [()] * 4
     assert [step.objects for step in steps] == [3] * 4
 
 
 def test_a_patch_that_the_next_one_repairs_is_found(tree: Path) -> None:
     steps = built(tree, OWN, TO_THREE.format(three="four"), REPAIR)
-    assert [bool(step.said) for step in steps] == [False, False, True, False, False]
-    assert "undeclared" in steps[2].said[0]
+    assert [bool(step.complaints) for step in steps] == [False, False, True, False, False]
+    assert "undeclared" in steps[2].complaints[0]
 
 
 def test_what_the_source_does_not_know_is_its_recipes_own() -> None:
