@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from .serial import LINE, STATE_BYTES, Buffer
+from .serial import SerialPort
 
 DR, FR, ICR, MIS = 0x00, 0x18, 0x44, 0x40
 # what is kept, two bytes each: IBRD FBRD LCR_H CR IFLS IMSC RIS DMACR
@@ -20,26 +18,11 @@ TX = 1 << 5
 WORD = 0xFFFF
 
 
-class Pl011:
-    """The port; all of its state is in `registers`, so that an adopter can take it over.
-
-    Args:
-        write: Called with each byte that the guest sends.
-        set_irq: Called with the interrupt line's new level, when it changes.
-        registers: STATE_BYTES of state; a port after reset if None.
+class Pl011(SerialPort):
+    """A PL011, as far as Linux's driver needs one.
 
     Source: Arm PrimeCell UART (PL011) Technical Reference Manual, Programmers Model.
     """
-
-    def __init__(
-        self,
-        write: Callable[[bytes], object],
-        set_irq: Callable[[bool], object],
-        registers: Buffer | None = None,
-    ) -> None:
-        self._write = write
-        self._set_irq = set_irq
-        self._r: Buffer = bytearray(STATE_BYTES) if registers is None else registers
 
     def read(self, register: int) -> int:
         """Answer a read of one register.
@@ -82,7 +65,4 @@ class Pl011:
         self._r[at + 1] = (value & WORD) >> 8
 
     def _update(self) -> None:
-        level = bool(self._get(RIS) & self._get(IMSC))
-        if level != bool(self._r[LINE]):
-            self._r[LINE] = level
-            self._set_irq(level)
+        self._drive(level=bool(self._get(RIS) & self._get(IMSC)))

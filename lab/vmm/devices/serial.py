@@ -23,8 +23,8 @@ class Buffer(Protocol):
     def __setitem__(self, at: int, value: int, /) -> None: ...
 
 
-class Serial:
-    """The port; all of its state is in `registers`, so that an adopter can take it over.
+class SerialPort:
+    """What every model of a port has; all of its state is in `registers`, for an adopter.
 
     Args:
         write: Called with the bytes that the guest sends.
@@ -41,6 +41,15 @@ class Serial:
         self._write = write
         self._set_irq = set_irq
         self._r: Buffer = bytearray(STATE_BYTES) if registers is None else registers
+
+    def _drive(self, *, level: bool) -> None:
+        if level != bool(self._r[LINE]):
+            self._r[LINE] = level
+            self._set_irq(level)
+
+
+class Serial(SerialPort):
+    """A 16550A, as far as Linux's 8250 driver needs one."""
 
     def read(self, register: int) -> int:
         """Answer a read of one register.
@@ -124,8 +133,3 @@ class Serial:
 
     def _update(self) -> None:
         self._drive(level=bool(self._r[THRE_ARMED] and self._r[IER] & THRI))
-
-    def _drive(self, *, level: bool) -> None:
-        if level != bool(self._r[LINE]):
-            self._r[LINE] = level
-            self._set_irq(level)

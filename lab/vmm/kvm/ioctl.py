@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import os
+from collections.abc import Callable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 raw = _libc.ioctl
@@ -26,46 +27,14 @@ def io(kind: int, number: int) -> int:
     return kind << 8 | number
 
 
-def iow(kind: int, number: int, size: int) -> int:
-    """Compose the number of a request that passes a structure to the kernel.
-
-    Args:
-        kind: The type of the driver.
-        number: The request's number there.
-        size: Bytes of the structure.
-
-    Returns:
-        The request, as `_IOW` makes it.
-    """
-    return 1 << 30 | size << 16 | io(kind, number)
+def _with_structure(direction: int) -> Callable[[int, int, int], int]:
+    """Return what composes a request of the driver's type, a number and the structure's bytes."""
+    return lambda kind, number, size: direction << 30 | size << 16 | io(kind, number)
 
 
-def ior(kind: int, number: int, size: int) -> int:
-    """Compose the number of a request that reads a structure from the kernel.
-
-    Args:
-        kind: The type of the driver.
-        number: The request's number there.
-        size: Bytes of the structure.
-
-    Returns:
-        The request, as `_IOR` makes it.
-    """
-    return 2 << 30 | size << 16 | io(kind, number)
-
-
-def iowr(kind: int, number: int, size: int) -> int:
-    """Compose the number of a request whose structure goes both ways.
-
-    Args:
-        kind: The type of the driver.
-        number: The request's number there.
-        size: Bytes of the structure.
-
-    Returns:
-        The request, as `_IOWR` makes it.
-    """
-    return 3 << 30 | size << 16 | io(kind, number)
+iow = _with_structure(1)  # it goes to the kernel
+ior = _with_structure(2)  # it comes from there
+iowr = _with_structure(3)  # both
 
 
 def call(fd: int, request: enum.IntEnum, argument: int | ctypes.Structure = 0) -> int:

@@ -27,6 +27,9 @@ class Boot(NamedTuple):
     vcpus: int
 
 
+Console = Callable[[bytes], object]
+
+
 class Driver(Protocol):
     """One architecture; made once for each guest."""
 
@@ -113,9 +116,7 @@ def vm_type(*, protected: bool) -> int:
     return PROTECTED_TYPES[machine]
 
 
-def make(
-    kvm: int, vm: int, console: Callable[[bytes], object], registers: bytearray | None = None
-) -> Driver:
+def make(kvm: int, vm: int, console: Console, registers: bytearray | None = None) -> Driver:
     """Make the driver of this machine's architecture.
 
     Args:

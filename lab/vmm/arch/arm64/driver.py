@@ -10,7 +10,6 @@ import ctypes
 import mmap
 import os
 import struct
-from collections.abc import Callable
 
 from ...devices.pl011 import Pl011
 from ...devices.serial import STATE_BYTES
@@ -19,7 +18,7 @@ from ...kvm import arm64 as kvm_arm64
 from ...kvm import common as kvm
 from ...kvm.arm64 import Request, SystemEvent, set_attribute, set_register
 from ...kvm.ioctl import call
-from ...machine.driver import Boot
+from ...machine.driver import Boot, Console
 from ...machine.memory import Ram
 from ...machine.vcpu import UNION, Handler, Stop
 from . import fdt
@@ -38,11 +37,7 @@ class Arm64:
     devices = DEVICES
 
     def __init__(
-        self,
-        device: int,
-        vm: int,
-        console: Callable[[bytes], object],
-        registers: bytearray | None = None,
+        self, device: int, vm: int, console: Console, registers: bytearray | None = None
     ) -> None:
         self._device = device
         self._vm = vm
@@ -141,9 +136,7 @@ class Arm64:
         return None
 
 
-def make(
-    device: int, vm: int, console: Callable[[bytes], object], registers: bytearray | None = None
-) -> Arm64:
+def make(device: int, vm: int, console: Console, registers: bytearray | None = None) -> Arm64:
     """Make this architecture's driver."""
     return Arm64(device, vm, console, registers)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
-from collections.abc import Callable
 
 from ...devices.pio import Ports, Reset
 from ...devices.serial import STATE_BYTES, Serial
@@ -15,7 +14,7 @@ from ...kvm import common as kvm
 from ...kvm import x86 as kvm_x86
 from ...kvm.ioctl import call
 from ...kvm.x86 import Request
-from ...machine.driver import Boot
+from ...machine.driver import Boot, Console
 from ...machine.memory import Ram
 from ...machine.vcpu import UNION, Handler, Stop
 from . import cpuid, elf, mptable, pvh
@@ -37,11 +36,7 @@ class X86:
     devices = DEVICES
 
     def __init__(
-        self,
-        device: int,
-        vm: int,
-        console: Callable[[bytes], object],
-        registers: bytearray | None = None,
+        self, device: int, vm: int, console: Console, registers: bytearray | None = None
     ) -> None:
         self._device = device
         self._vm = vm
@@ -149,9 +144,7 @@ class X86:
         return None
 
 
-def make(
-    device: int, vm: int, console: Callable[[bytes], object], registers: bytearray | None = None
-) -> X86:
+def make(device: int, vm: int, console: Console, registers: bytearray | None = None) -> X86:
     """Make this architecture's driver."""
     return X86(device, vm, console, registers)
 
