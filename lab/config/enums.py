@@ -123,7 +123,7 @@ class Orphaning(StrEnum):
 
     ASYNC = "async"
     RESIDENT = "resident"  # its vCPUs live with the caretaker, over a kexec too
-    UNPRESERVED = "resident-unpreserved"  # the same, and not told to LUO: a control
+    UNPRESERVED = "resident-unpreserved"  # the same, and not preserved by LUO: a control
     LASTING = "lasting"  # both: it outlives its VMM under KVM, and then a kexec
 
 

@@ -30,18 +30,34 @@ class Model(BaseModel):
 
 
 def wrong(message: str, hint: str | None = None) -> PydanticCustomError:
-    """Return the error to raise in a validator; `validation_errors` adds file and key to it."""
+    """Return the error to raise in a validator; `validation_errors` adds file and key to it.
+
+    Args:
+        message: One sentence.
+        hint: What to type instead.
+
+    Returns:
+        The error.
+    """
     return PydanticCustomError("lab", "{message}", {"message": message, "hint": hint})
 
 
 def did_you_mean(word: str, known: list[str]) -> str | None:
-    """Give the hint for a word that is in no list, if one of the list is near."""
+    """Return the hint for a word that is in no list, if one of the list is near.
+
+    Args:
+        word: What the user typed.
+        known: What there is.
+
+    Returns:
+        The hint, or None.
+    """
     near = get_close_matches(word, known, 1)
     return f"did you mean {near[0]!r}?" if near else None
 
 
 def _base(info: ValidationInfo) -> Path | None:
-    """Give the folder that relative paths are relative to; without one, the disk is left alone."""
+    """Return the folder of relative paths; without one, the disk is left alone."""
     return info.context["folder"] if info.context else None
 
 

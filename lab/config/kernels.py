@@ -56,19 +56,19 @@ class FromImage(Model):
 Source = FromRecipe | FromDebian | FromTarball | FromGit | FromTree | FromImage
 
 
-def _exactly_one(given: dict[str, object], pairs: dict[str, str]) -> None:
-    """Check that one source is given, and that each half of a pair comes with the other."""
+def _exactly_one(table: dict[str, object], pairs: dict[str, str]) -> None:
+    """Check that there is one source, and that each half of a pair comes with the other."""
     sources = [
-        key for key, value in given.items() if value is not None and key not in pairs.values()
+        key for key, value in table.items() if value is not None and key not in pairs.values()
     ]
-    choice = ", ".join(key for key in given if key not in pairs.values())
+    choice = ", ".join(key for key in table if key not in pairs.values())
     if len(sources) != 1:
         came = " and ".join(repr(key) for key in sources) or "none"
         raise wrong(f"expected exactly one source, got {came}", f"keep one of: {choice}")
     for key, partner in pairs.items():
-        if given[key] is not None and given[partner] is None:
+        if table[key] is not None and table[partner] is None:
             raise wrong(f"{key!r} comes without {partner!r}", f"add: {partner} = '...'")
-        if given[key] is None and given[partner] is not None:
+        if table[key] is None and table[partner] is not None:
             raise wrong(f"{partner!r} comes without {key!r}", f"add {key!r}, or remove {partner!r}")
 
 
@@ -202,6 +202,13 @@ class KernelRecipe(Model):
         return self.source._fetched()  # noqa: SLF001 - of the same module
 
     def fragments_for(self, arch: Arch) -> tuple[Path, ...]:
-        """Give the fragments to apply for `arch`, in order; none if it is not for `arch`."""
+        """Return the fragments to apply for an architecture.
+
+        Args:
+            arch: The architecture.
+
+        Returns:
+            The fragments in order; none if the recipe is not for it.
+        """
         own: tuple[Path, ...] = getattr(self.fragments, arch)
         return (*self.fragments.common, *own) if own else ()

@@ -24,8 +24,14 @@ MINE = "mine"
 def load_lab(path: Path) -> LabConfig:
     """Read lab.toml; relative paths in it are relative to its folder.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The configuration.
+
     Raises:
-        ConfigError: it is not there, is not TOML, or says something that makes no sense.
+        ConfigError: The file is missing, is not TOML, or has a value that makes no sense.
     """
     return read(path, LabConfig)
 
@@ -33,14 +39,30 @@ def load_lab(path: Path) -> LabConfig:
 def load_recipe(folder: Path) -> KernelRecipe:
     """Read the kernel.toml of a recipe; paths in it are relative to its folder.
 
+    Args:
+        folder: The recipe's folder.
+
+    Returns:
+        The recipe.
+
     Raises:
-        ConfigError: as for lab.toml; also if a fragment or a folder that it names is not there.
+        ConfigError: As for lab.toml; also if a fragment or a folder that it names is missing.
     """
     return read(folder / "kernel.toml", KernelRecipe)
 
 
-def boot_words(spec: KernelSpec) -> tuple[str, ...]:
-    """Give what a kernel's recipe, then lab.toml, add to its command line; the last one counts."""
+def kernel_parameters(spec: KernelSpec) -> tuple[str, ...]:
+    """Return what a kernel's recipe, then lab.toml, add to its command line; the last one counts.
+
+    Args:
+        spec: The kernel's table in lab.toml.
+
+    Returns:
+        The parameters, in order.
+
+    Raises:
+        ConfigError: The recipe is wrong.
+    """
     source = spec.source
     usual = load_recipe(source.folder).cmdline if isinstance(source, FromRecipe) else ()
     return (*usual, *spec.cmdline)
@@ -51,10 +73,13 @@ def load_topology(path: Path, lab: LabConfig | None = None) -> Topology:
 
     Args:
         path: The file; its stem must be the topology's name.
-        lab: If given, every kernel that the topology names must be defined there.
+        lab: Where every kernel that the topology names must be defined; None checks no kernels.
+
+    Returns:
+        The topology.
 
     Raises:
-        ConfigError: as for lab.toml.
+        ConfigError: As for lab.toml.
     """
     topology = read(path, Topology)
     if topology.name != path.stem:
@@ -69,8 +94,15 @@ def load_topology(path: Path, lab: LabConfig | None = None) -> Topology:
 def load_topologies(folder: Path, lab: LabConfig | None = None) -> tuple[Topology, ...]:
     """Read every topology of a folder, by name.
 
+    Args:
+        folder: The folder.
+        lab: Where every kernel that they name must be defined; None checks no kernels.
+
+    Returns:
+        The topologies.
+
     Raises:
-        ConfigError: one of them is wrong, or there is none.
+        ConfigError: One of them is wrong, or there is none.
     """
     files = sorted(path for path in folder.glob("*.toml") if path.name != MUST_RUN)
     if not files:
@@ -83,13 +115,16 @@ def load_topologies(folder: Path, lab: LabConfig | None = None) -> tuple[Topolog
 def with_overrides(
     lab: LabConfig, *, kernel_tree: Path | None = None, accelerator: Accel | None = None
 ) -> LabConfig:
-    """Give `lab` as the command line wants it.
+    """Return `lab` with the options of the command line in place of its own values.
 
     Args:
-        lab: What lab.toml says.
+        lab: lab.toml.
         kernel_tree: A source tree that stands for kernel 'stock', under the name 'mine': it is
             built with stock's fragments, and the ids of stock's cells say 'mine'.
-        accelerator: What to run L1s with, instead of what lab.toml says.
+        accelerator: What to run L1s with, in place of lab.toml's.
+
+    Returns:
+        The configuration.
 
     Raises:
         ConfigError: `kernel_tree` is no folder.
@@ -124,8 +159,15 @@ def _without_stand_in(lab: LabConfig) -> dict[str, KernelSpec]:
 def read(path: Path, model: type[M]) -> M:
     """Read a TOML file into `model`.
 
+    Args:
+        path: The file.
+        model: The model.
+
+    Returns:
+        The model's instance.
+
     Raises:
-        ConfigError: the one thing to say about what is wrong with it.
+        ConfigError: The first thing that is wrong with it.
     """
     raw = _toml(path)
     try:

@@ -16,15 +16,19 @@ Accels = str | Mapping[Arch, Accel]
 
 
 def expand(topologies: Sequence[Topology], lab: LabConfig, *, accel: Accels) -> tuple[Cell, ...]:
-    """Give every cell of `topologies`: host by host, and as they are written.
+    """Return every cell of `topologies`: host by host, in the order in which they are written.
 
     Args:
-        topologies: Whose grids to multiply out.
-        lab: Says how large hosts are, and which kernel stands for which.
-        accel: What L1s will run on, found out before; one for all, or one for each architecture.
+        topologies: Their grids are multiplied out.
+        lab: Has the usual size of hosts, and which kernel stands for which.
+        accel: What L1s will run on, probed before; one for all, or one for each architecture.
+
+    Returns:
+        The cells.
 
     Raises:
-        ConfigError: two grids make the same cell.
+        ConfigError: Two grids make the same cell.
+        ValueError: `accel` is AUTO.
     """
     cells: dict[str, Cell] = {}
     made_by: dict[str, str] = {}
@@ -76,7 +80,14 @@ def _of_host(
 
 
 def dimensions(cell: Cell) -> tuple[tuple[str, str], ...]:
-    """Give what a cell combines, as (dimension, value)."""
+    """Return what a cell combines.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        (dimension, value), in the order of its id.
+    """
     return (
         ("arch", cell.arch),
         ("accel", cell.accel),
@@ -91,10 +102,17 @@ def dimensions(cell: Cell) -> tuple[tuple[str, str], ...]:
 
 
 def select(cells: Sequence[Cell], tier: Tier) -> tuple[Cell, ...]:
-    """Give the cells that are run in `tier`, in their order.
+    """Return the cells of a tier, in their order.
 
     `ci` is what is marked so; `nightly` adds as many of those marked `nightly` as it takes to
     have every pair of dimension values that occurs among the two; `soak` is all.
+
+    Args:
+        cells: All cells.
+        tier: The tier.
+
+    Returns:
+        Its cells.
     """
     ci = [cell for cell in cells if cell.tier is Tier.CI]
     if tier is Tier.CI:

@@ -214,7 +214,7 @@ class Nightly(Model):
     """Whether `lab bench` is run, too."""
 
     def repeats_of(self, cell_id: str) -> int:
-        """Say how often a cell is done in one night: by the first pattern that fits its id."""
+        """Return how often a cell is run in one night: by the first pattern that matches its id."""
         fits = (n for pattern, n in self.repeats.items() if fnmatchcase(cell_id, pattern))
         return next(fits, self.repeat)
 
@@ -289,5 +289,12 @@ class LabConfig(Model):
         )
 
     def kernel_for(self, name: str) -> str:
-        """Give the kernel that cells of kernel `name` run: itself, or what stands for it."""
+        """Return the kernel that cells of a kernel run: itself, or the one that stands for it.
+
+        Args:
+            name: The kernel in the cells' ids.
+
+        Returns:
+            A name in lab.toml.
+        """
         return next((k for k, spec in self.kernel.items() if spec.stands_for == name), name)

@@ -21,7 +21,14 @@ class MustRun(Model):
     arm64: tuple[Text, ...] = Field(default=())
 
     def ids(self, arch: Arch | None = None) -> tuple[str, ...]:
-        """Give the ids for one architecture, or all."""
+        """Return the ids for one architecture, or all.
+
+        Args:
+            arch: The architecture; None for both.
+
+        Returns:
+            The ids, in the order of the file.
+        """
         if arch is None:
             return (*self.x86_64, *self.arm64)
         ids: tuple[str, ...] = getattr(self, arch)
@@ -35,8 +42,11 @@ def load_must_run(path: Path, known: Iterable[str] = ()) -> MustRun:
         path: The file.
         known: Ids of all cells under TCG; if there are any, the list must name no others.
 
+    Returns:
+        The list.
+
     Raises:
-        ConfigError: as for lab.toml; also for an id under the wrong architecture or named twice.
+        ConfigError: As for lab.toml; also for an id under the wrong architecture or named twice.
     """
     must = read(path, MustRun)
     ids = list(known)

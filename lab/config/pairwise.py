@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All pairs with few rows: which rows to take so that each pair of values that occurs is seen."""
+"""All pairs with few rows: a choice of rows that has each pair of values that occurs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Pair: TypeAlias = tuple[Value, Value]
 
 
 def pairs(row: Iterable[Value]) -> set[Pair]:
-    """Give every pair of values of one row; rows name their values in the same order."""
+    """Return every pair of values of one row; rows name their values in the same order."""
     return set(combinations(row, 2))
 
 
 def pairwise(rows: Sequence[Sequence[Value]], *, have: Iterable[Sequence[Value]] = ()) -> list[int]:
-    """Give the indices, ascending, of rows that together have every pair which occurs in `rows`.
+    """Return the indices of rows that together have every pair which occurs in `rows`.
 
     Greedy: the row with the most pairs that are still wanted, the earlier one of equals. The
     same rows always give the same answer.
@@ -25,6 +25,9 @@ def pairwise(rows: Sequence[Sequence[Value]], *, have: Iterable[Sequence[Value]]
     Args:
         rows: The candidates.
         have: Rows that are taken anyway; their pairs are no longer wanted.
+
+    Returns:
+        Indices into `rows`, ascending.
     """
     seen = {pair for row in have for pair in pairs(row)}
     wanted = {i: pairs(row) - seen for i, row in enumerate(rows)}

@@ -8,22 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lab.config.enums import (
-    MODES,
-    Accel,
-    Arch,
-    Confidential,
-    DisruptionKind,
-    GuestKind,
-    HostMode,
-    KexecLoad,
-    MemoryKind,
-    Orphaning,
-    OrphanPolicy,
-    Scope,
-    Tier,
-    VmmKind,
-)
+from lab.config import enums
 from lab.config.fields import (
     Count,
     Mebibytes,
@@ -40,19 +25,19 @@ from lab.config.host_request import HostRequest
 class Survives(Model):
     """The guest is expected to be there afterwards, running or in memory."""
 
-    scope: Scope = Scope.RUNNING
+    scope: enums.Scope = enums.Scope.RUNNING
 
 
 class Dies(Model):
     """A control: the guest must be lost, or the lab cannot tell."""
 
-    scope: Scope = Scope.RUNNING
+    scope: enums.Scope = enums.Scope.RUNNING
 
 
 class Parks(Model):
     """The guest is expected to be held by its kernel, and to go on when it is adopted."""
 
-    scope: Scope = Scope.RUNNING
+    scope: enums.Scope = enums.Scope.RUNNING
 
 
 class Xfail(Model):
@@ -60,7 +45,7 @@ class Xfail(Model):
 
     reason: Text
     link: Text
-    scope: Scope = Scope.RUNNING
+    scope: enums.Scope = enums.Scope.RUNNING
 
 
 class Unavailable(Model):
@@ -68,7 +53,7 @@ class Unavailable(Model):
 
     reason: Text
     source: Text | None = None
-    scope: Scope = Scope.RUNNING
+    scope: enums.Scope = enums.Scope.RUNNING
 
 
 Expectation = Survives | Dies | Parks | Xfail | Unavailable
@@ -110,19 +95,19 @@ class Options(Model):
 
     stop_ms: Milliseconds | None = None
     """For `vcpu-stop`: how long the vCPUs stand still, in milliseconds."""
-    memory: MemoryKind | None = None
+    memory: enums.MemoryKind | None = None
     """What backs the guest's memory, where the memory is judged (`scope = "memory"`)."""
-    load: KexecLoad = KexecLoad.FILE_LOAD
+    load: enums.KexecLoad = enums.KexecLoad.FILE_LOAD
     """The system call that loads the next kernel; only kexec_file_load carries a hand-over."""
     kexecs: Count = 1
     """How many kexecs follow each other; the guest is adopted in each kernel but the last."""
     through: Text | None = None
     """The kernel of each other kexec: a name in lab.toml."""
-    confidential: Confidential | None = None
+    confidential: enums.Confidential | None = None
     """What hides the guest's memory from its host."""
-    orphaning: Orphaning | None = None
+    orphaning: enums.Orphaning | None = None
     """The interface by which the guest may outlive its VMM, or its host's kernel."""
-    policy: OrphanPolicy = OrphanPolicy.RUN
+    policy: enums.OrphanPolicy = enums.OrphanPolicy.RUN
     """What the guest's vCPUs do while no VMM owns it."""
     chaos: bool = False
     """Whether guest and host are loaded, and the disruption comes at a random moment."""
@@ -133,12 +118,12 @@ class Options(Model):
         unusual = (
             f"{self.stop_ms}ms" if self.stop_ms else None,
             self.memory,
-            self.load if self.load is not KexecLoad.FILE_LOAD else None,
+            self.load if self.load is not enums.KexecLoad.FILE_LOAD else None,
             f"{self.kexecs}kexecs" if self.kexecs > 1 else None,
             f"through_{self.through}" if self.through else None,
             self.confidential,
             self.orphaning,
-            self.policy if self.policy is not OrphanPolicy.RUN else None,
+            self.policy if self.policy is not enums.OrphanPolicy.RUN else None,
             "chaos" if self.chaos else None,
         )
         return tuple(word.replace("-", "_") for word in unusual if word)
@@ -147,11 +132,11 @@ class Options(Model):
 class HostSpec(Model):
     """One [host.<name>]: a machine that guests run on; a size that is left out is lab.toml's."""
 
-    arch: Arch
+    arch: enums.Arch
     """Architecture of the host and its guests."""
     kernel: Text = "stock"
     """The kernel under test: a name in lab.toml."""
-    mode: HostMode = HostMode.NATIVE
+    mode: enums.HostMode = enums.HostMode.NATIVE
     """Where the host's kernel runs relative to its hypervisor; proven at each boot."""
     vcpus: Count | None = None
     """CPUs of the host."""
@@ -163,10 +148,10 @@ class HostSpec(Model):
 
     @model_validator(mode="after")
     def _has_the_mode(self) -> Self:
-        if self.mode not in MODES[self.arch]:
-            known = " or ".join(f'"{mode}"' for mode in MODES[self.arch])
-            said = f"{self.arch.value} hosts have no mode {self.mode.value!r}"
-            raise wrong(said, f"type mode = {known}")
+        if self.mode not in enums.MODES[self.arch]:
+            known = " or ".join(f'"{mode}"' for mode in enums.MODES[self.arch])
+            message = f"{self.arch.value} hosts have no mode {self.mode.value!r}"
+            raise wrong(message, f"type mode = {known}")
         return self
 
 
@@ -184,11 +169,11 @@ class Grid(Model):
     """Hosts of this topology, by name; all of them if left out."""
     kernel: OneOrMore[Text] | None = None
     """Kernels to run in place of the host's."""
-    guest: OneOrMore[GuestKind]
+    guest: OneOrMore[enums.GuestKind]
     """What runs as L2."""
-    vmm: OneOrMore[VmmKind]
+    vmm: OneOrMore[enums.VmmKind]
     """What runs it."""
-    disruption: OneOrMore[DisruptionKind]
+    disruption: OneOrMore[enums.DisruptionKind]
     """What is done to the guest, its VMM or its host."""
     vcpus: OneOrMore[Count] = (1,)
     """vCPUs of the guest."""
@@ -197,9 +182,9 @@ class Grid(Model):
     expect: Annotated[Expectation, BeforeValidator(_read_expectation)]
     """What comes out if all is well: "survives", "dies", "parks", {xfail = "why", link = "URL"} or
     {unavailable = "why", source = "how that is known"}."""
-    scope: Scope = Scope.RUNNING
+    scope: enums.Scope = enums.Scope.RUNNING
     """What is judged: that the guest runs on, or that its memory is the same."""
-    tier: Tier
+    tier: enums.Tier
     """How often the cells are run; each tier contains the ones before it."""
 
     @model_validator(mode="after")
@@ -209,21 +194,24 @@ class Grid(Model):
                 _check(disruption, options)
         if any(options.memory for options in self.options):
             self._check_memory()
-        if any(options.orphaning for options in self.options) and VmmKind.QEMU in self.vmm:
+        if any(options.orphaning for options in self.options) and enums.VmmKind.QEMU in self.vmm:
             raise wrong("'orphaning' is something that only labvmm can do", 'type vmm = ["labvmm"]')
-        if DisruptionKind.CPR_TRANSFER in self.disruption and VmmKind.LABVMM in self.vmm:
+        if (
+            enums.DisruptionKind.CPR_TRANSFER in self.disruption
+            and enums.VmmKind.LABVMM in self.vmm
+        ):
             raise wrong("'cpr-transfer' is something that only qemu can do", 'type vmm = ["qemu"]')
         return self
 
     def _check_memory(self) -> None:
-        if self.scope is not Scope.MEMORY:
+        if self.scope is not enums.Scope.MEMORY:
             raise wrong("'memory' says that memory is judged", 'add: scope = "memory"')
-        if VmmKind.QEMU in self.vmm:
+        if enums.VmmKind.QEMU in self.vmm:
             raise wrong("'memory' is something that only labvmm can do", 'type vmm = ["labvmm"]')
 
 
-def _check(disruption: DisruptionKind, options: Options) -> None:
-    stops = disruption is DisruptionKind.VCPU_STOP
+def _check(disruption: enums.DisruptionKind, options: Options) -> None:
+    stops = disruption is enums.DisruptionKind.VCPU_STOP
     if stops and options.stop_ms is None:
         raise wrong("'vcpu-stop' needs to know for how long", "add: options = [{stop_ms = 250}]")
     if not stops and options.stop_ms is not None:
@@ -234,16 +222,16 @@ def _check(disruption: DisruptionKind, options: Options) -> None:
         raise wrong("'vcpu-stop' measures time, and 'chaos' takes it", "leave out one of them")
     if options.chaos and options.memory:
         raise wrong("'chaos' is for guests that run", "leave out 'memory'")
-    if options.load is KexecLoad.LOAD and not disruption.loads_kernel:
+    if options.load is enums.KexecLoad.LOAD and not disruption.loads_kernel:
         raise wrong(f"'load' has no effect on {disruption.value!r}", "it is for 'kexec' only")
-    if options.through and disruption is not DisruptionKind.KEXEC:
+    if options.through and disruption is not enums.DisruptionKind.KEXEC:
         raise wrong(f"'through' has no effect on {disruption.value!r}", "it is for 'kexec' only")
-    if options.kexecs > 1 and not (disruption is DisruptionKind.KEXEC and options.orphaning):
+    if options.kexecs > 1 and not (disruption is enums.DisruptionKind.KEXEC and options.orphaning):
         raise wrong(
             "'kexecs' is for guests that may outlive each kernel of 'kexec'",
             'add: disruption = "kexec", options = {orphaning = "resident", kexecs = 3}',
         )
-    if options.policy is not OrphanPolicy.RUN and not options.orphaning:
+    if options.policy is not enums.OrphanPolicy.RUN and not options.orphaning:
         raise wrong("'policy' is for guests that can be orphaned", 'add: orphaning = "async"')
     if options.memory and not disruption.ends_host:
         raise wrong(
@@ -261,7 +249,7 @@ class Topology(Model):
     """One line for reports."""
     hosts: dict[str, HostSpec] = Field(alias="host", min_length=1)
     """Its hosts, by name."""
-    guests: dict[GuestKind, GuestSpec] = Field(alias="guest", default_factory=dict)
+    guests: dict[enums.GuestKind, GuestSpec] = Field(alias="guest", default_factory=dict)
     """Sizes of its guests, by kind."""
     grids: tuple[Grid, ...] = Field(alias="cells", min_length=1)
     """Its grids of cells."""
@@ -271,15 +259,15 @@ class Cell(Model):
     """One case: everything that is known of it before it is run."""
 
     request: HostRequest
-    accel: Accel
-    guest: GuestKind
-    vmm: VmmKind
-    disruption: DisruptionKind
+    accel: enums.Accel
+    guest: enums.GuestKind
+    vmm: enums.VmmKind
+    disruption: enums.DisruptionKind
     vcpus: Count = 1
     memory_mib: Mebibytes
     options: Options = Options()
     expectation: Expectation
-    tier: Tier
+    tier: enums.Tier
 
     @property
     def topology(self) -> str:
@@ -292,7 +280,7 @@ class Cell(Model):
         return self.request.role
 
     @property
-    def arch(self) -> Arch:
+    def arch(self) -> enums.Arch:
         """The architecture of host and guest."""
         return self.request.arch
 
@@ -302,19 +290,19 @@ class Cell(Model):
         return self.request.kernel
 
     @property
-    def mode(self) -> HostMode:
+    def mode(self) -> enums.HostMode:
         """The mode that its host is asked for."""
         return self.request.mode
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> enums.Scope:
         """What is judged in this cell."""
         return self.expectation.scope
 
     @property
     def id(self) -> str:
         """Its name everywhere: `x86_64-tcg-stock-linux-qemu-vmm_kill`, then what is unusual."""
-        mode = () if self.mode is HostMode.NATIVE else (self.mode,)
+        mode = () if self.mode is enums.HostMode.NATIVE else (self.mode,)
         vcpus = () if self.vcpus == 1 else (f"{self.vcpus}vcpus",)
         words = (self.arch, self.accel, self.kernel, *mode, self.guest, self.vmm, self.disruption)
         return "-".join(w.replace("-", "_") for w in (*words, *vcpus, *self.options.words))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only place that turns what pydantic and tomllib say into one sentence for the user."""
+"""The only place that turns errors of pydantic and tomllib into one sentence for the user."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _EXPECTED = {
 
 
 def toml_mistake(file: Path, text: str, error: TOMLDecodeError) -> ConfigError:
-    """Say where `text` stops being TOML, and show that line."""
+    """Return the error that shows where `text` stops being TOML."""
     lines = text.splitlines() or [""]
-    said = re.search(r"line (\d+)", str(error))
-    number = int(said[1]) if said else len(lines)
+    match = re.search(r"line (\d+)", str(error))
+    number = int(match[1]) if match else len(lines)
     what = re.sub(r" \(at .*\)$", "", str(error))
     came = lines[min(number, len(lines)) - 1].strip()
     message = f"{file}: line {number}: not TOML: {what}, in: {came}"
@@ -41,7 +41,16 @@ def toml_mistake(file: Path, text: str, error: TOMLDecodeError) -> ConfigError:
 
 
 def model_mistake(file: Path, model: type[BaseModel], error: ValidationError) -> ConfigError:
-    """Say the first thing that is wrong; a misspelt key before the gap that it leaves."""
+    """Return the first thing that is wrong; a misspelt key before the gap that it leaves.
+
+    Args:
+        file: The file, for the message.
+        model: The model that refused it.
+        error: pydantic's errors.
+
+    Returns:
+        The error to raise, with a hint.
+    """
     details = error.errors(include_url=False)
     first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
     loc = tuple(part for part in first["loc"] if part != "[key]")
@@ -52,7 +61,7 @@ def model_mistake(file: Path, model: type[BaseModel], error: ValidationError) ->
 
 
 def key_path(loc: Loc) -> str:
-    """Give a location as one writes it: `cells[2].guest`, counting from 1 as people do."""
+    """Return a location as users write it: `cells[2].guest`, counting from 1."""
     path = ""
     for part in loc:
         path += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if path else part
@@ -72,9 +81,9 @@ def _sentence(detail: ErrorDetails, loc: Loc, model: type[BaseModel]) -> tuple[s
         case "missing":
             sentence, hint = f"{loc[-1]!r} is missing", f"add: {loc[-1]} = ..."
         case "enum":
-            words = re.findall(r"'([^']*)'", context["expected"])
-            sentence = f"expected one of {', '.join(map(repr, words))}, got {came!r}"
-            hint = did_you_mean(str(came), words) or f'type "{words[0]}"'
+            choices = re.findall(r"'([^']*)'", context["expected"])
+            sentence = f"expected one of {', '.join(map(repr, choices))}, got {came!r}"
+            hint = did_you_mean(str(came), choices) or f'type "{choices[0]}"'
         case "string_pattern_mismatch":
             sentence, hint = f"{came!r} does not have the form {context['pattern']}", _form(loc)
         case "greater_than" | "greater_than_equal":
@@ -98,7 +107,7 @@ def _form(loc: Loc) -> str | None:
 
 
 def _retyped(kind: str, loc: Loc, came: object) -> str | None:
-    """Give the line to type, where what came is nearly right."""
+    """Return the line to type, where the value is nearly right."""
     name = next((part for part in reversed(loc) if isinstance(part, str)), "")
     if kind in {"int_type", "float_type"} and re.fullmatch(r"[0-9.]+", str(came)):
         number = str(came) if kind == "float_type" else str(int(float(str(came))))
@@ -111,7 +120,7 @@ def _retyped(kind: str, loc: Loc, came: object) -> str | None:
 
 
 def _at(model: type[BaseModel], loc: Loc) -> Any:
-    """Give the type that is at `loc` in `model`."""
+    """Return the type that is at `loc` in `model`."""
     here: Any = model
     for part in loc:
         if isinstance(here, type) and issubclass(here, BaseModel):
@@ -124,7 +133,7 @@ def _at(model: type[BaseModel], loc: Loc) -> Any:
 
 
 def _table(kind: Any) -> Any:
-    """Give, of an annotation with alternatives, the one that has something below it."""
+    """Return, of an annotation with alternatives, the one that has something below it."""
     if (isinstance(kind, type) and issubclass(kind, BaseModel)) or get_origin(kind) in {
         dict,
         tuple,

@@ -10,7 +10,7 @@ from lab.build import initrd, payloads, pyz, rootfs, tools
 from lab.build.cache import Cache
 from lab.build.kernel import KernelImage
 from lab.build.recipes import kernel_for
-from lab.config.load import boot_words
+from lab.config.load import kernel_parameters
 from lab.config.model import Arch, KernelSpec, LabConfig
 from lab.errors import ConfigError
 from lab.events import Sink
@@ -77,7 +77,7 @@ class Workshop:
             kernel=image,
             initrd=initrd.build(arch.value, self.cache, sink=self._sink),
             disks=(root, tools.build(contents, self.cache, sink=self._sink)),
-            words=boot_words(self._spec(name)),
+            words=kernel_parameters(self._spec(name)),
         )
 
     def on_paper(self, name: str, arch: Arch) -> Outfit:
@@ -103,7 +103,7 @@ class Workshop:
             kernel=image,
             initrd=root / "initrd/DIGEST/initrd.cpio.gz",
             disks=(root / "rootfs/DIGEST/root.squashfs", root / "tools/DIGEST/tools.squashfs"),
-            words=boot_words(spec),
+            words=kernel_parameters(spec),
         )
 
     def _guest_kernel(self) -> str:

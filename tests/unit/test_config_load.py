@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.config.load import boot_words, load_lab, load_recipe, with_overrides
+from lab.config.load import kernel_parameters, load_lab, load_recipe, with_overrides
 from lab.config.model import (
     Accel,
     Arch,
@@ -230,7 +230,7 @@ def test_what_lab_toml_adds_to_a_command_line_comes_last(tmp_path: Path) -> None
     lab = lab_of(tmp_path, '[kernel.mine]\nrecipe = "debug"\ncmdline = ["a=1", "b"]\n')
     usual = load_recipe(ROOT / "guest-images/kernels/debug").cmdline
     assert usual
-    assert boot_words(lab.kernel["mine"]) == (*usual, "a=1", "b")
+    assert kernel_parameters(lab.kernel["mine"]) == (*usual, "a=1", "b")
 
 
 def test_a_tree_on_the_command_line_stands_for_stock(tmp_path: Path) -> None:
