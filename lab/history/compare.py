@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels held against each other by what the history knows; accelerators are never mixed."""
+"""Kernels compared by their results in the history; accelerators are never mixed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.record.groups import both, fate
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """All that is known of one cell on one build of its kernel, on one accelerator."""
+    """All results of one cell on one build of its kernel, on one accelerator."""
 
     cell: str
     accel: str
@@ -27,7 +27,7 @@ class Tally:
 
     @property
     def judged(self) -> tuple[PastResult, ...]:
-        """Those of which it is known whether the guest lived."""
+        """The results that say whether the guest lived."""
         return tuple(
             row for row in self.results if row.standing != Standing.LAB and fate(row.verdict)
         )
@@ -50,7 +50,7 @@ class Tally:
 
     @property
     def survival(self) -> Survival:
-        """What the counts allow one to claim."""
+        """The claim that the counts allow."""
         return survival(self.lived, len(self.judged))
 
 
@@ -68,7 +68,14 @@ class Pair:
 
 
 def tallied(results: Iterable[PastResult]) -> list[Tally]:
-    """Put results together by cell, accelerator and kernel build, in order of appearance."""
+    """Group results by cell, accelerator and kernel build, in order of appearance.
+
+    Args:
+        results: From the history, oldest first.
+
+    Returns:
+        One tally for each.
+    """
     found: dict[tuple[str, str, str, str], list[PastResult]] = defaultdict(list)
     for row in results:
         found[row.cell, row.accel, row.kernel, row.build_id].append(row)
@@ -76,21 +83,24 @@ def tallied(results: Iterable[PastResult]) -> list[Tally]:
 
 
 def compared(results: Sequence[PastResult], a: str, b: str) -> list[Pair]:
-    """Hold kernel `a` against kernel `b`, wherever the same was done to both.
+    """Compare kernel `a` with kernel `b`, wherever the same was done to both.
 
     Args:
         results: From the history.
         a: A kernel's name in lab.toml, or the beginning of a build id.
         b: Another.
 
+    Returns:
+        One pair for each shape of cell and accelerator that both have results of.
+
     Raises:
-        ConfigError: Nothing is known of one of them, or nothing was done to both.
+        ConfigError: There are no results of one of them, or no shape has results of both.
     """
     sides = [_side(results, kernel) for kernel in (a, b)]
     shared = [key for key in sides[0] if key in sides[1]]
     if not shared:
         raise ConfigError(
-            f"nothing was done to both {a!r} and {b!r}",
+            f"kernels {a!r} and {b!r} have no cell in common",
             hint="accelerators are not mixed; run the same cells with both kernels",
         )
     pairs = [_pair(*key, sides[0][key], sides[1][key]) for key in shared]
@@ -114,7 +124,7 @@ def _side(results: Sequence[PastResult], kernel: str) -> dict[tuple[str, str], T
     if not rows:
         names = sorted({row.kernel for row in results if row.kernel})
         hint = did_you_mean(kernel, names) or f"there are: {', '.join(names) or 'none yet'}"
-        raise ConfigError(f"the history knows nothing of kernel {kernel!r}", hint=hint)
+        raise ConfigError(f"the history has no result of kernel {kernel!r}", hint=hint)
     found: dict[tuple[str, str], list[PastResult]] = defaultdict(list)
     for row in rows:
         found[row.shape, row.accel].append(row)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One night's run as it goes: what is done of it, how long the rest takes, what is remembered."""
+"""One night's run while it goes: progress, time left, and the file by which it resumes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNKNOWN_S = 40.0  # for a cell, where nothing at all is known
 
 
 class Night(Document):
-    """What a nightly writes down before it begins, and removes when it has come to its end."""
+    """What a nightly writes down before it begins, and removes when it has ended."""
 
     run_id: str
     reports: str
@@ -32,7 +32,7 @@ class Night(Document):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a ladder is; of what is left, `guesses` have no duration in the history."""
+    """How far a ladder is; `guesses` of what is left have no duration in the history."""
 
     done: int
     planned: int
@@ -48,19 +48,26 @@ class Progress:
 
     @property
     def left(self) -> int:
-        """How many have not."""
+        """How many cells and tests have not ended."""
         return self.planned + self.checks_planned - self.ended
 
     def __str__(self) -> str:
-        told = f"{self.done} of {self.planned} cells, "
+        text = f"{self.done} of {self.planned} cells, "
         if self.checks_planned:
-            told += f"{self.checks_done} of {self.checks_planned} tests beside them, "
-        told += f"about {seconds(self.left_s)} left"
-        return f"{told} ({self.guesses} of {self.left} are guesses)" if self.guesses else told
+            text += f"{self.checks_done} of {self.checks_planned} tests beside them, "
+        text += f"about {seconds(self.left_s)} left"
+        return f"{text} ({self.guesses} of {self.left} are guesses)" if self.guesses else text
 
 
 def remembered(state: Path) -> Night | None:
-    """Give the night that did not come to its end, if there is one that can be read."""
+    """Return the night that did not end, if there is one that can be read.
+
+    Args:
+        state: The state folder.
+
+    Returns:
+        The night, or None.
+    """
     path = state / STATE
     try:
         return load_document(path, Night) if path.exists() else None
@@ -69,28 +76,48 @@ def remembered(state: Path) -> Night | None:
 
 
 def remember(state: Path, night: Night) -> None:
-    """Write down that a night begins."""
+    """Write down that a night begins.
+
+    Args:
+        state: The state folder.
+        night: The night.
+    """
     write_document(state / STATE, night)
 
 
 def forget(state: Path) -> None:
-    """Note that it has come to its end."""
+    """Note that the night has ended.
+
+    Args:
+        state: The state folder.
+    """
     (state / STATE).unlink(missing_ok=True)
 
 
 def folder_of(reports: Path, run_id: str) -> Path | None:
-    """Find the folder of a run; None while it has made none."""
+    """Find the folder of a run.
+
+    Args:
+        reports: The folder of all runs.
+        run_id: The run.
+
+    Returns:
+        Its folder; None while it has made none.
+    """
     found = sorted(reports.glob(f"*-{run_id}/header.json"))
     return found[-1].parent if found else None
 
 
 def progress(folder: Path, durations: Mapping[str, float], *, since: datetime) -> Progress:
-    """Say how far the run in `folder` is.
+    """Return how far a run is.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
         durations: Cell id to seconds, from the history.
-        since: When this process began: what ended after it says how fast this machine is now.
+        since: When this process began: what ended after it shows how fast this machine is now.
+
+    Returns:
+        Its progress.
     """
     header = load_document(folder / "header.json", RunHeader)
     cells = {cell.key: cell.id for cell in header.planned}
@@ -122,10 +149,10 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _so_far(folder: Path, since: datetime, beside_s: float) -> float:
-    """Give the seconds that a cell of this run took, its host's boot and all; 0 if none ended.
+    """Return the seconds that a cell of this run took, its host's boot and all; 0 if none ended.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
         since: When it began.
         beside_s: How much of the time since then was for tests beside the cells.
     """

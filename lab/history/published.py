@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others have published on guests that stand still: printed beside figures, never judged by.
+"""Published figures of guests that stand still: printed beside the lab's, never judged by.
 
-Each was read where `link` points; they measure different things, and say so in `what`.
+Each was read where `link` points; they measure different things, and `what` says which.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Band:
     """One published figure, in milliseconds."""
 
     ms: float
-    who: str
+    author: str
     what: str
     link: str
 
@@ -67,15 +67,22 @@ BANDS = (
 
 
 def placed(ms: float) -> str:
-    """Say between which published figures `ms` lies, in a few words."""
+    """Return between which published figures a silence lies, in a few words.
+
+    Args:
+        ms: The silence, in milliseconds.
+
+    Returns:
+        Such as "longer than 10 ms (HyperFresh, VEE 2019), within ...".
+    """
     below = [band for band in BANDS if band.ms < ms]
     above = [band for band in BANDS if band.ms >= ms]
     if not above:
-        return f"longer than {_said(below[-1])}"
+        return f"longer than {_labelled(below[-1])}"
     if not below:
-        return f"within {_said(above[0])}"
-    return f"longer than {_said(below[-1])}, within {_said(above[0])}"
+        return f"within {_labelled(above[0])}"
+    return f"longer than {_labelled(below[-1])}, within {_labelled(above[0])}"
 
 
-def _said(band: Band) -> str:
-    return f"{band.length} ({band.who})"
+def _labelled(band: Band) -> str:
+    return f"{band.length} ({band.author})"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What counts allow one to claim. scipy is imported here only, and only to compare two kernels."""
+"""The claims that counts allow. The only place that imports scipy, and only when it is called."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FEWEST = 3  # of each kernel, for ranks to say anything
 
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """How many of `judged` guests lived, and what that allows one to claim.
+    """How many of `judged` guests lived, and the claim that the counts allow.
 
     Attributes:
         low: The lower end of the Wilson interval of the rate of survival, at 95 %.
@@ -45,7 +45,15 @@ class Ranks:
 
 
 def survival(lived: int, judged: int) -> Survival:
-    """Work out what `lived` of `judged` allows one to claim; reports need it, so without scipy."""
+    """Return the claim that a count of survivors allows.
+
+    Args:
+        lived: How many guests lived.
+        judged: Of how many.
+
+    Returns:
+        Counts, interval, and how many more are needed.
+    """
     needed = max(0, _trials(judged - lived) - judged)
     if judged == 0:
         return Survival(0, 0, 0.0, 1.0, needed)
@@ -88,11 +96,7 @@ def ranks(a: Sequence[float], b: Sequence[float]) -> Ranks:
 
 
 def odds(lived_a: int, died_a: int, lived_b: int, died_b: int) -> float:
-    """Return Fisher's p-value that guests die as often on one kernel as on the other.
-
-    Raises:
-        UnavailableError: scipy is not installed.
-    """
+    """Return Fisher's p-value that guests die as often on one kernel as on the other."""
     return float(_scipy_stats().fisher_exact([[lived_a, died_a], [lived_b, died_b]]).pvalue)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What came of every cell, ever: one SQLite file under the state folder, made from run records.
+"""The results of every cell, ever: one SQLite file under the state folder, made from run records.
 
-`run.json` stays the truth: a database that is lost is made again from the runs that are kept.
+`run.json` stays the truth: a lost database is made again from the runs that are still there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class PastResult:
-    """What came of one repeat of one cell in one run."""
+    """The result of one repeat of one cell in one run."""
 
     run_id: str
     cell: str
@@ -86,20 +86,24 @@ class History:
         self._path = path
 
     def note(self, record: RunRecord, folder: str) -> None:
-        """Take in a run; what was known of it before is replaced.
+        """Enter a run; an earlier entry of the same run is replaced.
+
+        Args:
+            record: The run.
+            folder: The name of its folder.
 
         Raises:
-            InfraError: It could not be written; what was known is still known.
+            InfraError: It could not be written; the history is as it was.
         """
         rows = [_row(record, cell) for cell in record.cells]
         marks = ", ".join("?" * len(PastResult.__slots__))
         started = record.started.isoformat(timespec="seconds")
-        told = (record.run_id, started, folder, record.tier, exit_status(record))
-        with _speaking_of(self._path), self._db:
+        row = (record.run_id, started, folder, record.tier, exit_status(record))
+        with _naming(self._path), self._db:
             self._db.execute("DELETE FROM runs WHERE run_id = ?", (record.run_id,))  # and results
             self._db.execute(
                 "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*told, headline(record), record.ended is not None),
+                (*row, headline(record), record.ended is not None),
             )
             self._db.executemany(f"INSERT INTO results VALUES ({marks})", rows)  # noqa: S608 - ?s
             self._db.executemany(
@@ -108,17 +112,40 @@ class History:
             )
 
     def runs(self, *, before: str = "9999", limit: int = 50) -> list[PastRun]:
-        """Give the runs that began before `before` (ISO 8601, UTC), newest first."""
+        """Return the newest runs, newest first.
+
+        Args:
+            before: Only runs that began before this, ISO 8601, UTC.
+            limit: At most so many.
+
+        Returns:
+            The runs.
+        """
         sql = f"SELECT {_RUN} FROM runs WHERE started < ? ORDER BY started DESC LIMIT ?"  # noqa: S608
         return [PastRun(*row) for row in self._ask(sql, before, limit)]
 
     def results(self, run_id: str) -> list[PastResult]:
-        """Give all that came of one run."""
+        """Return all results of one run.
+
+        Args:
+            run_id: The run.
+
+        Returns:
+            The results, by cell and repeat.
+        """
         sql = f"SELECT {_RESULT} FROM results WHERE run_id = ? ORDER BY cell, repeat"  # noqa: S608
         return [PastResult(*row) for row in self._ask(sql, run_id)]
 
     def of(self, cells: str = "*", *, before: str = "9999") -> Iterator[PastResult]:
-        """Give everything that came of cells whose id is like `cells` (a glob), oldest first."""
+        """Return all results of cells by their id, oldest first.
+
+        Args:
+            cells: A glob for the id.
+            before: Only of runs that began before this, ISO 8601, UTC.
+
+        Returns:
+            An iterator over the results.
+        """
         columns = ", ".join(f"r.{name}" for name in PastResult.__slots__)
         sql = (
             f"SELECT {columns} FROM results r JOIN runs USING (run_id) "  # noqa: S608 - our names
@@ -127,7 +154,11 @@ class History:
         return (PastResult(*row) for row in self._ask(sql, cells, before))
 
     def durations(self) -> dict[str, float]:
-        """Give how long each cell and each test beside them took on average, in seconds."""
+        """Return how long each cell and each test beside them took on average.
+
+        Returns:
+            Seconds, by id.
+        """
         sql = (
             "SELECT cell, avg(duration_s) FROM results WHERE duration_s > 0 GROUP BY cell "
             "UNION ALL SELECT id, avg(duration_s) FROM checks WHERE duration_s > 0 GROUP BY id"
@@ -135,19 +166,25 @@ class History:
         return dict(self._ask(sql))
 
     def _ask(self, sql: str, *values: object) -> list[Any]:
-        with _speaking_of(self._path):
+        with _naming(self._path):
             return self._db.execute(sql, values).fetchall()
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[History]:
-    """Open the history at `path`, made if there is none.
+    """Open a history; make it if there is none.
+
+    Args:
+        path: Its file.
+
+    Yields:
+        The history.
 
     Raises:
         ConfigError: A newer lab wrote it.
         InfraError: It is damaged, or cannot be read or written.
     """
-    with _speaking_of(path), closing(sqlite3.connect(path, timeout=_WAIT_S)) as db:
+    with _naming(path), closing(sqlite3.connect(path, timeout=_WAIT_S)) as db:
         db.execute("PRAGMA foreign_keys = ON")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
@@ -161,18 +198,18 @@ def opened(path: Path) -> Iterator[History]:
 
 
 @contextmanager
-def _speaking_of(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as e:
         raise InfraError(
             f"{path}: {e}; what was known before is still there",
-            hint="look at the disk and at who may write there; run.json is not touched by this",
+            hint="check the disk and the folder's permissions; run.json is not touched by this",
         ) from e
     except sqlite3.DatabaseError as e:
         raise InfraError(
             f"{path}: damaged: {e}",
-            hint="lab history --rebuild keeps it aside, and makes it again from reports/*/run.json",
+            hint="lab history --rebuild moves it aside and makes it again from reports/*/run.json",
         ) from e
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run held against those before it: what changed, how often a cell lived, what is flaky; pure."""
+"""A run beside those before it: what changed, how often a cell lived, which are flaky; pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ORDER = (Standing.PRODUCT, Standing.LAB, Standing.ABSENT, Standing.EXPECTED)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One cell that is not as it was; `then` and `now` are how it was and is."""
+    """One cell that differs from before; `then` and `now` are its results."""
 
     what: str
     cell: str
@@ -41,7 +41,7 @@ class Since:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """What came of all repeats of a cell in one earlier run."""
+    """The result of all repeats of a cell in one earlier run."""
 
     run: PastRun
     word: str
@@ -66,7 +66,7 @@ class CellPast:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """All that a report says of earlier runs."""
+    """All that a report has of earlier runs."""
 
     since: tuple[Since, ...] = ()
     cells: Mapping[str, CellPast] = field(default_factory=dict)
@@ -80,7 +80,16 @@ class Past:
 
 
 def past_of(record: RunRecord, history: History, folders: Collection[str] = ()) -> Past:
-    """Ask `history` for what came before `record`, which may be in it already or not."""
+    """Return what came before a run.
+
+    Args:
+        record: The run, which may be in the history already or not.
+        history: The history.
+        folders: Names of the folders of runs that links may point to.
+
+    Returns:
+        The past of the run and of each of its cells.
+    """
     before = record.started.isoformat(timespec="seconds")
     runs = history.runs(before=before, limit=_LOOK_BACK)
     ids = {cell.id for cell in record.cells}
@@ -139,8 +148,8 @@ def _changes(group: Group, then: Once) -> Iterable[Change]:
     if what := _named(group, then):
         yield Change(what, group.id, was, came)
     if expects != then.expects:
-        told = [f"expects {each or 'nothing'}" for each in (then.expects, expects)]
-        yield Change("expectation changed", group.id, *told)
+        expectations = [f"expects {each or 'nothing'}" for each in (then.expects, expects)]
+        yield Change("expectation changed", group.id, *expectations)
 
 
 def _named(group: Group, then: Once) -> str:  # noqa: PLR0911 - one return for each kind of change

@@ -120,8 +120,8 @@ def test_compare_says_both_tests(lab: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("compare", "a", "c"), "the history knows nothing of kernel 'c'"),
-        (("compare", "a", "a", "--cells", "*-kexec*"), "the history knows nothing of kernel 'a'"),
+        (("compare", "a", "c"), "the history has no result of kernel 'c'"),
+        (("compare", "a", "a", "--cells", "*-kexec*"), "the history has no result of kernel 'a'"),
         (("report", "nowhere"), "no run 'nowhere' in reports"),
         (("report",), "no report is there"),
     ],
