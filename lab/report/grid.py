@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cells laid out as the ladder: what they run on down the side, what is done to them across."""
+"""Cells laid out as the ladder: what they run on down the side, disruptions across."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def lay_out(cells: Iterable[C]) -> Grid[C]:
 
 
 def apart(cell: LadderCell, box: Sequence[LadderCell]) -> str:
-    """Say what tells a cell from the others of its box: what has no axis and is not the same."""
+    """Return what tells a cell from the others of its box: values without an axis that differ."""
     others = [name for name in cell.dimensions if name not in {*SIDE, ACROSS}]
-    told = (
+    parts = (
         f"{name} {_value(cell, name)}"
         for name in others
         if _value(cell, name) not in {"?", ""} and len({_value(c, name) for c in box}) > 1
     )
-    return ", ".join(told) or (cell.id if len(box) > 1 and cell is not box[0] else "")
+    return ", ".join(parts) or (cell.id if len(box) > 1 and cell is not box[0] else "")
 
 
 def _value(cell: LadderCell, name: str) -> str:

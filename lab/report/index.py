@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All runs in one folder: the page over them, and which of them are kept."""
+"""All runs in one folder: the page over them, and which of them stay."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOLDER = re.compile(r"\d{8}T\d{6}Z-[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Brief(Document):
-    """What the page over all runs says of one, so that it need not read all of it."""
+    """What the page over all runs shows of one, so that it need not read all of it."""
 
     run_id: str
     started: Utc
@@ -54,7 +54,14 @@ def brief(record: RunRecord) -> Brief:
 
 
 def folders(reports: Path) -> list[Path]:
-    """List the folders of runs, the newest first; nothing else is ever taken for one."""
+    """List the folders of runs, the newest first; any other folder is left out.
+
+    Args:
+        reports: The folder of all runs.
+
+    Returns:
+        The folders.
+    """
     if not reports.is_dir():
         return []
     found = (
@@ -66,26 +73,37 @@ def folders(reports: Path) -> list[Path]:
 
 
 def shelve(reports: Path) -> None:
-    """Make the page over all runs anew."""
+    """Make the page over all runs anew.
+
+    Args:
+        reports: The folder of all runs.
+    """
     runs = [(path.name, *brief_of(path)) for path in folders(reports)]
     text = templates().get_template("shelf.html.j2").render(runs=runs)
     write_text(reports / "index.html", text)
 
 
 def clear(reports: Path, keep: int = KEEP) -> list[str]:
-    """Remove the oldest runs beyond `keep`; give their names.
+    """Remove the oldest runs beyond `keep`.
 
-    The last good run, the one that `latest` points at, and runs that have not ended are kept
-    whatever their age: they may be needed, or at work.
+    The last good run, the one that `latest` points at, and runs that have not ended stay whatever
+    their age: they may be needed, or at work.
+
+    Args:
+        reports: The folder of all runs.
+        keep: How many runs stay.
+
+    Returns:
+        The names of the folders that were removed.
     """
     latest = reports / "latest"
-    kept = {latest.resolve().name} if latest.is_symlink() else set()
+    retained = {latest.resolve().name} if latest.is_symlink() else set()
     known = [(path, brief_of(path)[0]) for path in folders(reports)]
-    good = (path.name for path, told in known if told and told.status == AS_EXPECTED)
-    kept |= set(list(good)[:1])
+    good = (path.name for path, run_brief in known if run_brief and run_brief.status == AS_EXPECTED)
+    retained |= set(list(good)[:1])
     removed = []
-    for path, told in known[keep:]:
-        if path.name in kept or told is None or told.ended is None:
+    for path, run_brief in known[keep:]:
+        if path.name in retained or run_brief is None or run_brief.ended is None:
             continue
         shutil.rmtree(path)
         removed.append(path.name)
@@ -93,7 +111,14 @@ def clear(reports: Path, keep: int = KEEP) -> list[str]:
 
 
 def records(reports: Path) -> Iterable[tuple[str, RunRecord]]:
-    """Give every run record that can be read, the oldest first, as (folder, record)."""
+    """Read every run record that can be read, the oldest first.
+
+    Args:
+        reports: The folder of all runs.
+
+    Returns:
+        An iterator over (name of the folder, record).
+    """
     for path in reversed(folders(reports)):
         if (path / "run.json").exists():
             try:
@@ -107,7 +132,14 @@ def _is_run(path: Path) -> bool:
 
 
 def brief_of(folder: Path) -> tuple[Brief | None, str]:
-    """Give the brief of a run, made if an older lab made none; or why there is none."""
+    """Read the brief of a run; make it if an older lab made none.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The brief, and why there is none, of which one is empty.
+    """
     path = folder / BRIEF
     try:
         if path.exists():

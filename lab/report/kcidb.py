@@ -39,7 +39,7 @@ def kcidb_json(record: RunRecord) -> str:
 
 
 def _build_of(cell: CellRecord) -> str:
-    """Give the name that the environment has a cell's kernel under."""
+    """Return the name of a cell's kernel in the environment."""
     return f"{cell.dimensions.get('kernel', 'unknown')} {cell.dimensions.get('arch', '')}".strip()
 
 
@@ -110,8 +110,8 @@ def _misc(cell: CellRecord) -> Iterator[tuple[str, object]]:
 
 def _where(environment: EnvironmentRecord) -> str:
     accelerators: Mapping[str, str] = {a: x.name for a, x in environment.accelerators.items()}
-    told = ", ".join(f"{arch} on {name}" for arch, name in accelerators.items())
-    return _clean(f"{environment.cpu_model or 'unknown CPU'}; {told or 'unknown accelerator'}")
+    text = ", ".join(f"{arch} on {name}" for arch, name in accelerators.items())
+    return _clean(f"{environment.cpu_model or 'unknown CPU'}; {text or 'unknown accelerator'}")
 
 
 def _id(kind: str, name: str, kernel: KernelRecord | None) -> str:

@@ -27,6 +27,14 @@ def results_ktap(record: RunRecord) -> str:
     """Render a run as KTAP: a line a cell; repeats, and what ran inside, are its subtests.
 
     Tests beside the cells come after them, by pytest's names.
+
+    Args:
+        record: The run.
+
+    Returns:
+        The content of `results.ktap`.
+
+    Source: Documentation/dev-tools/ktap.rst.
     """
     groups = grouped(record.cells)
     missing = [gap for gap in must_run_gaps(record) if gap.cell_id not in {g.id for g in groups}]
@@ -41,10 +49,18 @@ def results_ktap(record: RunRecord) -> str:
 
 
 def children_of(text: str) -> tuple[ChildRecord, ...]:
-    """Read what a selftest printed, in the order in which it was printed.
+    """Parse what a selftest printed.
 
-    Names of groups come after their members, as KTAP has them; `depth` says who is in whom. A
-    plan that promised more results than came makes one that is `missing` for each.
+    Names of groups come after their members, as KTAP has them; `depth` tells the level. A plan
+    that promised more results than came makes one that is `missing` for each.
+
+    Args:
+        text: The output.
+
+    Returns:
+        The results, in the order in which they were printed.
+
+    Source: Documentation/dev-tools/ktap.rst.
     """
     found: list[ChildRecord] = []
     promised: dict[int, int] = {}
@@ -68,14 +84,14 @@ def children_of(text: str) -> tuple[ChildRecord, ...]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give each line and how deep it is: a `# ` a level, or as many spaces as the first level has.
+    """Yield each line and its depth: a `# ` a level, or as many spaces as the first level has.
 
     KTAP indents by two, KUnit by four.
     """
     parts = [m for raw in text.expandtabs(4).splitlines() if (m := _PREFIX.match(raw.rstrip()))]
-    told = [m for m in parts if _PLAN.match(m["text"]) or _RESULT.match(m["text"])]
-    unit = min((len(m["spaces"]) for m in told if m["spaces"]), default=1)
-    for m in told:
+    lines = [m for m in parts if _PLAN.match(m["text"]) or _RESULT.match(m["text"])]
+    unit = min((len(m["spaces"]) for m in lines if m["spaces"]), default=1)
+    for m in lines:
         depth = len(m["marks"]) // 2 + len(m["spaces"]) // unit
         yield min(depth, _DEEPEST), m["text"]
 
@@ -93,7 +109,7 @@ def _child(match: re.Match[str], depth: int, number: int) -> ChildRecord:
 
 
 def _short(depth: int, promised: dict[int, int], got: dict[int, int]) -> list[ChildRecord]:
-    """Give the results that a plan promised and that did not come; the plan is done with."""
+    """Return the results that a plan promised and that did not come, and drop the plan."""
     wanted, came = promised.pop(depth, 0), got.pop(depth, 0)
     return [
         ChildRecord(name=str(n), status="missing", depth=depth, comment=f"of {wanted} planned")
@@ -116,8 +132,8 @@ def _cell(n: int, cell: CellRecord, name: str) -> Iterator[str]:
     if cell.children:
         yield f"  # Subtest: {_one_line(name)}"
         for child in cell.children:
-            told = _one_line(f"{child.status} {child.name} {child.comment}")
-            yield f"  # {'  ' * child.depth}{told}"
+            text = _one_line(f"{child.status} {child.name} {child.comment}")
+            yield f"  # {'  ' * child.depth}{text}"
     yield f"# {_one_line(result(cell))}: {_one_line(cause(cell) or 'as expected')}"
     if cell.rerun:
         yield f"# again: {_one_line(cell.rerun)}"
@@ -129,18 +145,18 @@ def _line(n: int, cell: CellRecord, name: str) -> str:
 
 
 def _told(n: int, name: str, stands: Standing, outcome: Outcome, why: str) -> str:
-    told = _one_line(name).replace("#", "%")
+    text = _one_line(name).replace("#", "%")
     match stands:
         case Standing.EXPECTED if outcome is Outcome.XFAILED:
-            return f"ok {n} {told} # XFAIL {_one_line(why)}"
+            return f"ok {n} {text} # XFAIL {_one_line(why)}"
         case Standing.EXPECTED:
-            return f"ok {n} {told}"
+            return f"ok {n} {text}"
         case Standing.ABSENT:
-            return f"ok {n} {told} # SKIP {_one_line(why or 'no reason was given')}"
+            return f"ok {n} {text} # SKIP {_one_line(why or 'no reason was given')}"
         case Standing.LAB:
-            return f"not ok {n} {told} # ERROR {_one_line(why)}"
+            return f"not ok {n} {text} # ERROR {_one_line(why)}"
         case Standing.PRODUCT:
-            return f"not ok {n} {told}"
+            return f"not ok {n} {text}"
 
 
 def _one_line(text: str) -> str:

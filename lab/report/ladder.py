@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ladder as text, for `lab ladder`: what is expected, and what came out if anything did."""
+"""The ladder as text, for `lab ladder`: expectations, and results if there are any."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def ladder_table(
     Args:
         cells: The cells, in any order.
         expected: Cell id to a word of expectation.
-        results: Cell id to how it came out, for those that ran.
+        results: Cell id to its result, for those that ran.
+
+    Returns:
+        The table.
     """
     grid = lay_out(cells)
     table = Table(box=box.SIMPLE_HEAD, show_lines=True, pad_edge=False)

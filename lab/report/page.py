@@ -59,14 +59,14 @@ class Sheet:
 
     @cached_property
     def survival(self) -> Survival | None:
-        """How often it lived on this kernel build; None where nobody hopes for it."""
+        """How often it lived on this kernel build; None where the guest is not expected to live."""
         wanted = self.group.worst.expectation
         hoped = wanted is not None and wanted.kind in {"survives", "xfail"}
         return survival(self.past.lived, self.past.judged) if hoped and self.past.judged else None
 
     @property
     def band(self) -> str:
-        """Where its longest silence lies among published figures; empty for the lost."""
+        """Where its longest silence lies among published figures; empty for a lost guest."""
         silences = self.group.silences
         return placed(max(silences)) if silences else ""
 

@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SilencePlot:
-    """A cell's beats over time; `said` says in words all that it shows."""
+    """A cell's beats over time; `description` is the plot in words."""
 
     rows: tuple[Row, ...]
     baseline: Stretch
@@ -60,17 +60,17 @@ class SilencePlot:
     labels: tuple[Place, ...]
     ticks: tuple[Place, ...]
     disturbed: bool  # something was done at 0 s
-    said: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
 class DotPlot:
-    """Silences on a logarithmic axis with the published bands; (x, what it says) for each."""
+    """Silences on a logarithmic axis with the published bands; (x, label) for each."""
 
     now: tuple[tuple[float, str], ...]
     before: tuple[float, ...]
     bands: tuple[Place, ...]
-    said: str
+    description: str
 
 
 def silence_plot(line: TimelineRecord, verdict: VerdictRecord | None) -> SilencePlot:
@@ -96,7 +96,7 @@ def silence_plot(line: TimelineRecord, verdict: VerdictRecord | None) -> Silence
         labels=tuple(labels),
         ticks=tuple(_ticks(across)),
         disturbed=disturbed,
-        said=f"Beats over time, {what} at 0 s. "
+        description=f"Beats over time, {what} at 0 s. "
         + " ".join(f"{row.title}: {row.note}." for row in rows),
     )
 
@@ -112,8 +112,9 @@ def dot_plot(now: Sequence[float], before: Sequence[float]) -> DotPlot | None:
         now=tuple((_log(ms), milliseconds(ms)) for ms in sorted(now)),
         before=tuple(dict.fromkeys(round(_log(ms), 1) for ms in before)),
         bands=tuple(bands),
-        said=f"Longest silences where the guest lived: {len(now)} of this run, {len(before)} "
-        f"earlier ones on this kernel; from {milliseconds(every[0])} to {milliseconds(every[-1])}, "
+        description=f"Longest silences where the guest lived: {len(now)} of this run, "
+        f"{len(before)} earlier ones on this kernel; "
+        f"from {milliseconds(every[0])} to {milliseconds(every[-1])}, "
         f"median {milliseconds(middle)}.",
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a run's folder to everything in it that is read: the one door for the plugin and the CLI."""
+"""From a run's folder to its record and pages: the one door for the plugin and the CLI."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ from lab.report.summary import summary_md
 Tell = Callable[[str], None]
 
 
-def _nobody(said: str) -> None:
-    """Tell nobody."""
+def _silent(text: str) -> None:
+    """Drop a message."""
 
 
 def finish(
-    folder: Path, *, known: Path | None = None, keep: int = index.KEEP, tell: Tell = _nobody
+    folder: Path, *, known: Path | None = None, keep: int = index.KEEP, tell: Tell = _silent
 ) -> RunRecord:
-    """End a run now: publish it, make `latest` point at it, and let go of the oldest runs.
+    """End a run now: publish it, make `latest` point at it, and remove the oldest runs.
 
     Args:
-        folder: The run's.
-        known: The history to read, and to put the run into; without one, nothing is known.
-        keep: How many runs are kept.
-        tell: Is told what is not right with the history, which spoils no report.
+        folder: The run's folder.
+        known: The file of the history to read, and to enter the run into; None for no history.
+        keep: How many runs stay.
+        tell: Called with a problem of the history, which spoils no report.
+
+    Returns:
+        The run's record.
     """
     header = load_document(folder / "header.json", RunHeader)
     ended = header.model_copy(update={"ended": datetime.now(UTC)})
@@ -48,8 +51,17 @@ def finish(
     return record
 
 
-def publish(folder: Path, *, known: Path | None = None, tell: Tell = _nobody) -> RunRecord:
-    """Make run.json and the pages from what lies in the folder; may be done again at any time."""
+def publish(folder: Path, *, known: Path | None = None, tell: Tell = _silent) -> RunRecord:
+    """Make run.json and the pages from the fragments in the folder; may be repeated at any time.
+
+    Args:
+        folder: The run's folder.
+        known: The file of the history to read, and to enter the run into; None for no history.
+        tell: Called with a problem of the history, which spoils no report.
+
+    Returns:
+        The run's record.
+    """
     record = assemble(folder)
     write_document(folder / "run.json", record)  # the truth first: the rest is made from it
     write_document(folder / index.BRIEF, index.brief(record))

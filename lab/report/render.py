@@ -20,7 +20,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]#|~<>&]|^[-+])")
 
 @cache
 def templates() -> Environment:
-    """Give the templates; a name that a template gets wrong is an error."""
+    """Return the templates; a name that is not there is an error when one is rendered."""
     env = Environment(
         loader=PackageLoader("lab.report"),
         autoescape=True,
@@ -51,7 +51,7 @@ def templates() -> Environment:
 
 
 def anchor(cell: LadderCell) -> str:
-    """Give the name by which links find a cell on its page."""
+    """Return the name by which links find a cell on its page."""
     return f"cell-{quote(file_name(cell.id), safe='')}".replace("%", ".")
 
 

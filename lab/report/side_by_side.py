@@ -20,7 +20,7 @@ Key = tuple[int, str, int]  # depth, name, which of that name
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One test on both: its statuses in KTAP's words, or `-` where it did not come to run."""
+    """One test on both: its statuses in KTAP's words, or `-` where it did not run."""
 
     name: str
     depth: int
@@ -29,13 +29,21 @@ class Pair:
 
     @property
     def mark(self) -> str:
-        """Say whether the kernel under test is worse than the measure, better, or as bad."""
+        """How the kernel under test compares with the measure: worse, better, both, or empty."""
         bad = (self.measure in _BAD, self.tested in _BAD)
         return {(False, True): "worse", (True, False): "better", (True, True): "both"}.get(bad, "")
 
 
 def pairs(measure: Sequence[ChildRecord], tested: Sequence[ChildRecord]) -> tuple[Pair, ...]:
-    """Lay the results of two runs of the same tests side by side, in the order of the second."""
+    """Lay the results of two runs of the same tests side by side.
+
+    Args:
+        measure: The results on the kernel to compare with.
+        tested: The results on the kernel under test.
+
+    Returns:
+        One pair for each test, in the order of `tested`.
+    """
     a, b = dict(_keyed(measure)), dict(_keyed(tested))
     return tuple(
         Pair(key[1], key[0], _as_it_came(a.get(key)), _as_it_came(b.get(key)))
@@ -46,7 +54,16 @@ def pairs(measure: Sequence[ChildRecord], tested: Sequence[ChildRecord]) -> tupl
 def excused(
     children: Sequence[ChildRecord], measure: Sequence[ChildRecord], name: str
 ) -> tuple[ChildRecord, ...]:
-    """Have what fails on the measure, called `name`, too, be expected to fail."""
+    """Mark as an expected failure what fails on the kernel to compare with, too.
+
+    Args:
+        children: The results on the kernel under test.
+        measure: The results on the kernel to compare with.
+        name: The name of that kernel.
+
+    Returns:
+        The results, in their order.
+    """
     known = {key for key, child in _keyed(measure) if failing([child])}
     return tuple(
         child.model_copy(
@@ -59,11 +76,11 @@ def excused(
 
 
 def _as_it_came(child: ChildRecord | None) -> str:
-    """Give a test's status, if it was excused the one that it had before."""
+    """Return a test's status; if it was excused, the one that it had before."""
     if child is None:
         return _ABSENT
-    told = _EXCUSED.match(child.comment) if child.status == "xfail" else None
-    return told[1] if told else child.status
+    match = _EXCUSED.match(child.comment) if child.status == "xfail" else None
+    return match[1] if match else child.status
 
 
 def _keyed(children: Iterable[ChildRecord]) -> Iterable[tuple[Key, ChildRecord]]:

@@ -65,10 +65,10 @@ def test_one_beat_among_thousands_is_seen() -> None:
 
 
 def test_what_is_drawn_is_said_in_words() -> None:
-    said = silence_plot(LINE, VERDICT).said
-    assert "vmm-kill at 0 s" in said
-    assert "by L0's clock: longest silence 1.00 s, baseline at most 40.0 ms" in said
-    assert "by its own clock: longest silence 2.0 ms, baseline 2.0 ms" in said
+    description = silence_plot(LINE, VERDICT).description
+    assert "vmm-kill at 0 s" in description
+    assert "by L0's clock: longest silence 1.00 s, baseline at most 40.0 ms" in description
+    assert "by its own clock: longest silence 2.0 ms, baseline 2.0 ms" in description
 
 
 def test_a_control_is_not_said_to_be_disturbed() -> None:
@@ -100,7 +100,7 @@ def test_a_distribution_has_this_run_and_those_before() -> None:
     assert dots is not None
     assert [text for _, text in dots.now] == ["1.0 ms", "100 ms"]
     assert dots.now[0][0] < dots.before[0] < dots.now[1][0]
-    assert "2 of this run, 3 earlier ones" in dots.said
+    assert "2 of this run, 3 earlier ones" in dots.description
     assert dot_plot([], []) is None
 
 
