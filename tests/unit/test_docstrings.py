@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What crosses a package boundary is documented: Args, Returns and Raises, in Google style.
+
+`tests/golden/docstrings-open.txt` lists what is not documented yet. A name that is missing there
+fails, and so does one that is listed and documented: the list can only shrink. Running this file
+drops what is done.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import lab
+
+LAB = Path(lab.__file__).parent
+OPEN = Path(__file__).parents[1] / "golden" / "docstrings-open.txt"
+UNDOCUMENTED_PARAMETERS = frozenset({"self", "cls", "by"})
+BANNED = re.compile(r"is to be|who (?:is|are) to\b|nobody who", re.IGNORECASE)
+BANNED_START = re.compile(r"(?:Gives?(?! up)|Say whether|Tell whether)\b")
+NOTHING = frozenset({"None", "NoReturn", "Never"})
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(slots=True)
+class Module:
+    """One module of `lab`: its tree, and the dotted names under which it uses other modules."""
+
+    name: str
+    package: str
+    tree: ast.Module
+    definitions: dict[str, ast.stmt] = field(default_factory=dict)
+
+
+def modules(root: Path) -> dict[str, Module]:
+    """Return the modules under `root` by dotted name; a package is a folder."""
+    found = {}
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root.parent).with_suffix("").parts
+        package = ".".join(parts[:-1])
+        name = package if parts[-1] == "__init__" else ".".join(parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        module = Module(name, package, tree)
+        for node in tree.body:
+            if isinstance(node, Function | ast.ClassDef):
+                module.definitions[node.name] = node
+        found[name] = module
+    return found
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    base = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def imported(known: dict[str, Module]) -> dict[str, set[str]]:
+    """Return, by module, the names that a module of another package imports or reaches."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for module in known.values():
+        aliases = {}
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            origin = _absolute(node, module.package)
+            for alias in node.names:
+                if (submodule := f"{origin}.{alias.name}") in known:
+                    aliases[alias.asname or alias.name] = submodule
+                elif origin in known and known[origin].package != module.package:
+                    wanted[origin].add(alias.name)
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                target = aliases.get(node.value.id)
+                if target and known[target].package != module.package:
+                    wanted[target].add(node.attr)
+    return wanted
+
+
+def _decorators(node: Function | ast.ClassDef) -> set[str]:
+    return {ast.unparse(d).split("(")[0].split(".")[-1] for d in node.decorator_list}
+
+
+def _public(known: dict[str, Module]) -> Iterator[tuple[str, Function | ast.ClassDef]]:
+    for name, wanted in sorted(imported(known).items()):
+        for symbol in sorted(wanted):
+            node = known[name].definitions.get(symbol)
+            if not isinstance(node, Function | ast.ClassDef):
+                continue
+            yield f"{name}:{symbol}", node
+            if isinstance(node, ast.ClassDef):
+                for member in node.body:
+                    if not isinstance(member, Function) or member.name.startswith("_"):
+                        continue
+                    if "setter" not in _decorators(member):
+                        yield f"{name}:{symbol}.{member.name}", member
+
+
+def _parameters(node: Function) -> list[str]:
+    arguments = node.args
+    named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    named += [a for a in (arguments.vararg, arguments.kwarg) if a]
+    return [a.arg for a in named if a.arg not in UNDOCUMENTED_PARAMETERS and a.arg[0] != "_"]
+
+
+def _raises(node: ast.AST) -> bool:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, Function | ast.Lambda | ast.ClassDef):
+            continue
+        if isinstance(child, ast.Raise) and child.exc is not None:
+            return True
+        if _raises(child):
+            return True
+    return False
+
+
+def _sections(node: Function) -> list[str]:
+    decorators = _decorators(node)
+    if decorators & {"property", "cached_property", "overload"}:
+        return []
+    wanted = ["Args"] if _parameters(node) else []
+    generator = bool(decorators & {"contextmanager"})
+    returns = ast.unparse(node.returns) if node.returns else "None"
+    if returns not in NOTHING | ({"Iterator[None]"} if generator else set()):
+        wanted.append("Yields" if generator else "Returns")
+    return [*wanted, *(["Raises"] if _raises(node) else [])]
+
+
+def lacking(node: Function | ast.ClassDef) -> str | None:
+    """Return what the docstring of `node` lacks, or None."""
+    text = ast.get_docstring(node)
+    if text is None:
+        return "docstring"
+    if isinstance(node, ast.ClassDef):
+        members = (m for m in node.body if isinstance(m, Function))
+        made = next((m for m in members if m.name == "__init__"), None)
+        documented = bool(
+            made and re.search(r"^Args:", ast.get_docstring(made) or "", re.MULTILINE)
+        )
+        args = bool(made and _parameters(made)) and not documented
+        wanted = ["Args"] if args else []
+    else:
+        wanted = _sections(node)
+    missing = [w for w in wanted if not re.search(rf"^{w}:", text, re.MULTILINE)]
+    return ", ".join(missing) or None
+
+
+def undocumented(known: dict[str, Module]) -> dict[str, str]:
+    """Return, by `module:name`, what each name that crosses a package boundary lacks."""
+    return {name: what for name, node in _public(known) if (what := lacking(node))}
+
+
+def banned(known: dict[str, Module]) -> dict[str, str]:
+    """Return, by `module:name`, the docstrings with a phrase that the glossary replaces."""
+    found = {}
+    for module in known.values():
+        for name, node in _named(module.tree):
+            text = ast.get_docstring(node) or ""
+            if BANNED.search(text) or BANNED_START.match(text):
+                found[f"{module.name}:{name}"] = text.splitlines()[0]
+    return found
+
+
+Named = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _named(node: ast.AST, name: str = "") -> Iterator[tuple[str, Named]]:
+    if isinstance(node, Named):
+        yield name or "-", node
+    for child in ast.iter_child_nodes(node):
+        inner = getattr(child, "name", "") if isinstance(child, Named) else ""
+        yield from _named(child, ".".join(part for part in (name, inner) if part))
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Module]:
+    return modules(LAB)
+
+
+def test_names_that_cross_packages_are_documented(known: dict[str, Module]) -> None:
+    found = undocumented(known)
+    listed = _listed(OPEN.read_text(encoding="utf-8"))
+    new = [f"{name} lacks {what}" for name, what in found.items() if name not in listed]
+    done = [f"{name}: take it out of {OPEN.name}" for name in listed if name not in found]
+    assert not [*new, *done]
+
+
+def test_no_docstring_has_a_banned_phrase(known: dict[str, Module]) -> None:
+    listed = _listed(OPEN.read_text(encoding="utf-8"), "phrase ")
+    found = banned(known)
+    new = [f"{name}: {line}" for name, line in found.items() if name not in listed]
+    done = [f"{name}: take it out of {OPEN.name}" for name in listed if name not in found]
+    assert not [*new, *done]
+
+
+def _listed(text: str, start: str = "") -> list[str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    if start:
+        return [line.removeprefix(start) for line in lines if line.startswith(start)]
+    return [line for line in lines if " " not in line]
+
+
+GOOD = '''
+    """Return twice `n`.
+
+    Args:
+        n: Any number.
+
+    Returns:
+        Its double.
+
+    Raises:
+        ValueError: It is negative.
+    """
+'''
+
+
+def _crossing(tmp_path: Path, doc: str, use: str = "from lab.a.m import f") -> dict[str, Module]:
+    """Return a `lab` of two packages, of which the second uses a function of the first."""
+    body = (
+        f"def f(n: int) -> int:\n{doc}\n    if n < 0:\n        raise ValueError(n)\n    return n\n"
+    )
+    for name, text in {"a/m.py": body, "b/m.py": use}.items():
+        path = tmp_path / "lab" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return modules(tmp_path / "lab")
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["from lab.a.m import f", "from lab.a import m\nm.f(1)", "from ..a import m as x\nx.f(1)"],
+)
+@pytest.mark.parametrize("section", ["Args", "Returns", "Raises"])
+def test_a_missing_section_is_seen(tmp_path: Path, section: str, use: str) -> None:
+    assert undocumented(_crossing(tmp_path, GOOD, use)) == {}
+    doc = GOOD.replace(f"{section}:", "Note:")
+    assert undocumented(_crossing(tmp_path, doc, use)) == {"lab.a.m:f": section}
+
+
+def test_a_missing_docstring_is_seen(tmp_path: Path) -> None:
+    assert undocumented(_crossing(tmp_path, "")) == {"lab.a.m:f": "docstring"}
+
+
+def test_a_name_used_in_its_own_package_needs_no_sections(tmp_path: Path) -> None:
+    known = _crossing(tmp_path, '    """Return it."""', use="")
+    assert undocumented(known) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("Give it.", True),
+        ("Give up the VM.", False),
+        ("Say whether it runs.", True),
+        ("Return what is to be done.", True),
+        ("Return who is to run it.", True),
+        ("Return it.", False),
+    ],
+)
+def test_a_banned_phrase_is_seen(tmp_path: Path, text: str, *, seen: bool) -> None:
+    assert bool(banned(_crossing(tmp_path, f'    """{text}"""'))) is seen
+
+
+def shrink() -> None:
+    """Drop from the list what has been documented meanwhile; run this file to do it."""
+    known = modules(LAB)
+    still = {*undocumented(known), *(f"phrase {name}" for name in banned(known))}
+    lines = OPEN.read_text(encoding="utf-8").splitlines(keepends=True)
+    remaining = [line for line in lines if line.startswith("#") or line.strip() in still]
+    OPEN.write_text("".join(remaining), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    shrink()
