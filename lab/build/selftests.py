@@ -18,7 +18,7 @@ from lab.errors import ConfigError, InfraError
 from lab.events import Sink, nowhere
 
 _HOME = Path("tools/testing/selftests")
-_MIB = 600
+_NEEDS_MIB = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def build(
         what=f"selftests {suite} of {recipe.name} for {arch}",
         usually_s=120 if suite == "kvm" else 15,
         sink=sink,
-        needs_mib=_MIB,
+        needs_mib=_NEEDS_MIB,
     )
     names = (path / "names").read_text(encoding="utf-8").split()
     return Selftests(suite, tuple(path / "tests" / name for name in names))

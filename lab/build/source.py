@@ -21,7 +21,7 @@ from lab.errors import ConfigError, InfraError
 from lab.events import Progress, Sink, Step
 
 UNPACKED_MIB = 2200
-_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,8 +269,8 @@ def _download(url: str, into: Path, sink: Sink) -> None:
     what = f"downloading {url}"
     try:
         with urllib.request.urlopen(url, timeout=60) as answer, into.open("wb") as file:  # noqa: S310
-            total = int(answer.headers.get("Content-Length") or 0) // _BLOCK
-            for done, block in enumerate(iter(lambda: answer.read(_BLOCK), b"")):
+            total = int(answer.headers.get("Content-Length") or 0) // _BLOCK_BYTES
+            for done, block in enumerate(iter(lambda: answer.read(_BLOCK_BYTES), b"")):
                 file.write(block)
                 sink(Progress(what=what, done=min(done, total), total=total))
     except (urllib.error.URLError, OSError, ValueError) as e:

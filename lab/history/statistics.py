@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The claims that counts allow. The only place that imports scipy, and only when it is called."""
+"""The claims that counts allow. scipy is imported here only, and only to compare two kernels."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Ranks:
 
 
 def survival(lived: int, judged: int) -> Survival:
-    """Return the claim that a count of survivors allows.
+    """Return the claim that a count of survivors allows; reports need it, so without scipy.
 
     Args:
         lived: How many guests lived.
@@ -96,7 +96,11 @@ def ranks(a: Sequence[float], b: Sequence[float]) -> Ranks:
 
 
 def odds(lived_a: int, died_a: int, lived_b: int, died_b: int) -> float:
-    """Return Fisher's p-value that guests die as often on one kernel as on the other."""
+    """Return Fisher's p-value that guests die as often on one kernel as on the other.
+
+    Raises:
+        UnavailableError: scipy is not installed.
+    """
     return float(_scipy_stats().fisher_exact([[lived_a, died_a], [lived_b, died_b]]).pvalue)
 
 

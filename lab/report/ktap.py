@@ -42,7 +42,7 @@ def results_ktap(record: RunRecord) -> str:
     for n, group in enumerate(groups, 1):
         lines += _group(n, group)
     for n, check in enumerate(record.checks, len(groups) + 1):
-        lines += [_told(n, check.id, standing_of(check), check.outcome, check.first_cause)]
+        lines += [_result_line(n, check.id, standing_of(check), check.outcome, check.first_cause)]
     for n, gap in enumerate(missing, len(groups) + len(record.checks) + 1):
         lines += [f"not ok {n} {_one_line(gap.cell_id)} # ERROR {_one_line(gap.why)}"]
     return "\n".join(lines) + "\n"
@@ -141,10 +141,10 @@ def _cell(n: int, cell: CellRecord, name: str) -> Iterator[str]:
 
 
 def _line(n: int, cell: CellRecord, name: str) -> str:
-    return _told(n, name, standing(cell), cell.outcome, cause(cell))
+    return _result_line(n, name, standing(cell), cell.outcome, cause(cell))
 
 
-def _told(n: int, name: str, stands: Standing, outcome: Outcome, why: str) -> str:
+def _result_line(n: int, name: str, stands: Standing, outcome: Outcome, why: str) -> str:
     text = _one_line(name).replace("#", "%")
     match stands:
         case Standing.EXPECTED if outcome is Outcome.XFAILED:

@@ -17,8 +17,8 @@ from lab.errors import InfraError
 from lab.virt.cpus import Cpu, cpus_in
 from lab.virt.lifecycle import state_word
 
-_CHUNK = 1 << 20  # libvirt's protocol takes 4 MiB now, but took 1 MiB for long
-_MOST = 4 << 20
+_CHUNK_BYTES = 1 << 20  # libvirt's protocol takes 4 MiB now, but took 1 MiB for long
+_PEEK_MAX_BYTES = 4 << 20
 
 _GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID})
 
@@ -72,12 +72,12 @@ class Domain:
             InfraError: The machine is off.
             ValueError: `size` is out of range.
         """
-        if not 0 < size <= _MOST:
-            raise ValueError(f"can peek at 1 byte to {_MOST} bytes, not {size}")
+        if not 0 < size <= _PEEK_MAX_BYTES:
+            raise ValueError(f"can peek at 1 byte to {_PEEK_MAX_BYTES} bytes, not {size}")
         chunks = []
         with doing(f"peek at {size} bytes at {phys:#x} of {self.name}"):
-            for offset in range(0, size, _CHUNK):
-                length = min(_CHUNK, size - offset)
+            for offset in range(0, size, _CHUNK_BYTES):
+                length = min(_CHUNK_BYTES, size - offset)
                 flag = libvirt.VIR_MEMORY_PHYSICAL
                 chunks.append(self.raw.memoryPeek(phys + offset, length, flag))
         return b"".join(chunks)

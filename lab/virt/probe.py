@@ -22,8 +22,8 @@ from lab.virt.console import Console
 from lab.virt.domain import Domain
 from lab.virt.xml import DomainSpec
 
-_MIB = 512
-_PATIENCE = 60.0
+_MEMORY_MIB = 512
+_PATIENCE_S = 60.0
 _SEEN = r"Linux version \d"  # the first thing that any kernel says
 _PREAMBLE = r"^.*(: error: |qemu-system-\w+: )"  # of a line by QEMU, as libvirt quotes it
 _NESTING = ("svm", "vmx")
@@ -176,7 +176,7 @@ def _try_kvm(connection: Connection, arch: Arch, tiny: Tiny, state: Path) -> tup
             kernel="stock",
             mode=arch.traits.modes[0],
             vcpus=1,
-            memory_mib=_MIB,
+            memory_mib=_MEMORY_MIB,
         ),
         accel=Accel.KVM,
         kernel=tiny.kernel,
@@ -201,7 +201,7 @@ def _try_kvm(connection: Connection, arch: Arch, tiny: Tiny, state: Path) -> tup
 def _judge(domain: Domain, path: Path, arch: Arch) -> tuple[bool, str]:
     console = Console(path, "the probe", lambda: domain.ended)
     try:
-        console.wait_for(_SEEN, Deadline.after(_PATIENCE), dying=True)
+        console.wait_for(_SEEN, Deadline.after(_PATIENCE_S), dying=True)
     except LabError as e:
         return False, f"libvirt offers KVM, but a guest on it prints nothing: {last_words(str(e))}"
     if arch is not Arch.X86_64:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from .. import procfs
 from .locate import add_guest_arguments, mapped
 
-CHUNK = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def _of_process(pid: int, ram: list[procfs.Mapping]) -> dict[str, object]:
         for mapping in sorted(ram, key=lambda m: m.offset):
             at = mapping.start + max(done - mapping.offset, 0)
             while at < mapping.end:
-                piece = os.pread(memory.fileno(), min(CHUNK, mapping.end - at), at)
+                piece = os.pread(memory.fileno(), min(CHUNK_BYTES, mapping.end - at), at)
                 whole.update(piece)
                 at += len(piece)
                 done += len(piece)

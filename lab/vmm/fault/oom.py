@@ -17,7 +17,7 @@ from .segv import wait_dead
 
 ROOT = Path("/sys/fs/cgroup")
 LEAF = ROOT / "lab-oom"
-LIMIT = 4 << 20
+LIMIT_BYTES = 4 << 20
 PATIENCE_S = 30
 VICTIM, BYSTANDER = "1000", "0"
 
@@ -69,7 +69,7 @@ def _make_leaf() -> None:
     LEAF.mkdir(exist_ok=True)
     if not (LEAF / "memory.max").exists():
         raise VmmError(f"'{LEAF}' has no memory controller", hint="the kernel needs CONFIG_MEMCG")
-    (LEAF / "memory.max").write_text(str(LIMIT))
+    (LEAF / "memory.max").write_text(str(LIMIT_BYTES))
     with contextlib.suppress(OSError):  # no swap in this kernel: nothing to forbid
         (LEAF / "memory.swap.max").write_text("0")
 
@@ -81,7 +81,7 @@ def _spawn_filler() -> int:
     try:
         (LEAF / "cgroup.procs").write_text(str(os.getpid()))
         Path("/proc/self/oom_score_adj").write_text(BYSTANDER)
-        memory = mmap.mmap(-1, 16 * LIMIT, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory = mmap.mmap(-1, 16 * LIMIT_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         for at in range(0, len(memory), mmap.PAGESIZE):
             memory[at] = 1
     finally:

@@ -208,8 +208,8 @@ def get_attribute(device: int, group: int, attribute: int, size: int) -> int:
     Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst.
     """
     content = ctypes.create_string_buffer(size)
-    asked = DeviceAttr(group=group, attr=attribute, addr=ctypes.addressof(content))
-    call(device, Request.KVM_GET_DEVICE_ATTR, asked)
+    attr = DeviceAttr(group=group, attr=attribute, addr=ctypes.addressof(content))
+    call(device, Request.KVM_GET_DEVICE_ATTR, attr)
     return int.from_bytes(content.raw, "little")
 
 

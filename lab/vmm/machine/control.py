@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..errors import VmmError
 
-LINE_MAX = 1 << 20
+LINE_MAX_BYTES = 1 << 20
 FDS_MAX = 64
 CREDENTIALS = struct.Struct("=3i")  # struct ucred: pid, uid, gid
 
@@ -117,13 +117,13 @@ def _lines(client: socket.socket) -> Iterator[tuple[bytes, list[int]]]:
     text = b""
     fds: list[int] = []
     while True:
-        more, came, _, _ = socket.recv_fds(client, LINE_MAX, FDS_MAX)
+        more, came, _, _ = socket.recv_fds(client, LINE_MAX_BYTES, FDS_MAX)
         text, fds = text + more, fds + came
         while b"\n" in text:
             line, _, text = text.partition(b"\n")
             yield line, fds
             fds = []
-        if not more or len(text) > LINE_MAX:
+        if not more or len(text) > LINE_MAX_BYTES:
             for fd in fds:
                 os.close(fd)
             return
@@ -197,9 +197,9 @@ def ask(
     """
     with connected(path) as client:
         _send(client, Reply({**(content or {}), "verb": verb}, fds or {}))
-        text, came, _, _ = socket.recv_fds(client, LINE_MAX, FDS_MAX)
-        while text and not text.endswith(b"\n") and len(text) < LINE_MAX:
-            more = client.recv(LINE_MAX)
+        text, came, _, _ = socket.recv_fds(client, LINE_MAX_BYTES, FDS_MAX)
+        while text and not text.endswith(b"\n") and len(text) < LINE_MAX_BYTES:
+            more = client.recv(LINE_MAX_BYTES)
             if not more:
                 break
             text += more
