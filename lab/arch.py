@@ -152,6 +152,12 @@ _ARCHITECTURES: Mapping[Arch, Architecture] = {
 def architecture(name: str) -> Architecture:
     """Return the architecture that the lab calls `name`.
 
+    Args:
+        name: "x86_64" or "arm64".
+
+    Returns:
+        Its traits.
+
     Raises:
         ConfigError: There is none.
     """
@@ -163,6 +169,9 @@ def architecture(name: str) -> Architecture:
 
 def native() -> Architecture:
     """Return the architecture of this machine.
+
+    Returns:
+        Its traits.
 
     Raises:
         ConfigError: It is none of the lab's.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host as it is asked for, with nothing left open: the one value from a cell to its machine."""
+"""A requested host, with nothing left open: the one value from a cell to its machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HostRequest:
 
     Attributes:
         topology: The topology's name.
-        role: What that calls the host.
+        role: Its name there.
         arch: Its architecture.
         kernel: Its kernel's name in lab.toml, stand-ins resolved.
         mode: Where its kernel runs relative to its hypervisor.

@@ -271,10 +271,13 @@ class LabConfig(Model):
 
         Args:
             topology: The name of the topology that the host is of.
-            role: What that calls the host.
+            role: Its name there.
             spec: The description.
             kernel: Its kernel's name, stand-ins resolved, in place of the description's.
             through: Another kernel, which it goes to by kexec.
+
+        Returns:
+            The request.
         """
         return HostRequest(
             topology=topology,

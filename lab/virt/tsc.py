@@ -51,11 +51,14 @@ def tsc_khz() -> int | None:
 
 
 def clock_words(accel: Accel, arch: Arch) -> tuple[str, ...]:
-    """Return what an L1's kernel is told of its clock, for its command line.
+    """Return the kernel parameters that give an L1 its clock's rate.
 
     Args:
         accel: What runs the L1.
         arch: Its architecture.
+
+    Returns:
+        `tsc_early_khz=`, or nothing where the L1 needs no help.
     """
     khz = tsc_khz() if accel is Accel.TCG and arch is Arch.X86_64 else None
     return (f"tsc_early_khz={khz}",) if khz else ()
