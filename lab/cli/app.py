@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from lab import __version__
-from lab.cli import bench, build, enter, init, look, nightly, reports, run, selftest, stand
+from lab.cli import (
+    bench,
+    build,
+    doctor_ladder,
+    init,
+    nightly,
+    reports,
+    run,
+    selftest,
+    ssh_console,
+    up_down,
+)
 from lab.cli.settings import Settings, err
 from lab.errors import ConfigError, LabError
 from lab.signals import StoppedError, stoppable
@@ -57,7 +68,18 @@ def _options(
     ctx.obj = Settings(lab_toml, debug)
 
 
-for _module in (init, stand, enter, run, selftest, nightly, look, reports, build, bench):
+for _module in (
+    init,
+    up_down,
+    ssh_console,
+    run,
+    selftest,
+    nightly,
+    doctor_ladder,
+    reports,
+    build,
+    bench,
+):
     _module.register(app)
 
 

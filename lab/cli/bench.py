@@ -11,8 +11,8 @@ import typer
 
 from lab.bench.boots import ROUNDS, bench
 from lab.bench.swallowed import bench_swallowed, lines
+from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
-from lab.cli.telling import telling
 from lab.config.model import Accel, Arch, DisruptionKind
 from lab.record.files import write_text
 from lab.runner.lab_session import opened
@@ -32,7 +32,7 @@ def measure(
     """Measure boots, one cell, and what being swallowed costs, alone on this machine; in ratios."""
     settings: Settings = ctx.obj
     lab = settings.lab()
-    with telling(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
+    with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
         accel: Accel = stand.accelerator(Arch.X86_64).accel
         cell = single_cell(lab, accel=accel, disruption=DisruptionKind.VMM_KILL, expect="dies")
         found = {**bench(stand, cell, rounds), "swallowed": bench_swallowed(stand, rounds)}

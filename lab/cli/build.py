@@ -10,8 +10,8 @@ import typer
 from lab.build import series
 from lab.build.cache import MIB, standard
 from lab.build.recipes import recipe_of
+from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
-from lab.cli.telling import telling
 from lab.config.model import Arch, FromImage
 from lab.errors import ConfigError
 from lab.runner.image_store import Workshop
@@ -34,7 +34,7 @@ def build(
     """Build a kernel, or find it built, and say where it is."""
     settings: Settings = ctx.obj
     lab = settings.lab()
-    with telling(err, everything=settings.debug) as sink:
+    with progress_on(err, everything=settings.debug) as sink:
         image = Workshop(lab, standard(lab.cache), sink).kernel(name, arch)
     for what, value in (
         ("image", image.image),
@@ -66,7 +66,7 @@ def each_patch(
     if isinstance(spec.source, FromImage):
         raise ConfigError(f"kernel {name!r} is an image, and has no patches")
     bad = False
-    with telling(err, everything=settings.debug) as sink:
+    with progress_on(err, everything=settings.debug) as sink:
         recipe = recipe_of(name, spec, arch, mirror=lab.mirror)
         for step in series.each(recipe, arch.value, standard(lab.cache), sink=sink):
             bad = bad or bool(step.complaints)

@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from lab.cli.child import Child, alone, run_child
+from lab.cli.child_process import Child, exclusive_lock, run_child
+from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
-from lab.cli.telling import telling
 from lab.config.model import LabConfig, Tier
 from lab.doctor.examine import insist
 from lab.errors import ConfigError, InfraError, LabError
@@ -89,7 +89,7 @@ def nightly(
     state = state_dir(lab.state)
     began = time.monotonic()
     try:
-        with alone(state / "nightly.lock", _who(state)) as lock:
+        with exclusive_lock(state / "nightly.lock", _who(state)) as lock:
             last = None if fresh else night.remembered(state)
             mine = _tonight(last, tier, reports, tuple(ctx.args))
             plan = _Plan(
@@ -146,7 +146,7 @@ def _tonight(last: Night | None, tier: Tier, reports: Path, arguments: tuple[str
 
 def _through_the_night(plan: _Plan, lock: int, *, everything: bool) -> int:
     if plan.resumes:
-        with telling(err, everything=everything) as sink:
+        with progress_on(err, everything=everything) as sink:
             remove_leftovers_of(plan.lab, plan.night.run_id, sink)
     notes: list[str] = []
     came = _ladder(plan, lock, notes)

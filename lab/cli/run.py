@@ -17,8 +17,8 @@ from rich import box
 from rich.table import Table
 
 from lab import __version__
+from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
-from lab.cli.telling import telling
 from lab.config.load import with_overrides
 from lab.config.model import (
     Accel,
@@ -173,7 +173,7 @@ def run(
         return 0
     try:
         insist(lab)
-        with telling(err, everything=settings.debug) as sink:
+        with progress_on(err, everything=settings.debug) as sink:
             folder, record = _run(lab, words, words.typed(lab_kernel), reports.absolute(), sink)
     except LabError as e:
         if settings.debug:

@@ -19,9 +19,9 @@ from lab import __version__
 from lab.build import selftests
 from lab.build.cache import standard
 from lab.build.recipes import recipe_of
+from lab.cli.progress import progress_on
 from lab.cli.selftest_cells import Came, On, Suite, Words, cell_of, evidence_of, planned
 from lab.cli.settings import Settings, err, out
-from lab.cli.telling import telling
 from lab.config.host_request import HostRequest
 from lab.config.load import with_overrides
 from lab.config.model import MODES, Arch, FromImage, HostMode, HostSpec, LabConfig
@@ -92,7 +92,7 @@ def selftest(
     words = Words(suite, tested, measure, arch, only, timeout_s, _settings(env or ()))
     try:
         insist(lab)
-        with telling(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
+        with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
             folder, record = _run(lab, stand, words, reports.absolute())
     except ConfigError:
         raise

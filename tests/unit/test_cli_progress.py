@@ -7,7 +7,7 @@ import io
 
 from rich.console import Console
 
-from lab.cli.telling import telling
+from lab.cli.progress import progress_on
 from lab.events import HostEvent, Progress, Step
 
 _WHAT = "kernel stock for x86_64"
@@ -16,7 +16,7 @@ _WHAT = "kernel stock for x86_64"
 def told(*events: object, terminal: bool = False, everything: bool = False) -> str:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=120)
-    with telling(console, everything=everything) as sink:
+    with progress_on(console, everything=everything) as sink:
         for event in events:
             sink(event)  # type: ignore[arg-type]
     return text.getvalue()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.enter import ssh_options
+from lab.cli.ssh_console import ssh_options
 from lab.config.model import Accel, Arch, HostMode
 from lab.errors import ConfigError
 from lab.standing.registry import Standing, StandingHost

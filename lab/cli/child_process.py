@@ -30,7 +30,7 @@ class Child:
 
 
 @contextmanager
-def alone(lock: Path, who: str) -> Iterator[int]:
+def exclusive_lock(lock: Path, who: str) -> Iterator[int]:
     """Hold `lock` for the block, and give its file descriptor; children that get it hold it too.
 
     Raises:

@@ -19,7 +19,7 @@ _EVERY_S = 20.0
 
 
 @contextmanager
-def telling(console: Console, *, everything: bool = False) -> Iterator[Sink]:
+def progress_on(console: Console, *, everything: bool = False) -> Iterator[Sink]:
     """Give a sink that tells a person on `console` what is going on."""
     if not console.is_terminal:
         yield _Lines(console, everything=everything)

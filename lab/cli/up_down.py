@@ -12,8 +12,8 @@ import typer
 from rich import box
 from rich.table import Table
 
+from lab.cli.progress import progress_on
 from lab.cli.settings import DEFAULT_TOPOLOGIES, Settings, err, out
-from lab.cli.telling import telling
 from lab.config.model import Accel
 from lab.doctor.examine import insist
 from lab.record.labels import seconds
@@ -48,7 +48,7 @@ def up(
     insist(lab)
     hosts: list[StandingHost] = []
     for wanted in chosen:
-        with telling(err, everything=settings.debug) as sink:
+        with progress_on(err, everything=settings.debug) as sink:
             made, stood = raise_topology(lab, wanted, sink)
         if stood:
             out.print(f"{wanted.name} stands already", markup=False)
@@ -64,7 +64,7 @@ def up(
 def down(ctx: typer.Context) -> None:
     """Remove what stands and what killed labs left behind; never what is at work."""
     settings: Settings = ctx.obj
-    with telling(err, everything=settings.debug) as sink:
+    with progress_on(err, everything=settings.debug) as sink:
         removed = take_down(settings.lab(), sink)
     if not removed:
         out.print("nothing was standing, and nothing was left behind")
