@@ -28,11 +28,12 @@ from lab.report.summary import summary_md
 HERE = Path(__file__).parents[1] / "golden"
 GOLDENS = HERE / "frozen"
 RUNS = ("run-v1", "run-v3")
+HELP = "help.txt"
 
 
 def outputs() -> Iterator[tuple[str, str]]:
     """Yield (file name below `GOLDENS`, text) of each output."""
-    yield "help.txt", "\n".join(_helps(get_command(app), "lab", None))
+    yield HELP, "\n".join(_helps(get_command(app), "lab", None))
     yield "ladder.json", _ladder()
     for run in RUNS:
         record = files.load(HERE / "record" / f"{run}.json")
@@ -75,6 +76,12 @@ def _helps(command: Any, path: str, parent: Any) -> Iterator[str]:
     yield f"## {path}\n{command.get_help(context)}\n"
     for name, each in getattr(command, "commands", {}).items():
         yield from _helps(each, name, context)
+
+
+def sections(text: str) -> dict[str, str]:
+    """Return the help of each command by its name: what follows '## NAME'."""
+    parts = text.split("## ")[1:]
+    return {name: body for name, _, body in (part.partition("\n") for part in parts)}
 
 
 def _ladder() -> str:
