@@ -100,6 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MISTAKE if isinstance(e, ConfigError) else BROKE
     except _UsageError as e:
         said = e.format_message() if hasattr(e, "format_message") else str(e)
+        if type(e).__name__ == "NoArgsIsHelpError":  # its message is the help, of many lines
+            err.print(said, markup=False, soft_wrap=True)
+            return MISTAKE
         context = getattr(e, "ctx", None)
         _complain(" ".join(said.split()), f"{context.command_path if context else 'lab'} --help")
         return MISTAKE

@@ -24,8 +24,8 @@ _LOOK_S = 0.2
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
-    raw = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]}
-    app.command(context_settings=raw)(ssh)
+    # Of what follows the host's name nothing is ours: `lab ssh a ls --help` asks ls.
+    app.command(context_settings={"allow_interspersed_args": False})(ssh)
     app.command()(console)
 
 
@@ -36,9 +36,21 @@ def ssh(
         list[str] | None, typer.Argument(help="What to run there; a shell if nothing.")
     ] = None,
 ) -> int:
-    """Log in to a host that stands, or run a command there and give its status."""
+    """Log in to a standing host, or run a command there and return its status.
+
+    Options of the command are not read here: lab ssh a ls --help.
+    """
+    words = list(command or [])
+    if words[:1] == ["--"]:
+        del words[0]
+    elif words[:1] in (["-h"], ["--help"]):
+        typer.echo(ctx.get_help())
+        return 0
+    elif words and words[0].startswith("-"):
+        raise ConfigError(
+            f"lab ssh: {words[0]!r} is no command", hint=f"type: lab ssh {host} COMMAND [ARGS]..."
+        )
     door = _find(ctx.obj, host)
-    words = [*(command or []), *ctx.args]
     client = shutil.which("ssh")
     if client is not None:
         sys.stdout.flush()
