@@ -13,10 +13,10 @@ from lab.bench.boots import ROUNDS, bench
 from lab.bench.swallowed import bench_swallowed, lines
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
-from lab.config.model import Accel, Arch, DisruptionKind
+from lab.config.cell_request import CellRequest
+from lab.config.model import Accel, Arch, Dies, DisruptionKind
 from lab.record.files import write_text
 from lab.runner.lab_session import opened
-from lab.runner.single_cell import single_cell
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def measure(
     lab = settings.lab()
     with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
         accel: Accel = stand.accelerator(Arch.X86_64).accel
-        cell = single_cell(lab, accel=accel, disruption=DisruptionKind.VMM_KILL, expect="dies")
+        cell = CellRequest(disruption=DisruptionKind.VMM_KILL, expect=Dies()).cell(lab, accel=accel)
         found = {**bench(stand, cell, rounds), "swallowed": bench_swallowed(stand, rounds)}
     to.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1)

@@ -11,17 +11,14 @@ import typer
 from rich.measure import Measurement
 
 from lab.cli.settings import Settings, err, out
-from lab.config.load import load_topologies
-from lab.config.matrix import expand, select
-from lab.config.model import Accel, Arch, LabConfig, Tier
+from lab.config.matrix import select
+from lab.config.model import Tier
 from lab.doctor.examine import examine
 from lab.doctor.findings import Finding, Level
 from lab.record.files import load
 from lab.record.labels import result
 from lab.record.plan import planned
 from lab.report.ladder import ladder_table
-from lab.resources.ledger import state_dir
-from lab.virt.probe import remembered
 
 _UNUSABLE = 1
 _ANY = 10_000  # columns of a terminal
@@ -67,9 +64,7 @@ def ladder(
     """Show the grid of all cells, and what is expected of each."""
     settings: Settings = ctx.obj
     lab = settings.lab()
-    cells = select(
-        expand(load_topologies(settings.topologies, lab), lab, accel=_accelerators(lab)), tier
-    )
+    cells = select(settings.cells(lab, lab.host.accelerator), tier)
     plans = [planned(cell) for cell in cells]
     if as_json:
         typer.echo(json.dumps([plan.model_dump(mode="json") for plan in plans], indent=1))
@@ -84,11 +79,6 @@ def ladder(
             word = result(came[plan.id]) if plan.id in came else expected.get(plan.id, "")
             out.print(f"{plan.id:60} {word}", markup=False, soft_wrap=True)
     out.print(f"{len(plans)} cells of tier {tier.value}")
-
-
-def _accelerators(lab: LabConfig) -> dict[Arch, Accel]:
-    wanted, state = lab.host.accelerator, state_dir(lab.state)
-    return {a: remembered(state, a) if wanted is Accel.AUTO else wanted for a in Arch}
 
 
 def _show(finding: Finding) -> None:

@@ -6,9 +6,7 @@ from __future__ import annotations
 import secrets
 import shlex
 from contextlib import closing
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,22 +15,12 @@ from rich import box
 from rich.table import Table
 
 from lab import __version__
+from lab.cli.option_table import with_options
 from lab.cli.progress import progress_on
+from lab.cli.run_options import RunOptions
+from lab.cli.run_target import Target, target_of
 from lab.cli.settings import Settings, err, out
-from lab.config.load import with_overrides
-from lab.config.model import (
-    Accel,
-    Arch,
-    Cell,
-    Confidential,
-    DisruptionKind,
-    GuestKind,
-    HostMode,
-    KexecLoad,
-    LabConfig,
-    MemoryKind,
-    VmmKind,
-)
+from lab.config.model import Cell, LabConfig
 from lab.doctor.examine import insist
 from lab.errors import LabError
 from lab.events import Sink
@@ -40,103 +28,36 @@ from lab.history.store import NAME
 from lab.record import shards
 from lab.record.classify import CANNOT_TELL, exit_status
 from lab.record.labels import between, cause, milliseconds, result
-from lab.record.model import CellRecord, RunHeader, RunRecord
+from lab.record.model import RunHeader, RunRecord
 from lab.record.plan import planned
 from lab.report import publish
 from lab.resources.ledger import state_dir
 from lab.runner.environment import environment_of
-from lab.runner.lab_session import Stand, opened
+from lab.runner.judge_cell import judge_cell
+from lab.runner.lab_session import opened
 from lab.runner.pool import Pool
-from lab.runner.recording import record_of
-from lab.runner.retry import attempted
-from lab.runner.single_cell import on_paper, plan_of, single_cell
-from lab.virt.probe import remembered
+from lab.runner.single_cell import on_paper, plan_of
 from lab.virt.xml import domain_xml
 
 _MEANING = {0: "good: as expected", 1: "bad: not as expected", CANNOT_TELL: "cannot tell"}
 
 
-class Expect(StrEnum):
-    """What the guest is to do for the exit status to be 0."""
-
-    SURVIVES = "survives"
-    DIES = "dies"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Words:
-    """The cell as it was typed; its accelerator is found out later."""
-
-    arch: Arch
-    kernel: str
-    guest: GuestKind
-    vmm: VmmKind
-    disruption: DisruptionKind
-    vcpus: int
-    stop_ms: int | None
-    memory: MemoryKind | None
-    load: KexecLoad
-    confidential: Confidential | None
-    mode: HostMode | None
-    expect: Expect
-
-    def typed(self, tree: Path | None) -> str:
-        """Give the command line that does the same again, with the kernel from `tree` if any."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)} | {"lab_kernel": tree}
-        return shlex.join(
-            [
-                "lab",
-                "run",
-                *(f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None),
-            ]
-        )
-
-    def cell(self, lab: LabConfig, accel: Accel) -> Cell:
-        return single_cell(
-            lab, accel=accel, **{f.name: getattr(self, f.name) for f in fields(self)}
-        )
-
-
 def register(app: typer.Typer) -> None:
     """Add this command to `app`."""
-    app.command()(run)
+    app.command()(with_options(RunOptions)(run))
 
 
 def run(
     ctx: typer.Context,
+    cell_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="CELL_ID",
+            help="A cell of the topologies, of any tier: 'lab ladder' has the ids.",
+        ),
+    ] = "",
     *,
-    disruption: Annotated[DisruptionKind, typer.Option("--disruption", "-d", help="What to do.")],
-    guest: Annotated[GuestKind, typer.Option(help="What runs as L2.")] = GuestKind.LINUX,
-    vmm: Annotated[VmmKind, typer.Option(help="What runs it.")] = VmmKind.QEMU,
-    kernel: Annotated[str, typer.Option(help="L1's kernel: [kernel.NAME] of lab.toml.")] = "stock",
-    lab_kernel: Annotated[
-        Path | None,
-        typer.Option(envvar="LAB_KERNEL", help="A source tree to test in place of 'stock'."),
-    ] = None,
-    arch: Annotated[Arch, typer.Option(help="Of L1 and L2.")] = Arch.X86_64,
-    accel: Annotated[
-        Accel | None, typer.Option(envvar="LAB_ACCEL", help="What L1 runs on, if not lab.toml's.")
-    ] = None,
-    vcpus: Annotated[int, typer.Option(min=1, help="Of the guest.")] = 1,
-    stop_ms: Annotated[
-        int | None, typer.Option(min=1, help="For vcpu-stop: how long; 250 if not given.")
-    ] = None,
-    memory: Annotated[
-        MemoryKind | None, typer.Option(help="Judge the guest's memory, kept in this.")
-    ] = None,
-    load: Annotated[
-        KexecLoad, typer.Option(help="For kexec: the system call that loads the kernel.")
-    ] = KexecLoad.FILE_LOAD,
-    confidential: Annotated[
-        Confidential | None, typer.Option(help="What hides the guest's memory from its host.")
-    ] = None,
-    mode: Annotated[
-        HostMode | None,
-        typer.Option(help="Of L1: vhe, nvhe, protected or nested on arm64, swallowed on x86-64."),
-    ] = None,
-    expect: Annotated[
-        Expect, typer.Option(help="What is good; the exit status is about this.")
-    ] = Expect.SURVIVES,
+    options: RunOptions,
     reports: Annotated[
         Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
     ] = Path("reports"),
@@ -147,34 +68,22 @@ def run(
 ) -> int:
     """Run one cell on a fresh host, and say what came of it.
 
+    The cell is one of the topologies, by its CELL_ID, with its own host and expectation; or it is
+    made of options, on a host with lab.toml's sizes. An id takes no other options than
+    --lab-kernel, --accel, --expect, --reports, --dry-run and --json.
+
     Exit status: 0 good (as expected), 1 bad (not as expected), 125 cannot tell, as
     `git bisect run` has it; 2 if the command line or lab.toml is wrong.
     """
     settings: Settings = ctx.obj
-    lab = with_overrides(settings.lab(), kernel_tree=lab_kernel, accelerator=accel)
-    words = _Words(
-        arch=arch,
-        kernel=lab.kernel_for(kernel),
-        guest=guest,
-        vmm=vmm,
-        disruption=disruption,
-        vcpus=vcpus,
-        stop_ms=stop_ms,
-        memory=memory,
-        load=load,
-        confidential=confidential,
-        mode=mode,
-        expect=expect,
-    )
-    likely = _likely(lab, arch)
-    cell = words.cell(lab, likely)  # what is wrong with the words is said before anything is done
+    target = target_of(ctx, cell_id, options)
     if dry_run:
-        _show_plan(lab, cell)
+        _show_plan(target.lab, target.cell)
         return 0
     try:
-        insist(lab)
+        insist(target.lab)
         with progress_on(err, everything=settings.debug) as sink:
-            folder, record = _run(lab, words, words.typed(lab_kernel), reports.absolute(), sink)
+            folder, record = _run(target, reports.absolute(), sink)
     except LabError as e:
         if settings.debug:
             raise
@@ -188,12 +97,12 @@ def run(
     return status
 
 
-def _run(
-    lab: LabConfig, words: _Words, rerun: str, reports: Path, sink: Sink
-) -> tuple[Path, RunRecord]:
-    run_id = secrets.token_hex(3)
+def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
+    lab, run_id = target.lab, secrets.token_hex(3)
     with opened(lab, sink, run_id=run_id) as stand:
-        cell = words.cell(lab, stand.accelerator(words.arch).accel)
+        accel = stand.accelerator(target.cell.arch).accel
+        cell = target.cell if target.named else target.cell.model_copy(update={"accel": accel})
+        rerun = target.rerun(cell)
         header = RunHeader(
             run_id=run_id,
             started=datetime.now(UTC),
@@ -203,23 +112,13 @@ def _run(
             planned=(planned(cell, rerun=rerun),),
         )
         folder = shards.begin(reports, header)
-        shards.write_cell(folder, _judged(stand, cell, folder, rerun))
+        with closing(Pool(stand)) as pool:
+            record, _ = judge_cell(pool, cell, folder, rerun=rerun)
+        shards.write_cell(folder, record)
         shards.note_environment(folder, environment_of(stand), worker="main")
     known = state_dir(lab.state) / NAME
     told = publish.finish(folder, known=known, keep=lab.report.keep, tell=_complain)
     return folder, told
-
-
-def _judged(stand: Stand, cell: Cell, folder: Path, rerun: str) -> CellRecord:
-    evidence = Path("evidence") / shards.file_name(cell.id)
-    with closing(Pool(stand)) as pool:
-        came, broke = attempted(pool, cell, folder / evidence)
-    return record_of(came, rerun=rerun, evidence=str(evidence), broke=broke)
-
-
-def _likely(lab: LabConfig, arch: Arch) -> Accel:
-    wanted = lab.host.accelerator
-    return remembered(state_dir(lab.state), arch) if wanted is Accel.AUTO else wanted
 
 
 def _show_plan(lab: LabConfig, cell: Cell) -> None:

@@ -89,7 +89,17 @@ def selftest(
     tested = On(lab.kernel_for(kernel), mode or usual)
     measure = On(lab.kernel_for(beside), usual) if beside else None
     _check(arch, tested, measure)
-    words = Words(suite, tested, measure, arch, only, timeout_s, _settings(env or ()))
+    words = Words(
+        suite=suite,
+        tested=tested,
+        beside=measure,
+        arch=arch,
+        only=only,
+        timeout_s=timeout_s,
+        env=_settings(env or ()),
+        toml=settings.path,
+        tree=lab_kernel,
+    )
     try:
         insist(lab)
         with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:

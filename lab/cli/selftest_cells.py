@@ -6,11 +6,13 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from lab.config.model import Accel, Arch, HostMode
 from lab.record import shards
 from lab.record.classify import failing
 from lab.record.model import CellRecord, ChildRecord, Outcome, PlannedCell, Scalar
+from lab.record.rerun import toml_option
 
 
 class Suite(StrEnum):
@@ -32,9 +34,18 @@ class On:
         return f"{self.kernel}-{self.mode.value}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """What was typed; `beside` is the measure."""
+    """What was typed.
+
+    Attributes:
+        beside: The host whose results are the measure; None if there is none.
+        only: A glob, by which programs are chosen.
+        timeout_s: How many seconds each program may take.
+        env: "NAME=VALUE", for each program.
+        toml: The lab.toml that was read.
+        tree: The source tree that stands for kernel 'stock'; None if none does.
+    """
 
     suite: Suite
     tested: On
@@ -43,11 +54,15 @@ class Words:
     only: str
     timeout_s: float
     env: tuple[str, ...]
+    toml: Path
+    tree: Path | None = None
 
     @property
     def typed(self) -> str:
-        """The whole of it as a command."""
-        words = ["lab", "selftest", self.suite.value, f"--kernel={self.tested.kernel}"]
+        """The whole of it as a command, which does the same from the same folder."""
+        words = ["lab", *toml_option(self.toml), "selftest", self.suite.value]
+        words += [f"--kernel={self.tested.kernel}"]
+        words += [f"--lab-kernel={self.tree}"] if self.tree else []
         words += [f"--beside={self.beside.kernel}"] if self.beside else []
         words += [f"--arch={self.arch.value}", f"--mode={self.tested.mode.value}"]
         words += [f"--only={self.only}"]

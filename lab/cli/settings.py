@@ -11,12 +11,14 @@ from rich.console import Console
 
 from lab import data
 from lab.config.fields import did_you_mean
-from lab.config.load import MUST_RUN, load_lab, load_topology
-from lab.config.model import LabConfig, Topology
+from lab.config.load import MUST_RUN, load_lab, load_topologies, load_topology, usual_toml
+from lab.config.matrix import expand
+from lab.config.model import Accel, Cell, LabConfig, Topology
 from lab.errors import ConfigError
+from lab.resources.ledger import state_dir
+from lab.virt.probe import likely_accelerators
 
 DEFAULT_TOPOLOGIES = ("x86_64-one-host", "arm64-modes")
-_TOML = "lab.toml"
 
 # A pipe or a log has no width: better long lines than words cut in pieces.
 _WIDE = 160
@@ -34,10 +36,7 @@ class Settings:
     @property
     def path(self) -> Path:
         """The lab.toml that counts: the one that was named, the one here, or the lab's own."""
-        if self.toml is not None:
-            return self.toml
-        here = Path(_TOML)
-        return here if here.is_file() else data.LAB_TOML
+        return self.toml if self.toml is not None else usual_toml()
 
     @property
     def topologies(self) -> Path:
@@ -52,6 +51,19 @@ class Settings:
             ConfigError: something in it is wrong.
         """
         return load_lab(self.path)
+
+    def cells(self, lab: LabConfig, wanted: Accel) -> tuple[Cell, ...]:
+        """Return every cell of every topology, of all tiers; nothing is probed.
+
+        Args:
+            lab: What lab.toml says, with the overrides of the command line.
+            wanted: The accelerator that the ids name; for 'auto', the last probe's result.
+
+        Raises:
+            ConfigError: something in a topology is wrong.
+        """
+        accels = likely_accelerators(state_dir(lab.state), wanted)
+        return expand(load_topologies(self.topologies, lab), lab, accel=accels)
 
     def topology(self, name: str, lab: LabConfig) -> Topology:
         """Read the topology that is called `name`, or whose path that is.

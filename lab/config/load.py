@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from lab import data
 from lab.config.fields import did_you_mean
 from lab.config.model import Accel, FromRecipe, KernelRecipe, KernelSpec, LabConfig, Topology
 from lab.config.validation_errors import model_mistake, toml_mistake
@@ -16,9 +17,16 @@ from lab.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 
+LAB_TOML = "lab.toml"
 MUST_RUN = "must-run.toml"
 STOCK = "stock"
 MINE = "mine"
+
+
+def usual_toml() -> Path:
+    """Return the lab.toml that `lab` reads if none is named: the one here, else the lab's own."""
+    here = Path(LAB_TOML)
+    return here if here.is_file() else data.LAB_TOML
 
 
 def load_lab(path: Path) -> LabConfig:

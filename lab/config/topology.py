@@ -69,7 +69,16 @@ _EXPECTATIONS = (
 )
 
 
-def _read_expectation(value: Any) -> Expectation:
+def read_expectation(value: Any) -> Expectation:
+    """Read an expectation as a topology has it: a word, or a table with a reason.
+
+    Args:
+        value: "survives", "dies" or "parks"; {xfail = ..., link = ...}; {unavailable = ...} with
+            or without a source; or an expectation, which is returned as it is.
+
+    Raises:
+        PydanticCustomError: it is none of these.
+    """
     if isinstance(value, str) and value in _PLAIN:
         return _PLAIN[value]()
     match value:
@@ -179,7 +188,7 @@ class Grid(Model):
     """vCPUs of the guest."""
     options: OneOrMore[Options] = (Options(),)
     """What makes a cell special beyond its dimensions: a table, or a list of tables."""
-    expect: Annotated[Expectation, BeforeValidator(_read_expectation)]
+    expect: Annotated[Expectation, BeforeValidator(read_expectation)]
     """What comes out if all is well: "survives", "dies", "parks", {xfail = "why", link = "URL"} or
     {unavailable = "why", source = "how that is known"}."""
     scope: enums.Scope = enums.Scope.RUNNING

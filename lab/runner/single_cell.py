@@ -1,36 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One cell from single words, by the same rules as those of a topology; and its plan on paper."""
+"""A cell's plan on paper: the machine that it would run on, and what would be done there."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import ValidationError
-
 from lab.build.cache import standard
-from lab.config.fields import did_you_mean
-from lab.config.matrix import expand
-from lab.config.model import (
-    MODES,
-    Accel,
-    Arch,
-    Cell,
-    Confidential,
-    DisruptionKind,
-    Grid,
-    GuestKind,
-    HostMode,
-    HostSpec,
-    KexecLoad,
-    LabConfig,
-    MemoryKind,
-    Scope,
-    Tier,
-    Topology,
-    VmmKind,
-)
-from lab.config.validation_errors import model_mistake
-from lab.errors import ConfigError
+from lab.config.model import Cell, LabConfig, Scope
 from lab.events import nowhere
 from lab.host.blueprint import domain_spec
 from lab.resources.ledger import state_dir
@@ -39,62 +13,7 @@ from lab.runner.image_store import Workshop
 from lab.virt.tsc import clock_words
 from lab.virt.xml import DomainSpec
 
-WHERE = "lab run"
-_HOST = "a"
-_STOP_MS = 250
 _PORT = 22000
-
-
-def single_cell(
-    lab: LabConfig,
-    *,
-    accel: Accel,
-    arch: Arch = Arch.X86_64,
-    mode: HostMode | None = None,
-    kernel: str = "stock",
-    guest: GuestKind = GuestKind.LINUX,
-    vmm: VmmKind = VmmKind.QEMU,
-    disruption: DisruptionKind,
-    vcpus: int = 1,
-    stop_ms: int | None = None,
-    memory: MemoryKind | None = None,
-    load: KexecLoad = KexecLoad.FILE_LOAD,
-    confidential: Confidential | None = None,
-    expect: str = "survives",
-) -> Cell:
-    """Make the cell that these words describe; sizes are lab.toml's.
-
-    Raises:
-        ConfigError: they make no sense together, or there is no such kernel.
-    """
-    if kernel not in lab.kernel:
-        hint = did_you_mean(kernel, list(lab.kernel)) or f"there are: {', '.join(lab.kernel)}"
-        raise ConfigError(f"{WHERE}: no kernel {kernel!r} in lab.toml", hint=hint)
-    if disruption is DisruptionKind.VCPU_STOP and stop_ms is None:
-        stop_ms = _STOP_MS
-    options: dict[str, object] = {"stop_ms": stop_ms, "memory": memory, "load": load}
-    options["confidential"] = confidential
-    raw = {
-        "guest": guest,
-        "vmm": vmm,
-        "disruption": disruption,
-        "vcpus": vcpus,
-        "options": {key: value for key, value in options.items() if value is not None},
-        "expect": expect,
-        "scope": Scope.MEMORY if memory else Scope.RUNNING,
-        "tier": Tier.CI,
-    }
-    try:
-        grid = Grid.model_validate(raw)
-    except ValidationError as e:
-        raise model_mistake(Path(WHERE), Grid, e) from e
-    try:
-        host = HostSpec(arch=arch, kernel=kernel, mode=mode or MODES[arch][0])
-    except ValidationError as e:
-        raise model_mistake(Path(WHERE), HostSpec, e) from e
-    topology = Topology(name="lab-run", description=WHERE, host={_HOST: host}, cells=(grid,))
-    (cell,) = expand([topology], lab, accel=accel)
-    return cell
 
 
 def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:

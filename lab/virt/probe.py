@@ -61,6 +61,17 @@ def remembered(state: Path, arch: Arch) -> Accel:
     return choice.accel if choice else Accel.TCG
 
 
+def likely_accelerators(state: Path, wanted: Accel) -> dict[Arch, Accel]:
+    """Return what hosts of each architecture will most likely run on; nothing is probed.
+
+    Args:
+        state: The state folder, where the last probe's result is stored.
+        wanted: What lab.toml or an option says; for 'auto', the last probe's result counts.
+    """
+    auto = wanted is Accel.AUTO
+    return {arch: remembered(state, arch) if auto else wanted for arch in Arch}
+
+
 def remembered_choice(state: Path, arch: Arch) -> AccelChoice | None:
     """Return what probes of this boot of L0 found, and why; probes nothing.
 

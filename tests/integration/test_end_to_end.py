@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.cell_request import CellRequest
 from lab.config.host_request import HostRequest
 from lab.config.load import load_lab
 from lab.config.model import Accel, Arch, DisruptionKind, GuestKind, HostMode, VmmKind
@@ -20,7 +21,6 @@ from lab.observe.identity import Happened
 from lab.runner.lab_session import Stand, opened
 from lab.runner.pool import Pool
 from lab.runner.retry import attempted
-from lab.runner.single_cell import single_cell
 from lab.verdict.verdict import Check, Lost
 from lab.virt.leftovers import ours
 
@@ -55,13 +55,10 @@ def blueprint(stand: Stand) -> Blueprint:
 def test_killed_vmm_is_lost_with_both_witnesses_and_no_leftovers(
     stand: Stand, tmp_path: Path
 ) -> None:
-    cell = single_cell(
-        stand.lab,
-        accel=Accel.TCG,
-        guest=GuestKind.SPINNER,
-        vmm=VmmKind.LABVMM,
-        disruption=DisruptionKind.VMM_KILL,
+    wanted = CellRequest(
+        guest=GuestKind.SPINNER, vmm=VmmKind.LABVMM, disruption=DisruptionKind.VMM_KILL
     )
+    cell = wanted.cell(stand.lab, accel=Accel.TCG)
     pool = Pool(stand)
 
     result, broke = attempted(pool, cell, tmp_path)

@@ -29,7 +29,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
     ("line", "message", "hint"),
     [
         ("frob", "lab: No such command 'frob'.", "hint: lab --help"),
-        ("run", "lab: Missing option '--disruption' / '-d'.", "hint: lab run --help"),
+        ("run", "lab: lab run: neither a CELL_ID nor --disruption was given", "hint: to list"),
         ("run -d none --frob", "lab: No such option: --frob", "hint: lab run --help"),
         (
             "run -d none --vcpus many",
@@ -49,7 +49,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
         (
             "run -d cpr-transfer --vmm labvmm",
             "lab: lab run: 'cpr-transfer' is something that only qemu can do",
-            'hint: type vmm = ["qemu"]',
+            "hint: type --vmm=qemu",
         ),
         ("up nowhere.toml", "lab: nowhere.toml: no such file", "hint: "),
         ("--lab-toml no.toml status", "lab: no.toml: no such file", "hint: "),

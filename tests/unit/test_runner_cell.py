@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, Cell, DisruptionKind, LabConfig, Options, Orphaning, VmmKind
 from lab.errors import InfraError
 from lab.runner.cell import beats_of, insist_running
-from lab.runner.single_cell import single_cell
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
 
@@ -31,7 +31,7 @@ def test_host_paused_from_outside_proves_nothing(state: str) -> None:
 
 
 def cell(disruption: DisruptionKind, options: Options) -> Cell:
-    made = single_cell(LAB, accel=Accel.TCG, vmm=VmmKind.LABVMM, disruption=disruption)
+    made = CellRequest(vmm=VmmKind.LABVMM, disruption=disruption).cell(LAB, accel=Accel.TCG)
     return made.model_copy(update={"options": options})
 
 

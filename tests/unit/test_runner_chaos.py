@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
+from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, DisruptionKind, GuestKind, LabConfig, Options
 from lab.deadline import Deadline
 from lab.host.commands import process
 from lab.runner import chaos
 from lab.runner.result import CellResult
-from lab.runner.single_cell import single_cell
 from lab.ssh.session import Session
 from tests.support.sshd import serving
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
-QUIET = single_cell(LAB, accel=Accel.TCG, disruption=DisruptionKind.VMM_KILL)
+QUIET = CellRequest(disruption=DisruptionKind.VMM_KILL).cell(LAB, accel=Accel.TCG)
 CHAOS = QUIET.model_copy(update={"options": Options(chaos=True)})
 
 

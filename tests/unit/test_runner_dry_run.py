@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.cell_request import CellRequest
 from lab.config.load import load_lab
 from lab.config.model import Accel, Arch, DisruptionKind
 from lab.events import nowhere
@@ -16,7 +17,7 @@ from lab.host.blueprint import domain_spec
 from lab.resources.owner import Owner
 from lab.resources.run_folders import RunFolder
 from lab.runner.lab_session import Stand
-from lab.runner.single_cell import on_paper, single_cell
+from lab.runner.single_cell import on_paper
 from lab.virt.probe import AccelChoice
 from lab.virt.xml import DomainSpec
 
@@ -28,7 +29,7 @@ MADE_BY_A_RUN = {"name", "run_id", "owner", "mac", "ssh_port"}
 @pytest.mark.parametrize("accel", [Accel.TCG, Accel.KVM])
 def test_dry_run_shows_the_machine_of_a_real_run(arch: Arch, accel: Accel, tmp_path: Path) -> None:
     lab = load_lab(CHECKOUT / "lab.toml").model_copy(update={"state": tmp_path})
-    cell = single_cell(lab, accel=accel, arch=arch, disruption=DisruptionKind.VMM_KILL)
+    cell = CellRequest(arch=arch, disruption=DisruptionKind.VMM_KILL).cell(lab, accel=accel)
     with ExitStack() as stack:
         stand = Stand(lab, stack, nowhere, "7f3a")
         stand.accelerators[arch] = AccelChoice(accel, "it was said")

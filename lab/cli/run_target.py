@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cell one `lab run` is for: one of the topologies by its id, or one of options."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+
+import typer
+
+from lab.cli.run_options import BESIDE_AN_ID, RunOptions, option
+from lab.cli.settings import Settings
+from lab.config.close_ids import cell_of_id
+from lab.config.load import with_overrides
+from lab.config.model import Accel, Cell, LabConfig
+from lab.errors import ConfigError
+from lab.record.rerun import rerun_command, toml_option
+from lab.resources.ledger import state_dir
+from lab.virt.probe import likely_accelerators
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The cell of one `lab run`.
+
+    Attributes:
+        lab: lab.toml with the overrides of the command line, and of the id.
+        cell: With the accelerator that is likely; the probe may find another one.
+        named: Whether it was named by its id.
+    """
+
+    settings: Settings
+    options: RunOptions
+    lab: LabConfig
+    cell: Cell
+    named: bool
+
+    def rerun(self, cell: Cell) -> str:
+        """Return the command that runs `cell`, which is this one with its proven accelerator.
+
+        It is `lab run CELL_ID` where a topology has the same cell on the same host with the same
+        expectation; else it repeats the options.
+        """
+        toml, options = self.settings.path, self.options
+        if self.named:
+            return rerun_command(cell.id, toml=toml, options=options.words(*BESIDE_AN_ID))
+        if self._has_twin(cell):
+            return rerun_command(cell.id, toml=toml, options=options.words("lab_kernel"))
+        return shlex.join(["lab", *toml_option(toml), "run", *options.words()])
+
+    def _has_twin(self, cell: Cell) -> bool:
+        """Return whether a topology has this very cell; topologies with mistakes have none."""
+        try:
+            twin = cell_of_id(cell.id, self.settings.cells(self.lab, cell.accel))
+        except ConfigError:
+            return False
+        host = replace(cell.request, topology=twin.topology, role=twin.host)
+        return twin == cell.model_copy(update={"request": host, "tier": twin.tier})
+
+
+def target_of(ctx: typer.Context, cell_id: str, options: RunOptions) -> Target:
+    """Return what to run.
+
+    Args:
+        ctx: The command line; its object is the `Settings`.
+        cell_id: An id of a cell of any tier; "" for a cell of options.
+        options: The options, typed or at their defaults.
+
+    Raises:
+        ConfigError: no cell has that id; an id and dimensions are given together, or neither; or
+            lab.toml, a topology or the options are wrong.
+    """
+    settings: Settings = ctx.obj
+    lab = with_overrides(settings.lab(), kernel_tree=options.lab_kernel, accelerator=options.accel)
+    if not cell_id:
+        likely = likely_accelerators(state_dir(lab.state), lab.host.accelerator)
+        cell = options.cell(lab, accel=likely[options.arch])
+        return Target(settings=settings, options=options, lab=lab, cell=cell, named=False)
+    _insist_alone(ctx, cell_id)
+    cell = _named(settings, lab, cell_id, options.accel)
+    if options.expect is not None:
+        cell = cell.model_copy(update={"expectation": options.expect.of(cell.scope)})
+    return Target(
+        settings=settings,
+        options=options,
+        lab=with_overrides(lab, accelerator=cell.accel),
+        cell=cell,
+        named=True,
+    )
+
+
+def _insist_alone(ctx: typer.Context, cell_id: str) -> None:
+    """Insist that no dimension was typed beside an id, not even with its default."""
+    typed = []
+    for name in RunOptions.__dataclass_fields__:
+        source = ctx.get_parameter_source(name)
+        if name not in BESIDE_AN_ID and source is not None and source.name == "COMMANDLINE":
+            typed.append(option(name))
+    if typed:
+        allowed = [option(name) for name in (*BESIDE_AN_ID, "reports", "dry_run", "json")]
+        raise ConfigError(
+            f"lab run: {cell_id} says everything about its cell, and {', '.join(typed)} too",
+            hint=f"leave out one or the other; an id takes only {', '.join(allowed)}",
+        )
+
+
+def _named(settings: Settings, lab: LabConfig, cell_id: str, accel: Accel | None) -> Cell:
+    """Return the cell of that id; the id also says what its host runs on."""
+    if "-selftest-" in cell_id:
+        raise ConfigError(
+            f"lab run: {cell_id} is a suite of selftests, and no cell of a topology",
+            hint="type: lab selftest SUITE --kernel=NAME",
+        )
+    says = next((a for a in (Accel.KVM, Accel.TCG) if f"-{a.value}-" in cell_id), None)
+    if says and accel not in {None, Accel.AUTO, says}:
+        raise ConfigError(
+            f"lab run: {cell_id} names accelerator {says.value}, and --accel (or LAB_ACCEL) "
+            f"{accel.value if accel else ''}",
+            hint="leave out --accel, or take the id of the other cell",
+        )
+    try:
+        return cell_of_id(cell_id, settings.cells(lab, says or lab.host.accelerator))
+    except ConfigError as e:
+        raise ConfigError(f"lab run: {Exception.__str__(e)}", hint=e.hint) from e

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One turn of a cell from its expectation to its record, as `lab run` and pytest both do it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.config.model import Cell, Unavailable
+from lab.errors import InfraError, LabError
+from lab.record import shards
+from lab.record.model import CellRecord
+from lab.record.plan import planned
+from lab.runner.pool import Pool
+from lab.runner.recording import record_of, unavailable
+from lab.runner.retry import attempted
+from lab.runner.unavailable import why_not
+
+
+def judge_cell(
+    pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int = 1
+) -> tuple[CellRecord, LabError | None]:
+    """Run `cell` on a host of `pool`, or find out why it cannot be run.
+
+    Args:
+        pool: Its hosts.
+        cell: What to run; its own expectation is what the verdict is compared with.
+        folder: The run's folder; evidence goes below it.
+        rerun: The command that runs this cell again, for the record.
+        repeat: Which turn of this cell it is, from 1.
+
+    Returns:
+        The record, which is not on disk yet; and what broke in the lab, or None.
+
+    Raises:
+        InfraError: hosts run on another accelerator here than the cell's id says, or this machine
+            offers what the topology calls unavailable.
+    """
+    if isinstance(cell.expectation, Unavailable):
+        reason = why_not(pool.stand, cell, cell.expectation)
+        return unavailable(cell, reason, rerun=rerun, repeat=repeat), None
+    here = pool.stand.accelerator(cell.arch).accel
+    if here is not cell.accel:
+        raise InfraError(
+            f"{cell.id} names accelerator {cell.accel.value}, but hosts run on {here.value} here",
+            hint="run it again: the probe's result is stored now, and the ids will follow it",
+        )
+    evidence = Path("evidence") / shards.file_name(planned(cell, repeat=repeat).key)
+    result, broke = attempted(pool, cell, folder / evidence)
+    record = record_of(result, rerun=rerun, evidence=str(evidence), broke=broke, repeat=repeat)
+    return record, broke
