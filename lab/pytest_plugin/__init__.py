@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,15 +13,16 @@ from lab.errors import ConfigError, InfraError, LabError
 from lab.events import Step, nowhere
 from lab.pytest_plugin.building import build
 from lab.pytest_plugin.checks import Checks
-from lab.pytest_plugin.run import NAME, Run, key_of, turn_of
+from lab.pytest_plugin.record import Recorder
+from lab.pytest_plugin.run import NAME, Run
+from lab.pytest_plugin.selection import Selection
+from lab.pytest_plugin.turns import key_of, turn_of
 from lab.record import shards
 from lab.record.model import CellRecord, Outcome
 from lab.runner.environment import environment_of
+from lab.runner.judge_cell import judge_cell
 from lab.runner.lab_session import Stand, opened
 from lab.runner.pool import Pool
-from lab.runner.recording import record_of, unavailable
-from lab.runner.retry import attempted
-from lab.runner.unavailable import why_not
 from lab.signals import stoppable
 from lab.standing.registry import leave_standing
 
@@ -65,6 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", None)
     run = Run(config, worker)
     config.pluginmanager.register(run, NAME)
+    config.pluginmanager.register(Recorder(config, run), f"{NAME}-recorder")
+    config.pluginmanager.register(Selection(config, run), f"{NAME}-selection")
     config.pluginmanager.register(Checks(run), f"{NAME}-checks")
 
 
@@ -184,12 +186,10 @@ def judged(
     """
     run: Run = pytestconfig.pluginmanager.getplugin(NAME)
     assert run.folder is not None  # noqa: S101 - made when the cells were collected
-    if isinstance(cell.expectation, Unavailable):
-        reason = why_not(pool.stand, cell, cell.expectation)
-        told = unavailable(cell, reason, rerun=run.rerun(cell), repeat=repeat)
-        shards.write_cell(run.folder, told)
-        pytest.skip(f"unavailable: {reason}")
-    record, broke = _run(run, pool, cell, repeat)
+    rerun = run.rerun(cell, request.path.parent)
+    record, broke = judge_cell(pool, cell, run.folder, rerun=rerun, repeat=repeat)
+    if not isinstance(cell.expectation, Unavailable):  # there nothing was opened that has facts
+        shards.note_environment(run.folder, environment_of(pool.stand), worker=run.worker_id)
     shards.write_cell(run.folder, record)
     if pytestconfig.getoption("--lab-keep") == "failed" and record.outcome in _WANTS_A_LOOK:
         _keep(pool, request.session, cell)
@@ -198,24 +198,6 @@ def judged(
     if record.outcome is Outcome.ERROR:
         raise broke or InfraError(f"cannot tell: {record.first_cause}")
     return record
-
-
-def _run(run: Run, pool: Pool, cell: Cell, repeat: int) -> tuple[CellRecord, LabError | None]:
-    stand = pool.stand
-    here = stand.accelerator(cell.arch).accel
-    if here is not cell.accel:
-        raise InfraError(
-            f"{cell.id} was named before it was known that L1s run on {here.value} here",
-            hint="run it again: it is known now, and the ids will say so",
-        )
-    assert run.folder is not None  # noqa: S101 - made when the cells were collected
-    evidence = Path("evidence") / shards.file_name(key_of(cell, repeat))
-    result, broke = attempted(pool, cell, run.folder / evidence)
-    shards.note_environment(run.folder, environment_of(stand), worker=run.worker_id)
-    record = record_of(
-        result, rerun=run.rerun(cell), evidence=str(evidence), broke=broke, repeat=repeat
-    )
-    return record, broke
 
 
 def _keep(pool: Pool, session: pytest.Session, cell: Cell) -> None:

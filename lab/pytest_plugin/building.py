@@ -12,7 +12,8 @@ from lab.build.cache import standard
 from lab.config.host_request import HostRequest
 from lab.config.model import Arch, Cell, LabConfig, Unavailable
 from lab.events import Event, Progress
-from lab.pytest_plugin.run import Run, turn_of
+from lab.pytest_plugin.run import Run
+from lab.pytest_plugin.turns import turn_of
 from lab.runner.image_store import STOCK, Workshop
 from lab.testing.markers import GUEST, HOST, guest_request, host_request
 

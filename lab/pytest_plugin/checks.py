@@ -7,7 +7,8 @@ from collections.abc import Generator
 
 import pytest
 
-from lab.pytest_plugin.run import Run, turn_of
+from lab.pytest_plugin.run import Run
+from lab.pytest_plugin.turns import turn_of
 from lab.record import shards
 from lab.record.model import CheckRecord, Outcome
 

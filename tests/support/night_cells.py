@@ -19,13 +19,15 @@ _OUTCOMES = {"Survived": "passed", "Lost": "failed", "Unproven": "error"}
 
 
 @pytest.fixture
-def judged(cell: Cell, repeat: int, pytestconfig: pytest.Config) -> CellRecord:
+def judged(
+    cell: Cell, repeat: int, request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> CellRecord:
     """Say what $NIGHT_VERDICT says, after a moment."""
     run: Run = pytestconfig.pluginmanager.getplugin(NAME)
     assert run.folder is not None
     pause(float(os.environ.get("NIGHT_CELL_S", "0.3")))
     kind = os.environ.get("NIGHT_VERDICT", "Survived")
-    plan = planned(cell, rerun=run.rerun(cell), repeat=repeat)
+    plan = planned(cell, rerun=run.rerun(cell, request.path.parent), repeat=repeat)
     record = CellRecord.model_validate(
         {
             **plan.model_dump(),
