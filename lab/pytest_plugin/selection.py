@@ -106,7 +106,7 @@ def words_of(keyword: str) -> list[str]:
     Args:
         keyword: The expression: "vmm_kill and not (qemu or kexec)".
     """
-    flat = re.sub(r"\bnot\s*(\([^()]*\)|[^\s()]+)", " ", keyword)
+    flat = re.sub(r"\bnot(\s*\([^()]*\)|\s+[^\s()]+)", " ", keyword)
     return [word for word in re.findall(r"[^\s()]+", flat) if word not in _LOGIC]
 
 
