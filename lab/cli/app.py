@@ -58,10 +58,10 @@ def _options(
         ),
     ] = None,
     debug: Annotated[
-        bool, typer.Option(envvar="LAB_DEBUG", help="Show tracebacks, and all that libvirt tells.")
+        bool, typer.Option(envvar="LAB_DEBUG", help="Show tracebacks, and every event of libvirt.")
     ] = False,
     _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which lab.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Take the options that every command has."""
@@ -84,7 +84,18 @@ for _module in (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line, and give its exit status."""
+    """Run one command line.
+
+    Args:
+        argv: Its words without 'lab'; None is this process's own.
+
+    Returns:
+        The exit status: 0, what the command returned, 2 for a mistake in what was typed or
+        configured, 3 if the lab broke, 128 + N if signal N stopped it.
+
+    Raises:
+        LabError: it broke, and --debug asks for the traceback.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     try:
@@ -106,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         context = getattr(e, "ctx", None)
         _complain(" ".join(said.split()), f"{context.command_path if context else 'lab'} --help")
         return MISTAKE
-    except BrokenPipeError:  # whoever read us has seen enough
+    except BrokenPipeError:  # the reader of our output is gone
         sys.stderr.close()
         return OK
     return status if isinstance(status, int) else OK

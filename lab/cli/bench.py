@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab bench`: how fast the lab is here."""
+"""`lab bench`: how fast the lab is on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from lab.runner.lab_session import opened
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to `app`."""
+    """Add this command.
+
+    Args:
+        app: The `lab` command.
+    """
     app.command("bench")(measure)
 
 
@@ -29,7 +33,7 @@ def measure(
     rounds: Annotated[int, typer.Option(min=1, help="How often each boot is timed.")] = ROUNDS,
     to: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("reports/bench.json"),
 ) -> None:
-    """Measure boots, one cell, and what being swallowed costs, alone on this machine; in ratios."""
+    """Measure boots, one cell, and what a swallowed host costs, in ratios; run nothing else."""
     settings: Settings = ctx.obj
     lab = settings.lab()
     with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab kernel build`, `lab kernel each-patch` and `lab clean`: what is in the cache."""
+"""`lab kernel build`, `lab kernel each-patch` and `lab clean`: the cache of images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from lab.runner.image_store import Workshop
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to `app`."""
+    """Add these commands.
+
+    Args:
+        app: The `lab` command.
+    """
     kernel = typer.Typer(no_args_is_help=True, help="Kernels under test.")
     kernel.command("build")(build)
     kernel.command("each-patch")(each_patch)
@@ -28,10 +32,10 @@ def register(app: typer.Typer) -> None:
 
 def build(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="What lab.toml calls it: [kernel.NAME].")],
-    arch: Annotated[Arch, typer.Option(help="For which machine.")] = Arch.X86_64,
+    name: Annotated[str, typer.Argument(help="Its name in lab.toml: [kernel.NAME].")],
+    arch: Annotated[Arch, typer.Option(help="The architecture.")] = Arch.X86_64,
 ) -> None:
-    """Build a kernel, or find it built, and say where it is."""
+    """Build a kernel unless it is cached, and print where it is."""
     settings: Settings = ctx.obj
     lab = settings.lab()
     with progress_on(err, everything=settings.debug) as sink:
@@ -39,7 +43,7 @@ def build(
     for what, value in (
         ("image", image.image),
         ("vmlinux", image.vmlinux),
-        ("config", image.config or "unknown: it was brought ready-made"),
+        ("config", image.config or "unknown: the image was brought ready-made"),
         ("release", image.release),
         ("build id", image.build_id),
         ("source", image.source),
@@ -49,12 +53,12 @@ def build(
 
 def each_patch(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="What lab.toml calls it: [kernel.NAME].")],
-    arch: Annotated[Arch, typer.Option(help="For which machine.")] = Arch.X86_64,
+    name: Annotated[str, typer.Argument(help="Its name in lab.toml: [kernel.NAME].")],
+    arch: Annotated[Arch, typer.Option(help="The architecture.")] = Arch.X86_64,
 ) -> int:
-    """Build a kernel anew after each of its patches, and say which do not build.
+    """Build a kernel after each of its patches, and list those that do not build.
 
-    Exit status: 0 all did, 1 one did not.
+    Exit status: 0 if all of them build, 1 if one does not.
     """
     settings: Settings = ctx.obj
     lab = settings.lab()
@@ -64,7 +68,10 @@ def each_patch(
         )
     spec = lab.kernel[name]
     if isinstance(spec.source, FromImage):
-        raise ConfigError(f"kernel {name!r} is an image, and has no patches")
+        raise ConfigError(
+            f"kernel {name!r} is an image, and has no patches",
+            hint="name a kernel that is built from source",
+        )
     bad = False
     with progress_on(err, everything=settings.debug) as sink:
         recipe = recipe_of(name, spec, arch, mirror=lab.mirror)
@@ -78,9 +85,9 @@ def each_patch(
 
 def clean(
     ctx: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove it.")] = False,
 ) -> None:
-    """Empty the cache of kernels and root file systems; without --yes, say how large it is."""
+    """Empty the cache of kernels and root file systems; without --yes, print its size."""
     cache = standard(ctx.obj.lab().cache)
     size = cache.size() // MIB
     if size == 0:

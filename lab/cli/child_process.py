@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A long child process: it ends with us however we end, and nobody else begins meanwhile."""
+"""A long child process, which ends when its parent does, and a lock that both of them own."""
 
 from __future__ import annotations
 
@@ -31,16 +31,23 @@ class Child:
 
 @contextmanager
 def exclusive_lock(lock: Path, who: str) -> Iterator[int]:
-    """Hold `lock` for the block, and give its file descriptor; children that get it hold it too.
+    """Lock a file for the block; a child that inherits the descriptor owns the lock, too.
+
+    Args:
+        lock: The file, made if it is not there.
+        who: The message if another process owns the lock.
+
+    Yields:
+        The descriptor, for `run_child`.
 
     Raises:
-        InfraError: Somebody else holds it; the message is `who`.
+        InfraError: another process owns it.
     """
     with lock.open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as e:
-            raise InfraError(who, hint="wait for its end; 'lab status' shows its machines") from e
+            raise InfraError(who, hint="wait until it ends; 'lab status' lists its machines") from e
         yield file.fileno()
 
 
@@ -53,15 +60,18 @@ def run_child(
     at_most_s: float,
     look: Callable[[], None] = lambda: None,
 ) -> Child:
-    """Run `argv` to its end, or interrupt it when the time is up or we are told to stop.
+    """Run a program to its end, or interrupt it when its time is up or this process is stopped.
 
     Args:
-        argv: What to run.
-        log: Gets all that it prints, after what is there.
-        cwd: Where it runs.
-        keep: A lock that it holds as long as it lives.
-        at_most_s: After so many seconds it is interrupted, and may clean up.
-        look: Called every second meanwhile.
+        argv: The program and its arguments.
+        log: The file that its output is appended to.
+        cwd: Its working folder.
+        keep: The descriptor of a lock that it owns for as long as it lives.
+        at_most_s: After so many seconds it is interrupted; it then has 180 s to clean up.
+        look: Called once a second until it ends, and once after that.
+
+    Returns:
+        Its exit status, and whether its time was up.
     """
     by = Deadline.after(max(0.0, at_most_s))
     with log.open("ab") as output:
@@ -72,7 +82,7 @@ def run_child(
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=(keep,),
-            start_new_session=True,  # a Ctrl-C is ours to pass on, once
+            start_new_session=True,  # Ctrl-C reaches this process only, and is passed on once
             preexec_fn=_end_with_parent(os.getpid()),  # noqa: PLW1509 - asks for a signal only
         )
         try:
@@ -91,14 +101,14 @@ def _end_with_parent(parent: int) -> Callable[[], None]:
 
     def ask() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-        if os.getppid() != parent:  # it died before we could ask
+        if os.getppid() != parent:  # the parent died before the request
             os._exit(1)
 
     return ask
 
 
 def _interrupt(child: subprocess.Popen[bytes]) -> None:
-    """Let a child that still runs take down what it made; if it cannot, it is ended."""
+    """Interrupt a child that still runs, so that it cleans up; after the grace, kill it."""
     if child.poll() is not None:
         return
     child.send_signal(signal.SIGINT)

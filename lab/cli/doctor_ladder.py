@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab doctor` and `lab ladder`: looking without touching."""
+"""`lab doctor` and `lab ladder`: what this machine can run, and what is expected."""
 
 from __future__ import annotations
 
@@ -27,17 +27,21 @@ _STYLES = {Level.FINE: "green", Level.LIMITS: "yellow", Level.BROKEN: "bold red"
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to `app`."""
+    """Add these commands.
+
+    Args:
+        app: The `lab` command.
+    """
     app.command()(doctor)
     app.command()(ladder)
 
 
 def doctor(
     ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Look for what is missing or wrong on this machine; 0 if the lab can work."""
-    with err.status("looking at this machine (libvirt may take 20 s at first)"):
+    """Check this machine for what is missing or wrong; exit status 0 if the lab can work."""
+    with err.status("checking this machine (libvirt may take 20 s at first)"):
         findings = examine(ctx.obj.lab())
     if as_json:
         typer.echo(json.dumps([f.model_dump(mode="json") for f in findings], indent=1))
@@ -53,15 +57,15 @@ def doctor(
 
 def ladder(
     ctx: typer.Context,
-    tier: Annotated[Tier, typer.Option(help="Which cells: each tier has those before it.")] = (
-        Tier.CI
-    ),
+    tier: Annotated[
+        Tier, typer.Option(help="Which cells; each tier includes those before it.")
+    ] = Tier.CI,
     results: Annotated[
-        Path | None, typer.Option(help="A run's folder: show what came out, too.")
+        Path | None, typer.Option(help="A run's folder: show its results, too.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the grid of all cells, and what is expected of each."""
+    """Show the grid of all cells, and the expectation of each."""
     settings: Settings = ctx.obj
     lab = settings.lab()
     cells = select(settings.cells(lab, lab.host.accelerator), tier)

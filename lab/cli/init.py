@@ -27,7 +27,11 @@ _NEXT = (
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to `app`."""
+    """Add this command.
+
+    Args:
+        app: The `lab` command.
+    """
     app.command()(init)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab nightly`: the whole ladder with repeats, gone on with if it was killed, in a time."""
+"""`lab nightly`: the whole ladder with repeats, resumed if it was killed, within a time limit."""
 
 from __future__ import annotations
 
@@ -61,7 +61,11 @@ class _Plan:
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to `app`."""
+    """Add this command.
+
+    Args:
+        app: The `lab` command.
+    """
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
         nightly
     )
@@ -75,14 +79,14 @@ def nightly(
         Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
     ] = Path("reports"),
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, also if one was killed.")
+        bool, typer.Option("--fresh", help="Start a new night, also if one was killed.")
     ] = False,
 ) -> int:
-    """Run the ladder with repeats, measure, report; go on where a killed one stopped.
+    """Run the ladder with repeats, measure, report; resume a night that was killed.
 
-    Further arguments are pytest's: lab nightly -- -k kexec. What is done is [nightly] of
-    lab.toml. Exit status: 0 as expected, 1 the product failed, 125 cannot tell (the lab or this
-    machine), 2 a mistake in what was typed.
+    Further arguments are pytest's: lab nightly -- -k kexec. Repeats and the time limit are
+    [nightly] of lab.toml. Exit status: 0 as expected, 1 the product failed, 125 cannot tell (the
+    lab or this machine), 2 a mistake in what was typed.
     """
     settings: Settings = ctx.obj
     lab = settings.lab()
@@ -101,7 +105,7 @@ def nightly(
             status = _through_the_night(plan, lock, everything=settings.debug)
             night.forget(state)
     except StoppedError:
-        _say("to go on with this night, type: lab nightly")
+        _say("to resume this night, type: lab nightly")
         raise
     except ConfigError:
         raise
@@ -116,13 +120,13 @@ def nightly(
 def _who(state: Path) -> str:
     last = night.remembered(state)
     if last is None:
-        return "another nightly is at work"
+        return "another nightly is running"
     since = f"{last.began:%Y-%m-%d %H:%M:%S} UTC"
-    return f"another nightly is at work: run {last.run_id}, process {last.pid}, since {since}"
+    return f"another nightly is running: run {last.run_id}, process {last.pid}, since {since}"
 
 
 def _tonight(last: Night | None, tier: Tier, reports: Path, arguments: tuple[str, ...]) -> Night:
-    """Decide what this night is: the one that was killed, or a new one."""
+    """Return the night to run: the one that was killed, or a new one."""
     here = str(reports.absolute())
     new = Night(
         run_id=secrets.token_hex(3),
@@ -136,10 +140,10 @@ def _tonight(last: Night | None, tier: Tier, reports: Path, arguments: tuple[str
         return new
     asked = (last.reports, last.tier, last.arguments)
     if asked != (here, tier.value, arguments):
-        _say(f"run {last.run_id} was killed and had other options: beginning anew")
+        _say(f"run {last.run_id} was killed and had other options: starting a new one")
         return new
     if (new.began - last.began).total_seconds() > _STALE_S:
-        _say(f"run {last.run_id} was killed too long ago to go on with: beginning anew")
+        _say(f"run {last.run_id} was killed too long ago to be resumed: starting a new one")
         return new
     return last.model_copy(update={"pid": new.pid})
 
@@ -153,7 +157,7 @@ def _through_the_night(plan: _Plan, lock: int, *, everything: bool) -> int:
     folder = night.folder_of(plan.reports, plan.night.run_id)
     if folder is None or not (folder / "run.json").exists():
         if folder is None:
-            night.forget(plan.state)  # nothing was begun that could be gone on with
+            night.forget(plan.state)  # nothing was started that could be resumed
         said = _last_error(_log(plan))
         raise InfraError(
             f"the ladder left no record (pytest's status {came}){said}", hint=f"read {_log(plan)}"
@@ -176,24 +180,24 @@ def _log(plan: _Plan) -> Path:
 
 
 def _last_error(log: Path) -> str:
-    """Give what pytest was told last, if it was told of an error at all."""
+    """Return the last error in pytest's log, with ": " before it; "" if there is none."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line[1:].strip() for line in lines if line.startswith("E  ") and "Error: " in line]
     return f": {errors[-1]}" if errors else ""
 
 
 def _ladder(plan: _Plan, lock: int, notes: list[str]) -> int:
-    """Run pytest over the topologies until it ends or the time is up; give its status."""
+    """Run pytest over the topologies until it ends or the time is up; return its status."""
     run_id = plan.night.run_id
     folder = night.folder_of(plan.reports, run_id)
     resuming = plan.resumes and folder is not None
     if resuming:
-        _say(f"going on with run {run_id}, which was stopped")
+        _say(f"resuming run {run_id}, which was stopped")
     came = _pytest(plan, lock, f"--lab-resume={run_id}" if resuming else f"--lab-run-id={run_id}")
     if resuming and came.status == _USAGE:
         raise ConfigError(
-            f"run {run_id} was killed, and cannot be gone on with: read {_log(plan)}",
-            hint="the cells or the kernel are others now; begin anew: lab nightly --fresh",
+            f"cannot resume run {run_id}: its cells or its kernel changed; read {_log(plan)}",
+            hint="to start a new night, type: lab nightly --fresh",
         )
     if came.timed_out:
         limit = seconds(plan.lab.nightly.at_most_s)
@@ -222,7 +226,7 @@ def _pytest(plan: _Plan, lock: int, run: str) -> Child:
 
 
 class _Told:
-    """Tells how far it is when a cell has ended, but not more often than one can read."""
+    """Prints how far a night is when a cell has ended, at most every 30 s."""
 
     def __init__(self) -> None:
         self._done, self._at = -1, float("-inf")
@@ -240,13 +244,13 @@ def _bench(plan: _Plan, folder: Path, lock: int, notes: list[str]) -> None:
     argv += ["--to", str(folder / "bench.json")]
     came = run_child(argv, _log(plan), cwd=Path.cwd(), keep=lock, at_most_s=plan.left_s)
     if came.status == 0:
-        notes.append("How fast the lab was here is in bench.json.")
+        notes.append("How fast the lab was on this machine is in bench.json.")
     else:
-        notes.append(f"The bench came to no end (status {came.status}); pytest.log says why.")
+        notes.append(f"The bench did not finish (status {came.status}): read pytest.log.")
 
 
 def _published(plan: _Plan, folder: Path, notes: Sequence[str]) -> RunRecord:
-    """Put the notes and the log into the run's folder, and make its pages once more."""
+    """Put the notes and the log into the run's folder, and make its pages again."""
     log = _log(plan)
     with (folder / "pytest.log").open("ab") as kept:
         kept.write(log.read_bytes())

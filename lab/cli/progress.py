@@ -20,7 +20,15 @@ _EVERY_S = 20.0
 
 @contextmanager
 def progress_on(console: Console, *, everything: bool = False) -> Iterator[Sink]:
-    """Give a sink that tells a person on `console` what is going on."""
+    """Yield a sink of events that shows them on a console.
+
+    Args:
+        console: Where; a terminal gets live bars, anything else plain lines.
+        everything: Whether events of libvirt are shown, too.
+
+    Yields:
+        The sink, for any thread.
+    """
     if not console.is_terminal:
         yield _Lines(console, everything=everything)
         return

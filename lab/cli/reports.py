@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab report`, `lab history` and `lab compare`: reading what the runs have left."""
+"""`lab report`, `lab history` and `lab compare`: the results of runs that have ended."""
 
 from __future__ import annotations
 
@@ -25,32 +25,47 @@ from lab.report import index, publish
 from lab.resources.ledger import state_dir
 
 Reports = Annotated[Path, typer.Option(envvar="LAB_REPORTS", help="Where the folders of runs are.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _REPORTS = Path("reports")
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to `app`."""
+    """Add these commands.
+
+    Args:
+        app: The `lab` command.
+    """
     app.command()(report)
     app.command()(history)
     app.command()(compare)
 
 
 def known_of(settings: Settings) -> Path:
-    """Give the path of the history: in the state folder that lab.toml says."""
+    """Return the path of the history: in the state folder of lab.toml.
+
+    Args:
+        settings: The global options.
+
+    Raises:
+        ConfigError: lab.toml is wrong.
+    """
     return state_dir(settings.lab().state) / NAME
 
 
 def report(
     ctx: typer.Context,
     *,
-    run: Annotated[str, typer.Argument(help="A run's folder or id; the last one, if none.")] = "",
+    run: Annotated[
+        str, typer.Argument(help="A run's folder or id; without it, the last run.")
+    ] = "",
     reports: Reports = _REPORTS,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Make the pages anew.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make the pages again from the record.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say where the page of a run is, and what came of it."""
+    """Print the path of a run's report; with --json, the run's result, too."""
     folder = _folder(run, reports)
     if again:
         settings: Settings = ctx.obj
@@ -75,12 +90,12 @@ def history(
     cells: Annotated[str, typer.Argument(help="Which cells, as a glob: '*-kexec*'.")] = "*",
     kernel: Annotated[str, typer.Option(help="Only this kernel: name or build id.")] = "",
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Make it anew from the runs that are kept.")
+        bool, typer.Option("--rebuild", help="Make it again from the runs in --reports.")
     ] = False,
     reports: Reports = _REPORTS,
     as_json: AsJson = False,
 ) -> None:
-    """Say how often each cell lived, on each build of its kernel; accelerators are never mixed."""
+    """Print how often each cell's guest survived, by build of its kernel and by accelerator."""
     known = known_of(ctx.obj)
     if rebuild:
         _rebuild(known, reports)
@@ -90,7 +105,7 @@ def history(
         typer.echo(json.dumps([_tally_json(tally) for tally in tallied(results)], indent=1))
         return
     if not results:
-        out.print(f"{known} knows nothing of this", markup=False, soft_wrap=True)
+        out.print(f"no result in {known}", markup=False, soft_wrap=True)
         return
     _show_tallies(tallied(results))
 
@@ -103,7 +118,7 @@ def compare(
     cells: Annotated[str, typer.Option(help="Which cells, as a glob.")] = "*",
     as_json: AsJson = False,
 ) -> None:
-    """Hold two kernels against each other: survival by Fisher's test, silences by their ranks."""
+    """Compare two kernels: survival by Fisher's exact test, silences by Mann-Whitney's."""
     with opened(known_of(ctx.obj)) as book:
         pairs = compared(list(book.of(cells)), a, b)
     if as_json:
@@ -127,7 +142,7 @@ def _rebuild(known: Path, reports: Path) -> None:
     if known.exists():
         aside = known.with_name(f"{known.name}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         known.rename(aside)
-        err.print(f"kept aside: {aside}", markup=False, soft_wrap=True)
+        err.print(f"renamed the old one: {aside}", markup=False, soft_wrap=True)
     runs = 0
     with opened(known) as book:
         for folder, record in index.records(reports):

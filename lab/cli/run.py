@@ -43,7 +43,11 @@ _MEANING = {0: "good: as expected", 1: "bad: not as expected", CANNOT_TELL: "can
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to `app`."""
+    """Add this command.
+
+    Args:
+        app: The `lab` command.
+    """
     app.command()(with_options(RunOptions)(run))
 
 
@@ -66,7 +70,7 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the cell's record.")] = False,
 ) -> int:
-    """Run one cell on a fresh host, and say what came of it.
+    """Run one cell on a fresh host, and print its verdict.
 
     The cell is one of the topologies, by its CELL_ID, with its own host and expectation; or it is
     made of options, on a host with lab.toml's sizes. An id takes no other options than

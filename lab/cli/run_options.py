@@ -49,7 +49,11 @@ class Expect(StrEnum):
     PARKS = "parks"
 
     def of(self, scope: Scope) -> Expectation:
-        """Return it as a topology would have it, in `scope`."""
+        """Return it as a topology has it.
+
+        Args:
+            scope: What is judged.
+        """
         match self:
             case Expect.SURVIVES:
                 return Survives(scope=scope)
@@ -122,7 +126,11 @@ class RunOptions:
     ] = None
 
     def words(self, *names: str) -> tuple[str, ...]:
-        """Return these options, or all, as one types them; those that are at their default not."""
+        """Return options as one types them, without those that are at their default.
+
+        Args:
+            names: The fields to return; all, if none is named.
+        """
         told = (
             (f.name, getattr(self, f.name), f.default)
             for f in fields(self)
@@ -169,12 +177,23 @@ class RunOptions:
 
 
 def option(name: str) -> str:
-    """Return the option of a field: `--stop-ms` of `stop_ms`."""
+    """Return the option of a field: `--stop-ms` of `stop_ms`.
+
+    Args:
+        name: The field's.
+    """
     return f"--{name.replace('_', '-')}"
 
 
 def as_options(hint: str | None) -> str | None:
-    """Return a hint for a topology as one for a command line: `--vmm=qemu` of `vmm = ["qemu"]`."""
+    """Return a hint for a topology as one for a command line.
+
+    Args:
+        hint: What a topology would have to say: `type vmm = ["qemu"]`.
+
+    Returns:
+        The same with options, `type --vmm=qemu`; None if there is no hint.
+    """
     if hint is None:
         return None
     flat = hint.replace("options = {", "").replace("}", "")

@@ -36,10 +36,14 @@ class Target:
     named: bool
 
     def rerun(self, cell: Cell) -> str:
-        """Return the command that runs `cell`, which is this one with its proven accelerator.
+        """Return the command that runs the cell again.
 
-        It is `lab run CELL_ID` where a topology has the same cell on the same host with the same
-        expectation; else it repeats the options.
+        Args:
+            cell: The cell of this target, with the accelerator that was probed.
+
+        Returns:
+            `lab run CELL_ID` where a topology has the same cell on the same host with the same
+            expectation; else the options again.
         """
         toml, options = self.settings.path, self.options
         if self.named:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab selftest`: a kernel's own selftests, run in an L1 of that kernel, as one cell of a run."""
+"""`lab selftest`: a kernel's own selftests, run in an L1 of that kernel, as a cell of a run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ from lab.runner.selftest import run_selftests
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to `app`."""
+    """Add this command.
+
+    Args:
+        app: The `lab` command.
+    """
     app.command()(selftest)
 
 
@@ -54,7 +58,7 @@ def selftest(
     beside: Annotated[
         str,
         typer.Option(
-            help="What fails on this one too, as it boots usually, may fail on the other."
+            help="A kernel to compare with, in its default mode: what fails there, too, is excused."
         ),
     ] = "",
     lab_kernel: Annotated[
@@ -62,10 +66,10 @@ def selftest(
     ] = None,
     arch: Annotated[Arch, typer.Option(help="Of L1.")] = Arch.X86_64,
     mode: Annotated[
-        HostMode | None, typer.Option(help="Of L1; the architecture's usual one without it.")
+        HostMode | None, typer.Option(help="Of L1; without it, the architecture's default.")
     ] = None,
-    only: Annotated[str, typer.Option(help="Only programs like this: 'sev_*'.")] = "*",
-    timeout_s: Annotated[float, typer.Option(min=1, help="For each program.")] = 60.0,
+    only: Annotated[str, typer.Option(help="Only programs that match this glob: 'sev_*'.")] = "*",
+    timeout_s: Annotated[float, typer.Option(min=1, help="Seconds for each program.")] = 60.0,
     env: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, for each program; may be repeated.")
     ] = None,
@@ -73,17 +77,17 @@ def selftest(
         Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
     ] = Path("reports"),
 ) -> int:
-    """Build a kernel's selftests, run them in an L1 of it, and put them into a report.
+    """Build a kernel's selftests, run them in an L1 with it, and report them.
 
-    With --beside they run on another kernel, too, and the table has both. Exit status: 0 all
-    passed or skipped, or did so as they do beside it; 1 one failed, 125 cannot tell.
+    With --beside they run on another kernel, too, and the table has both. Exit status: 0 if all
+    passed, were skipped, or failed on the other kernel, too; 1 if one failed, 125 cannot tell.
     """
     settings: Settings = ctx.obj
     lab = with_overrides(settings.lab(), kernel_tree=lab_kernel)
     if suite is Suite.KHO:
         raise ConfigError(
-            "the selftest 'kho' is an init that kexecs itself, and no program for a host",
-            hint="its ground is covered by cells: lab run --disruption kexec --memory luo-memfd",
+            "the selftest 'kho' is an init that kexecs itself, and no program to run in a host",
+            hint="a cell tests the same: lab run -d kexec --vmm labvmm --memory luo-memfd",
         )
     usual = MODES[arch][0]
     tested = On(lab.kernel_for(kernel), mode or usual)
@@ -118,18 +122,18 @@ def selftest(
 def _check(arch: Arch, tested: On, measure: On | None) -> None:
     if tested.mode not in MODES[arch]:
         known = ", ".join(MODES[arch])
-        raise ConfigError(f"--mode={tested.mode}: {arch} has none", hint=f"it has {known}")
+        raise ConfigError(f"--mode={tested.mode}: no such mode on {arch}", hint=f"it has: {known}")
     if tested == measure:
         raise ConfigError(
-            f"--beside={measure.kernel}: it is the same kernel in the same mode",
-            hint="name another one, or another --mode",
+            f"--beside={measure.kernel}: this is the kernel under test, in the same mode",
+            hint="name another kernel, or another --mode",
         )
 
 
 def _settings(env: Sequence[str]) -> tuple[str, ...]:
     for setting in env:
         if not re.fullmatch(r"[A-Za-z_]\w*=.*", setting, re.ASCII):
-            raise ConfigError(f"--env={setting}: no NAME=VALUE", hint="as in --env=soak=1000")
+            raise ConfigError(f"--env={setting}: expected NAME=VALUE", hint="as in --env=soak=1000")
     return tuple(env)
 
 
@@ -150,7 +154,7 @@ def _run(lab: LabConfig, stand: Stand, words: Words, reports: Path) -> tuple[Pat
     measure: tuple[ChildRecord, ...] = ()
     for on, plan in zip(hosts, plans, strict=True):
         came = _came(stand, _request(lab, words, on), tests, folder / evidence_of(plan), words)
-        measure = measure or came.children  # the first is the measure, and is excused by itself
+        measure = measure or came.children  # the first host's results are the measure
         told = came.children
         if words.beside:
             told = excused(told, measure, str(words.beside))
@@ -174,17 +178,24 @@ def _came(
 def _built(lab: LabConfig, stand: Stand, words: Words) -> selftests.Selftests:
     name = words.tested.kernel
     if name not in lab.kernel:
-        raise ConfigError(f"lab.toml: no kernel {name!r}")
+        known = ", ".join(lab.kernel)
+        raise ConfigError(f"lab.toml: no kernel {name!r}", hint=f"there are: {known}")
     spec = lab.kernel[name]
     if isinstance(spec.source, FromImage):
-        raise ConfigError(f"kernel {name!r} is an image, and has no tree with selftests")
+        raise ConfigError(
+            f"kernel {name!r} is an image, and has no source tree with selftests",
+            hint="name a kernel that is built from source",
+        )
     recipe = recipe_of(name, spec, words.arch, mirror=lab.mirror)
     made = selftests.build(
         recipe, words.suite.value, words.arch.value, standard(lab.cache), sink=stand.sink
     )
     chosen = tuple(p for p in made.programs if fnmatchcase(p.name, words.only))
     if not chosen:
-        raise ConfigError(f"no program of {words.suite.value} is like {words.only!r}")
+        raise ConfigError(
+            f"no program of suite {words.suite.value} matches --only={words.only}",
+            hint=f"there are: {', '.join(p.name for p in made.programs)}",
+        )
     return selftests.Selftests(made.suite, chosen)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `lab selftest` was asked for, and the cells that it makes of it; pure."""
+"""The request of one `lab selftest`, and the cells of its record; pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Suite(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class On:
-    """What a host is, on which tests run."""
+    """The kernel and the mode of a host that tests run on."""
 
     kernel: str
     mode: HostMode
@@ -72,7 +72,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What came of the tests on one kernel, and what its host complained of."""
+    """The results of the tests on one host, what its kernel complained of, and the seconds."""
 
     children: tuple[ChildRecord, ...]
     complained: str
@@ -80,7 +80,13 @@ class Came:
 
 
 def planned(words: Words, on: On, accel: Accel) -> PlannedCell:
-    """Name the cell of the tests on one host."""
+    """Return the plan of the tests on one host.
+
+    Args:
+        words: The request.
+        on: The host.
+        accel: What it runs on.
+    """
     place: dict[str, Scalar] = {
         "arch": words.arch.value,
         "accel": accel.value,
@@ -94,12 +100,22 @@ def planned(words: Words, on: On, accel: Accel) -> PlannedCell:
 
 
 def evidence_of(plan: PlannedCell) -> str:
-    """Give its folder, as the run's folder has it."""
+    """Return the folder of its evidence, relative to the run's.
+
+    Args:
+        plan: The cell's.
+    """
     return f"evidence/{shards.file_name(plan.id)}"
 
 
 def cell_of(plan: PlannedCell, came: Came, told: tuple[ChildRecord, ...]) -> CellRecord:
-    """Make a record of what came on one kernel; `told` is that with what may fail excused."""
+    """Return the record of the tests on one host.
+
+    Args:
+        plan: The cell's.
+        came: The results.
+        told: Its tests, where those that failed on the measure, too, are excused.
+    """
     bad = failing(told)
     cause = came.complained or (f"{len(bad)} failed, the first is {bad[0]}" if bad else "")
     if not told:

@@ -66,7 +66,11 @@ class Settings:
         return expand(load_topologies(self.topologies, lab), lab, accel=accels)
 
     def topology(self, name: str, lab: LabConfig) -> Topology:
-        """Read the topology that is called `name`, or whose path that is.
+        """Read one topology.
+
+        Args:
+            name: Its name, or a path that ends in ".toml" or has a "/".
+            lab: Whose kernels it may name.
 
         Raises:
             ConfigError: there is none, or something in it is wrong.

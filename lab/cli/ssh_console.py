@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab ssh` and `lab console`: ways into a host that stands."""
+"""`lab ssh` and `lab console`: a shell in a standing host, and its console."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ _LOOK_S = 0.2
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to `app`."""
-    # Of what follows the host's name nothing is ours: `lab ssh a ls --help` asks ls.
+    """Add these commands.
+
+    Args:
+        app: The `lab` command.
+    """
+    # Options after the host's name belong to the command: `lab ssh a ls --help` asks ls.
     app.command(context_settings={"allow_interspersed_args": False})(ssh)
     app.command()(console)
 
 
 def ssh(
     ctx: typer.Context,
-    host: Annotated[str, typer.Argument(help="What its topology, or 'lab status', calls it.")],
+    host: Annotated[str, typer.Argument(help="Its name in the topology, or in 'lab status'.")],
     command: Annotated[
-        list[str] | None, typer.Argument(help="What to run there; a shell if nothing.")
+        list[str] | None, typer.Argument(help="What to run there; without it, a shell.")
     ] = None,
 ) -> int:
     """Log in to a standing host, or run a command there and return its status.
@@ -57,7 +61,9 @@ def ssh(
         remote = [shlex.join(words)] if words else []
         os.execv(client, [client, *ssh_options(door), *remote])  # noqa: S606 - it takes our place
     if not words:
-        raise UnavailableError("there is no 'ssh' program here", hint="apt install openssh-client")
+        raise UnavailableError(
+            "no 'ssh' program on this machine", hint="apt install openssh-client"
+        )
     by = Deadline.after(ctx.obj.lab().patience.command)
     with open_session(door, by) as session:
         result = session.run(words, by=by)
@@ -67,7 +73,11 @@ def ssh(
 
 
 def ssh_options(host: StandingHost) -> list[str]:
-    """Give the arguments with which ssh trusts this very host, and uses nothing of the user's."""
+    """Return the arguments with which ssh trusts this host only, and reads no file of the user's.
+
+    Args:
+        host: A standing host; the file of its public key is written beside its private key.
+    """
     known = host.key.with_name("known_hosts")
     known.write_text(f"[127.0.0.1]:{host.port} {host.host_key_line}\n", encoding="ascii")
     settings = {
@@ -95,17 +105,19 @@ def ssh_options(host: StandingHost) -> list[str]:
 
 def console(
     ctx: typer.Context,
-    host: Annotated[str, typer.Argument(help="What its topology, or 'lab status', calls it.")],
+    host: Annotated[str, typer.Argument(help="Its name in the topology, or in 'lab status'.")],
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Keep printing new output, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Print what a host has said on its console since it was switched on."""
+    """Print the console log of a standing host since power-on."""
     path = _find(ctx.obj, host).console
     try:
         _copy(path, follow=follow)
     except FileNotFoundError as e:
-        raise ConfigError(f"{path}: no such file", hint="'lab status' says what stands") from e
+        raise ConfigError(
+            f"{path}: no such file", hint="'lab status' lists the standing hosts"
+        ) from e
 
 
 def _copy(path: Path, *, follow: bool) -> None:

@@ -28,7 +28,11 @@ _KVM_NOTE = (
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to `app`."""
+    """Add these commands.
+
+    Args:
+        app: The `lab` command.
+    """
     app.command()(up)
     app.command()(down)
     app.command()(status)
@@ -38,7 +42,7 @@ def up(
     ctx: typer.Context,
     topologies: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Names, or paths of files; else {' and '.join(DEFAULT_TOPOLOGIES)}."),
+        typer.Argument(help=f"Names or paths; without them, {' and '.join(DEFAULT_TOPOLOGIES)}."),
     ] = None,
 ) -> None:
     """Build what is missing, boot the hosts of topologies, and leave them standing."""
@@ -62,7 +66,7 @@ def up(
 
 
 def down(ctx: typer.Context) -> None:
-    """Remove what stands and what killed labs left behind; never what is at work."""
+    """Remove standing hosts and leftovers of killed runs; never what a run is using."""
     settings: Settings = ctx.obj
     with progress_on(err, everything=settings.debug) as sink:
         removed = take_down(settings.lab(), sink)
@@ -72,9 +76,9 @@ def down(ctx: typer.Context) -> None:
 
 def status(
     ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what stands, what is at work, and what was left behind."""
+    """List standing hosts, machines of runs in progress, and leftovers of killed runs."""
     settings: Settings = ctx.obj
     with surveyed(settings.lab()) as found:
         told = _told(found)
@@ -86,10 +90,10 @@ def status(
         if found.standing:
             out.print(_table((h for h, _ in found.standing), told["standing"]))
         else:
-            out.print("nothing is standing; 'lab up' makes it stand", markup=False)
+            out.print("nothing is standing; to boot hosts, type: lab up", markup=False)
         for machine in found.at_work:
             who = f"run {machine.run_id}, process {machine.owner.pid}"
-            out.print(f"at work: {machine.name} ({who})", markup=False)
+            out.print(f"in use: {machine.name} ({who})", markup=False)
         for leftover in found.leftovers:
             out.print(f"left behind: {leftover}", markup=False, soft_wrap=True)
         if found.leftovers:

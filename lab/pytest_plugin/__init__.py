@@ -33,9 +33,9 @@ OPTIONS = (
     ("kernel", "", "a kernel source tree to test in place of 'stock'"),
     ("accel", "", "what to run L1s on: auto, kvm or tcg; the default is lab.toml's"),
     ("keep", "never", "which hosts to leave standing: never or failed"),
-    ("repeat", "1", "how often to do each cell; 'nightly' is as lab.toml says"),
-    ("resume", "", "go on with a run that was killed: its id, or 'last'"),
-    ("run-id", "", "what to call this run; made up if not given"),
+    ("repeat", "1", "how often to run each cell; 'nightly' is as [nightly] of lab.toml says"),
+    ("resume", "", "resume a run that was killed: its id, or 'last'"),
+    ("run-id", "", "the name of this run; a random one without it"),
     ("reports", "reports", "where the folder of this run is made"),
 )
 _CELL_S = 600.0
@@ -44,7 +44,11 @@ _WANTS_A_LOOK = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --lab-* options; each has a LAB_* twin in the environment."""
+    """Add the --lab-* options; each has a LAB_* twin in the environment.
+
+    Args:
+        parser: pytest's.
+    """
     group = parser.getgroup("lab", "Caretaker Lab")
     for name, default, text in OPTIONS:
         variable = f"LAB_{name.upper().replace('-', '_')}"
@@ -56,7 +60,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register what a run of cells needs; nothing is opened yet."""
+    """Register the plugins of a run of cells; nothing is opened yet.
+
+    Args:
+        config: pytest's.
+
+    Raises:
+        UsageError: an option is wrong.
+    """
     config.addinivalue_line("markers", "cell: one cell of a topology, run on real machines")
     config.addinivalue_line("markers", "tier(word): run in this tier and in those above it")
     config.addinivalue_line("markers", "arch(word): boots hosts of this architecture only")
@@ -71,7 +82,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test of each cell, where a test takes a `cell`."""
+    """Make one test of each cell, where a test takes a `cell`.
+
+    Args:
+        metafunc: The test.
+
+    Raises:
+        UsageError: lab.toml or a topology is wrong.
+    """
     if "cell" not in metafunc.fixturenames:
         return
     run: Run = metafunc.config.pluginmanager.getplugin(NAME)
@@ -89,7 +107,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked for a tier above that of this run."""
+    """Deselect what is marked for a tier above that of this run.
+
+    Args:
+        config: pytest's.
+        items: The tests; changed in place.
+    """
     run: Run = config.pluginmanager.getplugin(NAME)
     tiers = list(Tier)
     within = set(tiers[: tiers.index(run.tier) + 1])
@@ -123,7 +146,14 @@ def _time_limit_s(config: pytest.Config) -> float | None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build, or find built, what the tests that were chosen boot."""
+    """Build what the chosen tests boot, unless it is cached.
+
+    Args:
+        session: With the tests that were chosen.
+
+    Raises:
+        UsageError: something could not be built.
+    """
     if session.config.option.collectonly:
         return
     run: Run = session.config.pluginmanager.getplugin(NAME)
@@ -135,7 +165,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def stand(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Stand]:
-    """One run of the lab, opened for this worker; everything it made is removed at the end."""
+    """Return the run of the lab of this worker; all that it makes is removed at the end."""
     run: Run = pytestconfig.pluginmanager.getplugin(NAME)
     folder = request.session.items[0].path.parent
     logged = pytestconfig.get_verbosity() > 0
@@ -156,14 +186,14 @@ def stand(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterat
 
 @pytest.fixture(scope="session")
 def cells(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> tuple[Cell, ...]:
-    """Give every cell of this tier, for tests that need one without running it as such."""
+    """Return every cell of this tier, for tests that need one without running it as such."""
     run: Run = pytestconfig.pluginmanager.getplugin(NAME)
     return run.cells(request.session.items[0].path.parent)
 
 
 @pytest.fixture(scope="session")
 def pool(stand: Stand) -> Iterator[Pool]:
-    """The warm host of this worker."""
+    """Return the pool of this worker, which has one warm host at a time."""
     warm = Pool(stand)
     yield warm
     warm.close()
@@ -171,7 +201,7 @@ def pool(stand: Stand) -> Iterator[Pool]:
 
 @pytest.fixture
 def repeat() -> int:
-    """Say which time it is that a cell is done; the first, where nothing repeats it."""
+    """Return which repeat of a cell this is, from 1; 1 where nothing repeats it."""
     return 1
 
 
@@ -179,10 +209,14 @@ def repeat() -> int:
 def judged(
     cell: Cell, repeat: int, pool: Pool, request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> CellRecord:
-    """Run `cell` and give its record, which is on disk by then.
+    """Run `cell` and return its record, which is on disk by then.
 
     What broke in the lab, or cannot be told, is raised here, so that pytest calls it an error;
     what the kernel under test did wrong is left to the test, so that it is a failure.
+
+    Raises:
+        LabError: something of the lab broke.
+        InfraError: the verdict is Unproven.
     """
     run: Run = pytestconfig.pluginmanager.getplugin(NAME)
     assert run.folder is not None  # noqa: S101 - made when the cells were collected
@@ -201,7 +235,7 @@ def judged(
 
 
 def _keep(pool: Pool, session: pytest.Session, cell: Cell) -> None:
-    """Leave the host of a cell that went wrong standing, and end the session with how to get in."""
+    """Leave the host of a cell standing, and end the session with the command to log in."""
     how = leave_standing(pool)
-    if how:  # else it was given up already, and there is nothing to look at
-        session.shouldstop = f"the host of {cell.id} stands: {how}"
+    if how:  # else the host was taken down already
+        session.shouldstop = f"the host of {cell.id} is standing: {how}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cells boot is built before the first test: no test's time-out is for building."""
+"""Images are built before the first test, so that no test's time-out has to cover a build."""
 
 from __future__ import annotations
 
@@ -21,7 +21,19 @@ _TAKES_A_HOST = frozenset({"pool", "stand"})
 
 
 def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell]]:
-    """Give the cells whose hosts `items` boot: their own, or any of the tier where they choose."""
+    """Return the cells whose hosts tests boot.
+
+    Args:
+        items: The tests: one of a cell needs that cell's host; one that chooses its own host, any
+            of the tier.
+        run: Whose cells.
+
+    Returns:
+        One cell for each combination of kernels and architecture, with its lab.toml.
+
+    Raises:
+        ConfigError: lab.toml or a topology is wrong.
+    """
     found: dict[tuple[str, str, Arch], tuple[LabConfig, Cell]] = {}
     for item in items:
         folder = item.path.parent
@@ -63,7 +75,11 @@ def asked(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, HostR
 
 
 def build(session: pytest.Session, run: Run) -> None:
-    """Build what the chosen tests boot, where it is missing.
+    """Build what the chosen tests boot, unless it is cached.
+
+    Args:
+        session: With the tests that were chosen.
+        run: Whose cells.
 
     Raises:
         LabError: something could not be built.
@@ -76,7 +92,12 @@ def build(session: pytest.Session, run: Run) -> None:
 
 
 def built(session: pytest.Session, lab: LabConfig, wanted: Iterable[tuple[str, Arch]]) -> None:
-    """Build these kernels, and what hosts boot with them; say so where it takes a while.
+    """Build kernels, and what hosts boot with them, unless they are cached; print progress.
+
+    Args:
+        session: Whose terminal is written to.
+        lab: What lab.toml says.
+        wanted: Names of kernels, and architectures.
 
     Raises:
         LabError: something could not be built.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests that run no cell: what came of each is kept in the run's folder, as it ends."""
+"""Tests that run no cell: the outcome of each is written to the run's folder when it ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMEOUT = "Timeout "  # how pytest-timeout begins what it fails a test with
 
 
 class Checks:
-    """Puts the phases of each such test together; the first that was no pass counts."""
+    """Makes one outcome of the phases of each such test: the first that is no pass."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -27,7 +27,15 @@ class Checks:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note a phase; after the last one, keep what came of the test."""
+        """Note the outcome of a phase; after the last phase, write the test's.
+
+        Args:
+            item: The test.
+            call: The phase, with what was raised in it.
+
+        Yields:
+            Once, for pytest's own report, which is returned as it is.
+        """
         report = yield
         folder = self._run.folder
         if folder is None or turn_of(item):
@@ -48,7 +56,12 @@ class Checks:
 
 
 def outcome_of(report: pytest.TestReport, raised: BaseException | None) -> Outcome:
-    """Say how a phase came out: what a test asserted is the product's, all else is the lab's."""
+    """Return the outcome of a phase: what a test asserted is the product's, all else the lab's.
+
+    Args:
+        report: pytest's, of one phase.
+        raised: What the phase raised; None if nothing.
+    """
     expected = hasattr(report, "wasxfail")
     if report.passed:
         return Outcome.XPASSED if expected else Outcome.PASSED
@@ -64,7 +77,15 @@ def outcome_of(report: pytest.TestReport, raised: BaseException | None) -> Outco
 
 
 def cause(report: pytest.TestReport, raised: BaseException | None) -> str:
-    """Say in a line or two why a phase was no pass."""
+    """Return why a phase was no pass.
+
+    Args:
+        report: pytest's, of one phase.
+        raised: What the phase raised; None if nothing.
+
+    Returns:
+        At most some 500 characters; "" for a pass.
+    """
     if known := getattr(report, "wasxfail", ""):
         return str(known)
     if report.passed:

@@ -42,6 +42,9 @@ class Selection:
         Args:
             config: pytest's.
             items: The tests; changed in place.
+
+        Yields:
+            Once, for all other plugins to deselect.
         """
         folders = {i.path.parent for i in items if cell_of(i)}
         bare = [item for item in items if _got_no_cell(item)]

@@ -77,7 +77,7 @@ def test_a_night_that_is_asked_to_stop_says_how_to_go_on(nights: Nights) -> None
         said, _ = process.communicate(timeout=60)
 
     assert process.returncode == 128 + signal.SIGTERM
-    assert "to go on with this night, type: lab nightly" in said
+    assert "to resume this night, type: lab nightly" in said
     assert nights.night()[0] == 0
     assert len(set(nights.keys)) == 6
 
@@ -87,7 +87,7 @@ def test_two_nights_at_once_are_refused_and_harm_nothing(nights: Nights) -> None
         nights.until_cells(1, first)
         status, said = nights.night()
         assert status == 125
-        assert "another nightly is at work: run " in said
+        assert "another nightly is running: run " in said
         assert f"process {first.pid}" in said
         out, _ = first.communicate(timeout=60)
     assert first.returncode == 0, out
@@ -130,7 +130,7 @@ def test_other_options_begin_another_night(nights: Nights) -> None:
     nights.until_free()
     status, said = nights.night("-k", "spinner")
     assert status == 0, said
-    assert "had other options: beginning anew" in said
+    assert "had other options: starting a new one" in said
 
 
 def test_time_left_comes_from_history_and_guesses_say_so(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,21 @@ def sections(text: str) -> dict[str, str]:
     """Return the help of each command by its name: what follows '## NAME'."""
     parts = text.split("## ")[1:]
     return {name: body for name, _, body in (part.partition("\n") for part in parts)}
+
+
+def renames() -> dict[str, Any]:
+    """Return what an output may have changed since its golden was written."""
+    return tomllib.loads((GOLDENS / "renames.toml").read_text(encoding="utf-8"))
+
+
+def with_changes(name: str, changes: Iterable[dict[str, str]]) -> str:
+    """Return the golden `name` with words replaced; each change must find its words."""
+    text = (GOLDENS / name).read_text(encoding="utf-8")
+    for change in changes:
+        if change["file"] in {name, "*"}:
+            assert change["old"] in text or change["file"] == "*", f"unused: {change}"
+            text = text.replace(change["old"], change["new"])
+    return text
 
 
 def _ladder() -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 
-from tests.support.frozen_outputs import GOLDENS, HELP, outputs, sections
+from tests.support.frozen_outputs import HELP, outputs, renames, sections, with_changes
 
 
 def main() -> None:
     """Print them."""
-    frozen = sections((GOLDENS / HELP).read_text(encoding="utf-8"))
+    frozen = sections(with_changes(HELP, renames().get("change", ())))
     today = sections(dict(outputs())[HELP])
     for name in sys.argv[1:] or [n for n, text in today.items() if frozen.get(n) != text]:
         sys.stdout.write(f'\n[[help]]\nsection = "{name}"\nwhy = ""\ntext = \'\'\'\n')

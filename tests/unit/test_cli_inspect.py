@@ -64,7 +64,7 @@ def test_a_machine_with_nothing_on_it_says_what_to_type(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["status"]) == 0
-    assert capsys.readouterr().out == "nothing is standing; 'lab up' makes it stand\n"
+    assert capsys.readouterr().out == "nothing is standing; to boot hosts, type: lab up\n"
     assert main(["status", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"standing": [], "at_work": [], "left_behind": []}

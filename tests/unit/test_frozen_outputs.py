@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 
-from tests.support.frozen_outputs import GOLDENS, HELP, outputs, sections
+from tests.support.frozen_outputs import GOLDENS, HELP, outputs, renames, sections, with_changes
 
-RENAMES = tomllib.loads((GOLDENS / "renames.toml").read_text(encoding="utf-8"))
+RENAMES = renames()
 MADE = dict(outputs())
 
 
@@ -26,11 +24,7 @@ def with_new_sections(text: str) -> str:
 
 def renamed(name: str) -> str:
     """Return the golden `name` with what `renames.toml` allows replaced."""
-    text = (GOLDENS / name).read_text(encoding="utf-8")
-    for change in RENAMES.get("change", ()):
-        if change["file"] in {name, "*"}:
-            assert change["old"] in text or change["file"] == "*", f"unused: {change}"
-            text = text.replace(change["old"], change["new"])
+    text = with_changes(name, RENAMES.get("change", ()))
     return with_new_sections(text) if name == HELP else text
 
 
