@@ -30,12 +30,12 @@ class Child:
 
 
 @contextmanager
-def exclusive_lock(lock: Path, who: str) -> Iterator[int]:
+def exclusive_lock(lock: Path, message: str) -> Iterator[int]:
     """Lock a file for the block; a child that inherits the descriptor owns the lock, too.
 
     Args:
         lock: The file, made if it is not there.
-        who: The message if another process owns the lock.
+        message: What the error says if another process owns the lock.
 
     Yields:
         The descriptor, for `run_child`.
@@ -47,7 +47,9 @@ def exclusive_lock(lock: Path, who: str) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as e:
-            raise InfraError(who, hint="wait until it ends; 'lab status' lists its machines") from e
+            raise InfraError(
+                message, hint="wait until it ends; 'lab status' lists its machines"
+            ) from e
         yield file.fileno()
 
 

@@ -93,7 +93,7 @@ def nightly(
     state = state_dir(lab.state)
     began = time.monotonic()
     try:
-        with exclusive_lock(state / "nightly.lock", _who(state)) as lock:
+        with exclusive_lock(state / "nightly.lock", _already_running(state)) as lock:
             last = None if fresh else night.remembered(state)
             mine = _tonight(last, tier, reports, tuple(ctx.args))
             plan = _Plan(
@@ -117,7 +117,7 @@ def nightly(
     return status
 
 
-def _who(state: Path) -> str:
+def _already_running(state: Path) -> str:
     last = night.remembered(state)
     if last is None:
         return "another nightly is running"

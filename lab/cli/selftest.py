@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,8 +20,17 @@ from lab import __version__
 from lab.build import selftests
 from lab.build.cache import standard
 from lab.build.recipes import recipe_of
+from lab.cli.option_table import with_options
 from lab.cli.progress import progress_on
-from lab.cli.selftest_cells import Came, On, Suite, Words, cell_of, evidence_of, planned
+from lab.cli.selftest_cells import (
+    HostKernel,
+    HostResults,
+    SelftestRequest,
+    Suite,
+    cell_of,
+    evidence_of,
+    planned,
+)
 from lab.cli.settings import Settings, err, out
 from lab.config.host_request import HostRequest
 from lab.config.load import with_overrides
@@ -41,41 +51,75 @@ from lab.runner.pool import Pool
 from lab.runner.selftest import run_selftests
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelftestOptions:
+    """The options of `lab selftest`."""
+
+    kernel: Annotated[str, typer.Option(help="[kernel.NAME] of lab.toml.")] = "stock"
+    beside: Annotated[
+        str,
+        typer.Option(
+            help="A kernel to compare with, in its default mode: what fails there, too, is excused."
+        ),
+    ] = ""
+    lab_kernel: Annotated[
+        Path | None, typer.Option(envvar="LAB_KERNEL", help="A source tree in place of 'stock'.")
+    ] = None
+    arch: Annotated[Arch, typer.Option(help="Of L1.")] = Arch.X86_64
+    mode: Annotated[
+        HostMode | None, typer.Option(help="Of L1; without it, the architecture's default.")
+    ] = None
+    only: Annotated[str, typer.Option(help="Only programs that match this glob: 'sev_*'.")] = "*"
+    timeout_s: Annotated[float, typer.Option(min=1, help="Seconds for each program.")] = 60.0
+    env: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, for each program; may be repeated.")
+    ] = None
+    reports: Annotated[
+        Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
+    ] = Path("reports")
+
+    def request(self, suite: Suite, lab: LabConfig, toml: Path) -> SelftestRequest:
+        """Return what is asked for.
+
+        Args:
+            suite: Which selftests.
+            lab: What lab.toml says, with the overrides of these options.
+            toml: The lab.toml that was read.
+
+        Raises:
+            ConfigError: the options make no sense.
+        """
+        usual = MODES[self.arch][0]
+        tested = HostKernel(lab.kernel_for(self.kernel), self.mode or usual)
+        measure = HostKernel(lab.kernel_for(self.beside), usual) if self.beside else None
+        _check(self.arch, tested, measure)
+        return SelftestRequest(
+            suite=suite,
+            tested=tested,
+            beside=measure,
+            arch=self.arch,
+            only=self.only,
+            timeout_s=self.timeout_s,
+            env=_settings(self.env or ()),
+            toml=toml,
+            tree=self.lab_kernel,
+        )
+
+
 def register(app: typer.Typer) -> None:
     """Add this command.
 
     Args:
         app: The `lab` command.
     """
-    app.command()(selftest)
+    app.command()(with_options(SelftestOptions)(selftest))
 
 
 def selftest(
     ctx: typer.Context,
     suite: Annotated[Suite, typer.Argument(help="Which suite of tools/testing/selftests.")],
     *,
-    kernel: Annotated[str, typer.Option(help="[kernel.NAME] of lab.toml.")] = "stock",
-    beside: Annotated[
-        str,
-        typer.Option(
-            help="A kernel to compare with, in its default mode: what fails there, too, is excused."
-        ),
-    ] = "",
-    lab_kernel: Annotated[
-        Path | None, typer.Option(envvar="LAB_KERNEL", help="A source tree in place of 'stock'.")
-    ] = None,
-    arch: Annotated[Arch, typer.Option(help="Of L1.")] = Arch.X86_64,
-    mode: Annotated[
-        HostMode | None, typer.Option(help="Of L1; without it, the architecture's default.")
-    ] = None,
-    only: Annotated[str, typer.Option(help="Only programs that match this glob: 'sev_*'.")] = "*",
-    timeout_s: Annotated[float, typer.Option(min=1, help="Seconds for each program.")] = 60.0,
-    env: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE, for each program; may be repeated.")
-    ] = None,
-    reports: Annotated[
-        Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
-    ] = Path("reports"),
+    options: SelftestOptions,
 ) -> int:
     """Build a kernel's selftests, run them in an L1 with it, and report them.
 
@@ -83,31 +127,17 @@ def selftest(
     passed, were skipped, or failed on the other kernel, too; 1 if one failed, 125 cannot tell.
     """
     settings: Settings = ctx.obj
-    lab = with_overrides(settings.lab(), kernel_tree=lab_kernel)
+    lab = with_overrides(settings.lab(), kernel_tree=options.lab_kernel)
     if suite is Suite.KHO:
         raise ConfigError(
             "the selftest 'kho' is an init that kexecs itself, and no program to run in a host",
             hint="a cell tests the same: lab run -d kexec --vmm labvmm --memory luo-memfd",
         )
-    usual = MODES[arch][0]
-    tested = On(lab.kernel_for(kernel), mode or usual)
-    measure = On(lab.kernel_for(beside), usual) if beside else None
-    _check(arch, tested, measure)
-    words = Words(
-        suite=suite,
-        tested=tested,
-        beside=measure,
-        arch=arch,
-        only=only,
-        timeout_s=timeout_s,
-        env=_settings(env or ()),
-        toml=settings.path,
-        tree=lab_kernel,
-    )
+    request = options.request(suite, lab, settings.path)
     try:
         insist(lab)
         with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
-            folder, record = _run(lab, stand, words, reports.absolute())
+            folder, record = _run(lab, stand, request, options.reports.absolute())
     except ConfigError:
         raise
     except LabError as e:
@@ -119,7 +149,7 @@ def selftest(
     return exit_status(record)
 
 
-def _check(arch: Arch, tested: On, measure: On | None) -> None:
+def _check(arch: Arch, tested: HostKernel, measure: HostKernel | None) -> None:
     if tested.mode not in MODES[arch]:
         known = ", ".join(MODES[arch])
         raise ConfigError(f"--mode={tested.mode}: no such mode on {arch}", hint=f"it has: {known}")
@@ -137,46 +167,54 @@ def _settings(env: Sequence[str]) -> tuple[str, ...]:
     return tuple(env)
 
 
-def _run(lab: LabConfig, stand: Stand, words: Words, reports: Path) -> tuple[Path, RunRecord]:
-    tests = _built(lab, stand, words)
-    accel = stand.accelerator(words.arch).accel
-    hosts = [*([words.beside] if words.beside else []), words.tested]
-    plans = [planned(words, on, accel) for on in hosts]
+def _run(
+    lab: LabConfig, stand: Stand, request: SelftestRequest, reports: Path
+) -> tuple[Path, RunRecord]:
+    tests = _built(lab, stand, request)
+    accel = stand.accelerator(request.arch).accel
+    hosts = [*([request.beside] if request.beside else []), request.tested]
+    plans = [planned(request, on, accel) for on in hosts]
     header = RunHeader(
         run_id=stand.run_id,
         started=datetime.now(UTC),
         tier="selftest",
-        command_line=tuple(shlex.split(words.typed)),
+        command_line=tuple(shlex.split(request.typed)),
         versions={"lab": __version__},
         planned=tuple(plans),
     )
     folder = shards.begin(reports, header)
     measure: tuple[ChildRecord, ...] = ()
     for on, plan in zip(hosts, plans, strict=True):
-        came = _came(stand, _request(lab, words, on), tests, folder / evidence_of(plan), words)
-        measure = measure or came.children  # the first host's results are the measure
-        told = came.children
-        if words.beside:
-            told = excused(told, measure, str(words.beside))
-        shards.write_cell(folder, cell_of(plan, came, told))
+        results = _results_on(
+            stand, _host_request(lab, request, on), tests, folder / evidence_of(plan), request
+        )
+        measure = measure or results.children  # the first host's results are the measure
+        told = results.children
+        if request.beside:
+            told = excused(told, measure, str(request.beside))
+        shards.write_cell(folder, cell_of(plan, results, told))
     shards.note_environment(folder, environment_of(stand), worker="main")
     known = state_dir(lab.state) / NAME
     return folder, publish.finish(folder, known=known, keep=lab.report.keep)
 
 
-def _came(
-    stand: Stand, wish: HostRequest, tests: selftests.Selftests, evidence: Path, words: Words
-) -> Came:
+def _results_on(
+    stand: Stand,
+    wish: HostRequest,
+    tests: selftests.Selftests,
+    evidence: Path,
+    request: SelftestRequest,
+) -> HostResults:
     began = time.monotonic()
     with closing(Pool(stand)) as pool:
         text, complained = run_selftests(
-            pool, wish, tests, evidence, timeout_s=words.timeout_s, env=words.env
+            pool, wish, tests, evidence, timeout_s=request.timeout_s, env=request.env
         )
-    return Came(children_of(text), complained, time.monotonic() - began)
+    return HostResults(children_of(text), complained, time.monotonic() - began)
 
 
-def _built(lab: LabConfig, stand: Stand, words: Words) -> selftests.Selftests:
-    name = words.tested.kernel
+def _built(lab: LabConfig, stand: Stand, request: SelftestRequest) -> selftests.Selftests:
+    name = request.tested.kernel
     if name not in lab.kernel:
         known = ", ".join(lab.kernel)
         raise ConfigError(f"lab.toml: no kernel {name!r}", hint=f"there are: {known}")
@@ -186,21 +224,21 @@ def _built(lab: LabConfig, stand: Stand, words: Words) -> selftests.Selftests:
             f"kernel {name!r} is an image, and has no source tree with selftests",
             hint="name a kernel that is built from source",
         )
-    recipe = recipe_of(name, spec, words.arch, mirror=lab.mirror)
+    recipe = recipe_of(name, spec, request.arch, mirror=lab.mirror)
     made = selftests.build(
-        recipe, words.suite.value, words.arch.value, standard(lab.cache), sink=stand.sink
+        recipe, request.suite.value, request.arch.value, standard(lab.cache), sink=stand.sink
     )
-    chosen = tuple(p for p in made.programs if fnmatchcase(p.name, words.only))
+    chosen = tuple(p for p in made.programs if fnmatchcase(p.name, request.only))
     if not chosen:
         raise ConfigError(
-            f"no program of suite {words.suite.value} matches --only={words.only}",
+            f"no program of suite {request.suite.value} matches --only={request.only}",
             hint=f"there are: {', '.join(p.name for p in made.programs)}",
         )
     return selftests.Selftests(made.suite, chosen)
 
 
-def _request(lab: LabConfig, words: Words, on: On) -> HostRequest:
-    spec = HostSpec(arch=words.arch, kernel=on.kernel, mode=on.mode)
+def _host_request(lab: LabConfig, request: SelftestRequest, on: HostKernel) -> HostRequest:
+    spec = HostSpec(arch=request.arch, kernel=on.kernel, mode=on.mode)
     return lab.host_request("selftest", "a", spec, kernel=on.kernel)
 
 
@@ -210,8 +248,8 @@ def _show(folder: Path, record: RunRecord) -> None:
         a, b = (f"{c.dimensions['kernel']}-{c.dimensions['mode']}" for c in record.cells)
         out.print(f"{a}  {b}", markup=False)
         for pair in pairs(measure[0].children, tested.children):
-            words = f"{pair.measure:{len(a)}}  {pair.tested:{len(b)}}  {'  ' * pair.depth}"
-            out.print(f"{words}{pair.name} {pair.mark}".rstrip(), markup=False, soft_wrap=True)
+            columns = f"{pair.measure:{len(a)}}  {pair.tested:{len(b)}}  {'  ' * pair.depth}"
+            out.print(f"{columns}{pair.name} {pair.mark}".rstrip(), markup=False, soft_wrap=True)
     for child in () if measure else tested.children:
         out.print(
             f"{'  ' * child.depth}{child.status:8} {child.name} {child.comment}".rstrip(),

@@ -24,7 +24,7 @@ class Suite(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class On:
+class HostKernel:
     """The kernel and the mode of a host that tests run on."""
 
     kernel: str
@@ -35,7 +35,7 @@ class On:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class SelftestRequest:
     """What was typed.
 
     Attributes:
@@ -48,8 +48,8 @@ class Words:
     """
 
     suite: Suite
-    tested: On
-    beside: On | None
+    tested: HostKernel
+    beside: HostKernel | None
     arch: Arch
     only: str
     timeout_s: float
@@ -60,18 +60,18 @@ class Words:
     @property
     def typed(self) -> str:
         """The whole of it as a command, which does the same from the same folder."""
-        words = ["lab", *toml_option(self.toml), "selftest", self.suite.value]
-        words += [f"--kernel={self.tested.kernel}"]
-        words += [f"--lab-kernel={self.tree}"] if self.tree else []
-        words += [f"--beside={self.beside.kernel}"] if self.beside else []
-        words += [f"--arch={self.arch.value}", f"--mode={self.tested.mode.value}"]
-        words += [f"--only={self.only}"]
-        words += [f"--timeout-s={self.timeout_s:g}", *(f"--env={e}" for e in self.env)]
-        return shlex.join(words)
+        argv = ["lab", *toml_option(self.toml), "selftest", self.suite.value]
+        argv += [f"--kernel={self.tested.kernel}"]
+        argv += [f"--lab-kernel={self.tree}"] if self.tree else []
+        argv += [f"--beside={self.beside.kernel}"] if self.beside else []
+        argv += [f"--arch={self.arch.value}", f"--mode={self.tested.mode.value}"]
+        argv += [f"--only={self.only}"]
+        argv += [f"--timeout-s={self.timeout_s:g}", *(f"--env={e}" for e in self.env)]
+        return shlex.join(argv)
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class HostResults:
     """The results of the tests on one host, what its kernel complained of, and the seconds."""
 
     children: tuple[ChildRecord, ...]
@@ -79,24 +79,24 @@ class Came:
     took_s: float
 
 
-def planned(words: Words, on: On, accel: Accel) -> PlannedCell:
+def planned(request: SelftestRequest, on: HostKernel, accel: Accel) -> PlannedCell:
     """Return the plan of the tests on one host.
 
     Args:
-        words: The request.
+        request: The request.
         on: The host.
         accel: What it runs on.
     """
     place: dict[str, Scalar] = {
-        "arch": words.arch.value,
+        "arch": request.arch.value,
         "accel": accel.value,
         "kernel": on.kernel,
         "mode": on.mode.value,
         "guest": "selftest",
-        "vmm": words.suite.value,
+        "vmm": request.suite.value,
     }
-    name = f"{words.arch.value}-{accel.value}-{on}-selftest-{words.suite.value}"
-    return PlannedCell(id=name, topology="selftest", dimensions=place, rerun=words.typed)
+    name = f"{request.arch.value}-{accel.value}-{on}-selftest-{request.suite.value}"
+    return PlannedCell(id=name, topology="selftest", dimensions=place, rerun=request.typed)
 
 
 def evidence_of(plan: PlannedCell) -> str:
@@ -108,24 +108,24 @@ def evidence_of(plan: PlannedCell) -> str:
     return f"evidence/{shards.file_name(plan.id)}"
 
 
-def cell_of(plan: PlannedCell, came: Came, told: tuple[ChildRecord, ...]) -> CellRecord:
+def cell_of(plan: PlannedCell, results: HostResults, told: tuple[ChildRecord, ...]) -> CellRecord:
     """Return the record of the tests on one host.
 
     Args:
         plan: The cell's.
-        came: The results.
+        results: The results.
         told: Its tests, where those that failed on the measure, too, are excused.
     """
     bad = failing(told)
-    cause = came.complained or (f"{len(bad)} failed, the first is {bad[0]}" if bad else "")
+    cause = results.complained or (f"{len(bad)} failed, the first is {bad[0]}" if bad else "")
     if not told:
         cause = "no test said anything"
-    outcome = Outcome.FAILED if bad or came.complained else Outcome.PASSED
+    outcome = Outcome.FAILED if bad or results.complained else Outcome.PASSED
     return CellRecord(
         **plan.model_dump(),
         outcome=outcome if told else Outcome.ERROR,
         first_cause=cause,
         children=told,
         evidence=evidence_of(plan),
-        duration_s=round(came.took_s, 3),
+        duration_s=round(results.took_s, 3),
     )

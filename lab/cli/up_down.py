@@ -92,8 +92,8 @@ def status(
         else:
             out.print("nothing is standing; to boot hosts, type: lab up", markup=False)
         for machine in found.at_work:
-            who = f"run {machine.run_id}, process {machine.owner.pid}"
-            out.print(f"in use: {machine.name} ({who})", markup=False)
+            owner = f"run {machine.run_id}, process {machine.owner.pid}"
+            out.print(f"in use: {machine.name} ({owner})", markup=False)
         for leftover in found.leftovers:
             out.print(f"left behind: {leftover}", markup=False, soft_wrap=True)
         if found.leftovers:

@@ -12,7 +12,15 @@ import pytest
 
 LAB = Path(__file__).parents[2] / "lab"
 FILES = sorted([*(LAB / "cli").glob("*.py"), *(LAB / "pytest_plugin").glob("*.py")])
-_TYPER = ("typer.Argument", "typer.Option", "typer.Context", "AsJson", "Reports", "RunOptions")
+_TYPER = (
+    "typer.Argument",
+    "typer.Option",
+    "typer.Context",
+    "AsJson",
+    "Reports",
+    "RunOptions",
+    "SelftestOptions",
+)
 _QUIET = frozenset({"None", "NoReturn"})
 
 Function = ast.FunctionDef
