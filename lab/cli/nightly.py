@@ -35,6 +35,7 @@ from lab.standing.cleanup import remove_leftovers_of
 
 _TELL_S = 30.0
 _STALE_S = 36 * 3600.0
+_OPTIONS = "what follows 'lab nightly --' are options of pytest"
 _USAGE, _NOTHING = 4, 5  # pytest's words for "not with these options", "nothing to run"
 
 
@@ -158,6 +159,8 @@ def _through_the_night(plan: _Plan, lock: int, *, everything: bool) -> int:
     if folder is None or not (folder / "run.json").exists():
         if folder is None:
             night.forget(plan.state)  # nothing was started that could be resumed
+        if came == _NOTHING:
+            raise ConfigError(f"no test was chosen{_unmatched(_log(plan))}", hint=_OPTIONS)
         said = _last_error(_log(plan))
         raise InfraError(
             f"the ladder left no record (pytest's status {came}){said}", hint=f"read {_log(plan)}"
@@ -184,6 +187,13 @@ def _last_error(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line[1:].strip() for line in lines if line.startswith("E  ") and "Error: " in line]
     return f": {errors[-1]}" if errors else ""
+
+
+def _unmatched(log: Path) -> str:
+    """Return what pytest's log says of a selection that matches nothing, with ": " before it."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    told = [line for line in lines if line.startswith(("-k '", "tier "))]
+    return f": {'; '.join(told)}" if told else ""
 
 
 def _ladder(plan: _Plan, lock: int, notes: list[str]) -> int:

@@ -133,6 +133,14 @@ def test_other_options_begin_another_night(nights: Nights) -> None:
     assert "had other options: starting a new one" in said
 
 
+def test_a_selection_that_matches_nothing_is_a_mistake(nights: Nights) -> None:
+    status, said = nights.night("-k", "spiner")
+
+    assert status == 2, said
+    assert "no test was chosen: -k 'spiner' matches no cell; close to it: " in said
+    assert not (nights.folder / "state" / night.STATE).exists()
+
+
 def test_time_left_comes_from_history_and_guesses_say_so(tmp_path: Path) -> None:
     plan = tuple(PlannedCell(id=i, repeat=n) for n in (1, 2) for i in ("a", "b"))
     folder = shards.begin(tmp_path, RunHeader(run_id="x", started=STARTED, planned=plan))
