@@ -56,8 +56,15 @@ def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell
 def asked(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, HostRequest]]:
     """Return the hosts that tests of other suites ask for by marker, each kernel of them once.
 
+    Args:
+        items: The tests.
+        run: Says which lab.toml counts.
+
+    Returns:
+        One request for each kernel and architecture, with its lab.toml.
+
     Raises:
-        ConfigError: A marker makes no sense.
+        ConfigError: a marker makes no sense.
     """
     labs: dict[Path, LabConfig] = {}
     found: dict[tuple[str, Arch], tuple[LabConfig, HostRequest]] = {}
