@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lab.observe.eye import Mark
 from lab.observe.identity import Happened
@@ -37,6 +37,26 @@ def timeline_of(evidence: Evidence, marks: Sequence[Mark]) -> TimelineRecord:
             for n in sorted(evidence.trails)
         ),
     )
+
+
+def excerpts(
+    consoles: Mapping[str, Sequence[str]], evidence: Evidence | None, struck: int | None
+) -> tuple[ConsoleRecord, ...]:
+    """Cut all consoles of a cell to what came shortly before and after the disruption.
+
+    Args:
+        consoles: The lines of each, by its file's name.
+        evidence: What is known of the guest's clock: where its own console was struck.
+        struck: How many lines of the host's console had come when the disruption was ordered.
+    """
+    guests = guest_clock(evidence) if evidence else None
+    cuts = []
+    for name, lines in consoles.items():
+        at = struck
+        if name.startswith("guest"):
+            at = struck_line(lines, guests) if guests is not None else None
+        cuts.append(around(name, lines, at))
+    return tuple(cut for cut in cuts if cut is not None)
 
 
 def around(name: str, lines: Sequence[str], struck: int | None) -> ConsoleRecord | None:

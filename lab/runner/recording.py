@@ -14,7 +14,6 @@ from lab.errors import BrokenHostError, LabError, UnavailableError
 from lab.record.expectation import decide
 from lab.record.model import (
     CellRecord,
-    ConsoleRecord,
     ExpectationRecord,
     Outcome,
     Scalar,
@@ -23,7 +22,7 @@ from lab.record.model import (
     VerdictRecord,
 )
 from lab.record.plan import planned
-from lab.record.timeline import around, guest_clock, struck_line, timeline_of
+from lab.record.timeline import excerpts, timeline_of
 from lab.runner.result import CellResult
 from lab.verdict.problem import Problem
 from lab.verdict.verdict import Verdict
@@ -51,7 +50,7 @@ def record_of(
         evidence=evidence,
         first_cause=cause,
         timeline=_timeline(result),
-        consoles=_consoles(result),
+        consoles=excerpts(result.consoles, result.evidence, result.struck_at),
     )
 
 
@@ -59,17 +58,6 @@ def _timeline(result: CellResult) -> TimelineRecord | None:
     if result.evidence is None or result.found is None:
         return None
     return timeline_of(result.evidence, result.found.marks)
-
-
-def _consoles(result: CellResult) -> tuple[ConsoleRecord, ...]:
-    cuts = []
-    for name, lines in result.consoles.items():
-        struck = result.struck_at
-        if name.startswith("guest"):
-            told = result.evidence
-            struck = struck_line(lines, guest_clock(told)) if told else None
-        cuts.append(around(name, lines, struck))
-    return tuple(cut for cut in cuts if cut is not None)
 
 
 def unavailable(cell: Cell, reason: str, *, rerun: str, repeat: int = 1) -> CellRecord:

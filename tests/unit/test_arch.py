@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,3 +48,15 @@ def test_this_machine_is_known_by_its_uname(
 ) -> None:
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
     assert native() is arch.traits
+
+
+def test_no_other_module_has_a_table_by_architecture() -> None:
+    """What differs by the architecture is in its record, but for modes, which have two keys."""
+    table = re.compile(r"^ *(Arch\.(X86_64|ARM64)|\"(x86_64|arm64)\") ?:", re.MULTILINE)
+    ours = Path(lab.__file__).parent
+    found = {
+        str(path.relative_to(ours))
+        for path in ours.rglob("*.py")
+        if "vmm" not in path.relative_to(ours).parts[:1] and table.search(path.read_text())
+    }
+    assert found == {"arch.py"}
