@@ -172,6 +172,16 @@ class Eye:
             self._looks += 1
             self._cost += ended - began
 
+    def looked(self, times: int, by: Deadline) -> None:
+        """Wait until it has looked so many times from now on: until it has seen what is there now.
+
+        Raises:
+            DeadlineError: It has not.
+            InfraError: the thread that looks has failed, by a fault of the lab.
+        """
+        before = self.found().sight.looks
+        until("the eye to look", lambda: self.found().sight.looks >= before + times or None, by)
+
     def beating(self, by: Deadline) -> None:
         """Wait until each vCPU has been seen to beat on.
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 from lab.config.model import Watch
-from lab.deadline import Deadline, until
+from lab.deadline import Deadline
 from lab.disruption.deliver import DEEDS
 from lab.errors import InfraError
 from lab.guest.guest import GuestPlan
@@ -21,7 +21,7 @@ from lab.host.host import RunningHost
 from lab.observe.window import Window
 from lab.runner.adoption import goes_on, gone_on
 from lab.runner.result import CellResult
-from lab.runner.watch import Watched, begun, look_again
+from lab.runner.watch import begun, look_again
 from lab.verdict.evidence import Evidence, Limits, MemoryWitness
 from lab.verdict.judge import judge
 from lab.verdict.problem import ProblemKind
@@ -48,7 +48,7 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
         with result.phase("disruption"):
             seen.eye.mark(wanted.disruption.value)
             result.delivered = DEEDS[wanted.disruption](guest, driver, wanted.options)
-        _look(seen, host.by_guest())
+        seen.eye.looked(_LOOKS, host.by_guest())
         still = time.monotonic()  # up to here, no beat may have come
         with result.phase(handover.verb):
             seen.eye.mark(handover.verb)
@@ -79,16 +79,6 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
     if resumed:
         again = replace(evidence, scope=Scope.RUNNING, memory=None)
         result.add(ProblemKind.PRODUCT, goes_on(again, resumed))
-
-
-def _look(seen: Watched, by: Deadline) -> None:
-    """Wait until L0 has seen the memory as it lies there now."""
-    before = seen.eye.found().sight.looks
-
-    def looked() -> bool | None:
-        return seen.eye.found().sight.looks >= before + _LOOKS or None
-
-    until("the eye to look", looked, by)
 
 
 def told(after: str) -> str:

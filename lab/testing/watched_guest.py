@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Self
 
 from lab.config.model import Watch
-from lab.deadline import Deadline, pause, until
+from lab.deadline import pause, until
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.protocol import Orphaning
 from lab.guest.vmms.protocol import Vmm
@@ -98,10 +98,10 @@ class WatchedGuest:
     def insist_silent(self, vcpu: int = 0) -> None:
         """Insist that it beats no more."""
         by = self.host.by_guest()
-        self._looked(_SETTLING, by)
+        self.seen.eye.looked(_SETTLING, by)
         before = self.beats(vcpu)
         pause(_SILENT_S)
-        self._looked(_LOOKS, by)
+        self.seen.eye.looked(_LOOKS, by)
         assert self.beats(vcpu) == before
 
     def beats(self, vcpu: int) -> int:
@@ -117,14 +117,6 @@ class WatchedGuest:
         trail = self._trail(vcpu)
         stamps = trail.stamps[trail.start[since] :]
         return max(b - a for a, b in pairwise(stamps)) / 1e9
-
-    def _looked(self, times: int, by: Deadline) -> None:
-        before = self.seen.eye.found().sight.looks
-
-        def looked() -> bool | None:
-            return self.seen.eye.found().sight.looks >= before + times or None
-
-        until("the eye to look", looked, by)
 
     def _trail(self, vcpu: int) -> Trail:
         return self.seen.eye.found().trails[vcpu]

@@ -64,6 +64,17 @@ def _least(eye: Eye) -> int:
     return min(len(trail.stamps) for trail in eye.found().trails.values())
 
 
+def test_one_who_waits_for_looks_waits_for_new_ones() -> None:
+    eye = eye_on(LiveGuest())
+    for _ in range(5):
+        eye.look()
+    with pytest.raises(DeadlineError, match="the eye to look"):
+        eye.looked(1, Deadline.after(0.1))
+    with eye:
+        eye.looked(3, Deadline.after(5))
+    assert eye.found().sight.looks >= 8
+
+
 def test_what_was_found_does_not_change_when_the_eye_looks_on() -> None:
     with eye_on(LiveGuest()) as eye:
         eye.beating(Deadline.after(5))
