@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from lab.config.model import Cell, Scope
+from lab.config.model import Cell
 from lab.errors import BrokenHostError, LabError, UnavailableError
 from lab.record.expectation import decide
 from lab.record.model import (
@@ -103,7 +103,7 @@ def _verdict(verdict: Verdict, result: CellResult) -> VerdictRecord:
     return VerdictRecord(
         kind=type(verdict).__name__,  # type: ignore[arg-type] # checked by the model
         reason=verdict.reason,
-        scope=Scope(verdict.scope.value),
+        scope=verdict.scope,
         vcpus=tuple(
             VcpuFigures(
                 vcpu=v.vcpu,

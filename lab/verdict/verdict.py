@@ -6,12 +6,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from lab.config import enums
 
-class Scope(enum.StrEnum):
-    """What lived: the running guest, or only its memory."""
-
-    RUNNING = "running"
-    MEMORY = "memory"
+Scope = enums.Scope  # what a topology asks for is what a verdict says
 
 
 class Check(enum.StrEnum):
