@@ -15,6 +15,7 @@ from lab.observe.beacon import PAGE, Page, encode, put_record
 from lab.observe.chain import origin, siphash24
 from lab.observe.eye import Eye
 from lab.observe.identity import DidNot, Happened, Undisturbed
+from lab.observe.search import Search, sighted
 from lab.observe.window import Window
 from lab.verdict.evidence import Evidence, Limits
 
@@ -52,7 +53,9 @@ class FakeGuest:
         self.now = 1000.0
         self.guest_ns = 7_000_000_000
         self.clock_runs = self.readable = True
+        self.clock_rate = 1.0
         self.memory: dict[int, bytearray] = {}
+        self.copies: dict[int, int] = {}  # of a vCPU: where it beats a second time
         self.vcpus: list[FakeVcpu] = []
         for n in range(vcpus):
             first = origin(KEY, BOOT, n)
@@ -85,7 +88,7 @@ class FakeGuest:
         """Let time pass; who runs, beats."""
         self.now += seconds
         if self.clock_runs:
-            self.guest_ns += round(seconds * 1e9)
+            self.guest_ns += round(seconds * 1e9 * self.clock_rate)
         for n, vcpu in enumerate(self.vcpus):
             beaten = False
             while vcpu.due_ns <= self.guest_ns:
@@ -114,6 +117,8 @@ class FakeGuest:
         vcpu = self.vcpus[n]
         written = encode(replace(vcpu.page, ring=bytes(vcpu.ring)), key)
         self.memory[vcpu.phys] = bytearray(written)
+        if n in self.copies:
+            self.memory[self.copies[n]] = bytearray(written)
 
     def freeze(self, *vcpus: int) -> None:
         """Stop these vCPUs, or all."""
@@ -187,6 +192,10 @@ class Rehearsal:
     ) -> None:
         self.guest = FakeGuest(vcpus, period_ns=period_ns)
         self.step_s = step_s
+        self.start(baseline_s)
+
+    def start(self, baseline_s: float = 3.0) -> None:
+        """Open an eye, and let a baseline go by."""
         self.eye = Eye(
             self.guest.read, self.guest.pages, KEY, CANARY, boot_id=BOOT, clock=self.guest.clock
         )
@@ -206,13 +215,24 @@ class Rehearsal:
         """Witness a disruption at this very moment."""
         return Happened(what, self.guest.now, self.guest.now)
 
-    def evidence(self, disruption: Happened | DidNot | Undisturbed | None) -> Evidence:
-        """Give what is known now."""
+    def search(self) -> Search:
+        """Search all of the memory for the guest."""
+        guest = self.guest
+        found = sighted(guest.read, tuple(guest.memory), KEY, lambda: guest.advance(0.5))
+        return Search(found, tuple(self.eye.pages.values()), whole=guest.readable)
+
+    def evidence(
+        self, disruption: Happened | DidNot | Undisturbed | None, *, searched: bool = True
+    ) -> Evidence:
+        """Return what is known now; with `searched`, of all of the host's memory too."""
+        found = self.eye.found()  # before the search, which takes a while
+        end = self.guest.now
         return Evidence(
-            trails=self.eye.found().trails,
+            search=self.search() if searched else None,
+            trails=found.trails,
             expected_vcpus=len(self.guest.vcpus),
             baseline=self.baseline,
-            end=self.guest.now,
+            end=end,
             limits=LIMITS,
             outside_eye=True,
             disruption=disruption,

@@ -22,7 +22,8 @@ def _no(e: Evidence, reason: str, check: Check) -> Unproven:
 def _sane(e: Evidence) -> Unproven | None:
     limits = e.limits
     times = [e.baseline.began, e.baseline.ended, e.end]
-    times += [limits.patience, limits.closing, limits.live]
+    times += [limits.patience, limits.closing, limits.live, limits.rewind]
+    times += [limits.clock_step, limits.clock_rate, limits.beat_rate]
     if isinstance(e.disruption, Happened):
         times += [e.disruption.at, e.disruption.done]
     if not all(map(math.isfinite, times)):
@@ -31,6 +32,15 @@ def _sane(e: Evidence) -> Unproven | None:
         return _no(e, "closing and live must be above 0 and within patience", Check.EVIDENCE)
     if not e.baseline.began < e.baseline.ended <= e.end:
         return _no(e, "the baseline is not within the watch", Check.EVIDENCE)
+    return _stops(e)
+
+
+def _stops(e: Evidence) -> Unproven | None:
+    """A stop excuses silence: it must be said for what, and leave the baseline alone."""
+    for stop in e.stops:
+        within = e.baseline.ended <= stop.began <= stop.ended <= e.end
+        if not (stop.why and within):  # nan compares to nothing
+            return _no(e, "a stop has no reason, or is not within the watch", Check.EVIDENCE)
     return None
 
 
@@ -60,6 +70,7 @@ def _disrupted(e: Evidence) -> Unproven | None:
 
 def _long_enough(e: Evidence) -> Unproven | None:
     done = e.disruption.done if isinstance(e.disruption, Happened) else e.baseline.began
+    done = max([done, *(stop.ended for stop in e.stops)])
     left, needed = e.end - done, e.limits.patience + e.limits.closing
     if e.scope is Scope.MEMORY or left > needed:
         return None

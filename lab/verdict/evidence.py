@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import enum
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lab.observe.identity import DidNot, Happened, Undisturbed
+from lab.observe.search import Search
 from lab.observe.trail import Trail
 from lab.observe.window import Window
 from lab.verdict.verdict import Scope
@@ -14,17 +16,67 @@ from lab.verdict.verdict import Scope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What is still a pause, in seconds.
+    """What is still a pause, and what is still the same pace.
 
     Attributes:
-        patience: A longer silence is a loss, whatever comes after it.
+        patience: A longer silence is a loss, whatever comes after it; seconds.
         closing: A longer silence at the very end leaves open whether the guest still lives.
-        live: How shortly before a disruption a guest must have beaten to be called alive then.
+        live: How shortly before a disruption a guest must have beaten, at the most, to be called
+            alive then; one that beats faster must have beaten later (see `alive`).
+        rewind: The largest rewind that may have been missed, in seconds.
+        clock_step: By how much a guest's clock may step against L0's, in seconds.
+        clock_rate: By how much its rate may differ, as a share; before the disruption from L0's,
+            after it from what it was.
+        beat_rate: The share of the beats of the baseline that must still come.
     """
 
     patience: float
     closing: float = 1.0
     live: float = 1.0
+    rewind: float = 0.5
+    clock_step: float = 0.25
+    clock_rate: float = 0.1
+    beat_rate: float = 0.2
+
+
+class GuestClock(enum.StrEnum):
+    """What a guest's clock does while the lab has stopped the guest."""
+
+    RUNS = "runs"  # it shows afterwards that time went by
+    STANDS = "stands"  # it goes on from where it was
+    EITHER = "either"  # the ABI leaves it open
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A stretch, of L0's clock, in which the lab itself had the guest stand still, and why.
+
+    It excuses silence, and nothing else. Where vCPUs are parked and adopted under KVM, the TSC
+    that the guest's clock is read from counts on, so the clock `RUNS`. So it does where a VMM
+    restores a VM with KVM_SET_CLOCK and KVM_CLOCK_REALTIME, by which KVM adds the time that went
+    by; without that flag it `STANDS`.
+
+    Source: Documentation/virt/kvm/api.rst, 4.30 KVM_SET_CLOCK.
+    """
+
+    began: float
+    ended: float
+    why: str
+    clock: GuestClock = GuestClock.RUNS
+
+    @property
+    def window(self) -> Window:
+        """The stretch itself."""
+        return Window(self.began, self.ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often something was wanted (kexecs, kills, adoptions), and how often it was witnessed."""
+
+    what: str
+    wanted: int
+    counted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +126,10 @@ class Evidence:
         host_death: How the L1 machine ended, if it did.
         nowhere: After the watch all of the host's memory was searched, and no page of the guest's
             with its canary is in it.
+        stops: What the lab itself stopped the guest for. Where it is parked, it is stopped from
+            the disruption on in any case.
+        search: What was found of the guest in all of the host's memory, after the watch.
+        tallies: What was to be done so many times.
     """
 
     trails: Mapping[int, Trail]
@@ -89,6 +145,9 @@ class Evidence:
     voids: tuple[Window, ...] = ()
     host_death: HostDeath | None = None
     nowhere: bool = False
+    stops: tuple[Stop, ...] = ()
+    search: Search | None = None
+    tallies: tuple[Tally, ...] = ()
 
     @property
     def window(self) -> Window:
@@ -100,3 +159,41 @@ class Evidence:
         """When the guest was disturbed; a control counts as disturbed from the beginning on."""
         known = isinstance(self.disruption, Happened)
         return self.disruption.at if known else self.baseline.began  # type: ignore[union-attr]
+
+    @property
+    def standing(self) -> tuple[Stop, ...]:
+        """All stops, and the one that a parked guest is in."""
+        if self.parked is None:
+            return self.stops
+        return (*self.stops, Stop(self.struck, self.end, self.parked.why))
+
+    @property
+    def taken(self) -> float:
+        """When the guest was last free to run before it was disturbed."""
+        holds = [s.began for s in self.stops if s.began < self.struck <= s.ended]
+        digested = [] if self.memory is None else [self.memory.before_at]
+        return min([self.struck, *holds, *digested])
+
+    def stopped(self, stretch: Window) -> float:
+        """Seconds of `stretch` in which the lab itself had the guest stand still."""
+        return together(stretch, (stop.window for stop in self.standing))
+
+    def unstopped(self, began: float, ended: float) -> float:
+        """Seconds between two instants in which the guest was free to run."""
+        return max(0.0, ended - began - self.stopped(Window(began, ended)))
+
+    def stalled(self, stretch: Window) -> float:
+        """Seconds of `stretch` in which L0 itself stood still."""
+        return together(stretch, self.voids)
+
+
+def together(stretch: Window, others: Iterable[Window]) -> float:
+    """Seconds of `stretch` that are in any of `others`, which may overlap."""
+    covered, reached = 0.0, stretch.began
+    for other in sorted(others, key=lambda w: w.began):
+        begun = max(reached, other.began)
+        ended = min(stretch.ended, other.ended)
+        if ended > begun:
+            covered += ended - begun
+            reached = ended
+    return covered

@@ -7,9 +7,10 @@ from bisect import bisect_left, bisect_right
 
 from lab.observe.identity import Happened
 from lab.observe.trail import Trail
-from lab.observe.window import Window
+from lab.verdict.clock import clock_of
 from lab.verdict.evidence import Evidence
 from lab.verdict.silence import beats, drift, longest, longest_gap, silences
+from lab.verdict.unseen import rewind_bound
 from lab.verdict.verdict import Figures, VcpuFigures
 
 
@@ -26,7 +27,7 @@ def figures_of(evidence: Evidence) -> Figures:
         beats_on=bool(evidence.trails)
         and all(_beats_on(evidence, trail) for trail in evidence.trails.values()),
         vcpus=tuple(
-            _vcpu(evidence.trails[n], window, struck.at if isinstance(struck, Happened) else None)
+            _vcpu(evidence, evidence.trails[n], struck.at if isinstance(struck, Happened) else None)
             for n in sorted(evidence.trails)
         ),
     )
@@ -37,7 +38,8 @@ def _beats_on(evidence: Evidence, trail: Trail) -> bool:
     return ending.most <= evidence.limits.closing
 
 
-def _vcpu(trail: Trail, window: Window, struck: float | None) -> VcpuFigures:
+def _vcpu(e: Evidence, trail: Trail, struck: float | None) -> VcpuFigures:
+    window, clock, bound = e.window, clock_of(e, trail), rewind_bound(e, trail)
     silence, gap = longest(trail, window), longest_gap(trail, window)
     owns = [own for own in trail.owns if own.at <= window.ended]
     looks = bisect_right(trail.clear_ended, window.ended)
@@ -54,5 +56,10 @@ def _vcpu(trail: Trail, window: Window, struck: float | None) -> VcpuFigures:
         drift_s=drift(trail, window),
         faults=owns[-1].faults if owns else 0,
         irqs=trail.irqs,
+        clock_rate=clock.rate_after,
+        clock_step_s=clock.step.seconds if clock.step else 0.0,
+        beat_rate=clock.beat_share,
+        rewind_s=bound.seconds,
+        rewind_beats=bound.beats,
         blind=sum(b.began <= window.ended for b in trail.blinds),
     )

@@ -26,9 +26,17 @@ class Check(enum.StrEnum):
     CHAIN = "chain"
     OVERRUN = "overrun"
     CLOCK = "clock"
+    CLOCK_RATE = "clock-rate"
+    CLOCK_STEP = "clock-step"
+    BEAT_RATE = "beat-rate"
+    REWIND_BOUND = "rewind-bound"
     FAULTS = "faults"
     PATH = "path"
     NOWHERE = "nowhere"
+    SEARCH = "search"
+    ELSEWHERE = "elsewhere"
+    SPLIT_BRAIN = "split-brain"
+    TALLY = "tally"
     HOST = "host"
     SILENCE = "silence"
     GUEST_SILENCE = "guest-silence"
@@ -44,7 +52,15 @@ class Check(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VcpuFigures:
-    """What one vCPU did in the watch. Times in seconds; silence by L0's clock is a bound."""
+    """What one vCPU did in the watch. Times in seconds; silence by L0's clock is a bound.
+
+    Attributes:
+        clock_rate: How fast its clock went after the disruption, L0's being 1; None if too few
+            beats came to tell.
+        clock_step_s: The largest step of its clock against L0's.
+        beat_rate: Beats a second after the disruption, as a share of those before it.
+        rewind_s: The largest rewind that could have been missed, and in beats.
+    """
 
     vcpu: int
     beats: int
@@ -59,6 +75,11 @@ class VcpuFigures:
     faults: int
     irqs: int
     blind: int
+    clock_rate: float | None = None
+    clock_step_s: float = 0.0
+    beat_rate: float | None = None
+    rewind_s: float = 0.0
+    rewind_beats: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

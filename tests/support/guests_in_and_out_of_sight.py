@@ -52,7 +52,7 @@ def is_silent_before_its_clock_jumps(r: Rehearsal) -> Evidence:
 
 def has_its_clock_jump_while_l0_stands_still(r: Rehearsal) -> Evidence:
     e = has_its_clock_jump(r)
-    return replace(e, voids=(Window(e.struck - 6, e.struck + 1),))
+    return replace(e, voids=(Window(e.struck - 9, e.struck + 1),))
 
 
 def was_already_silent_when_its_host_died(r: Rehearsal) -> Evidence:

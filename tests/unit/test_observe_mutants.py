@@ -14,6 +14,7 @@ import pytest
 from lab.observe.beacon import PAGE
 from lab.observe.eye import Eye
 from lab.observe.identity import Undisturbed
+from lab.observe.search import Search
 from lab.observe.window import Window
 from lab.testing.simulated_guest import CANARY, KEY
 from lab.verdict.evidence import Evidence, Limits
@@ -84,6 +85,7 @@ def watched(driver: Path, mutant: str) -> Evidence:
             limits=Limits(patience=5.0),
             outside_eye=True,
             disruption=Undisturbed(),
+            search=Search((), (0,)),  # it has no more memory than that page
         )
 
 

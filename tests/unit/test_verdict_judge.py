@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
 from lab.observe.window import Window
 from lab.testing.simulated_guest import Rehearsal
-from lab.verdict.evidence import Evidence, Limits
+from lab.verdict.evidence import Limits
 from lab.verdict.judge import judge
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
+from tests.support.cases_in_time_and_place import IN_TIME_AND_PLACE, Case
 from tests.support.guests_by_word_of_the_lab import (
     counted_a_gap_before_the_watch,
     counts_a_gap_after_the_watch,
@@ -117,20 +117,8 @@ from tests.support.guests_that_live_or_die import (
     was_dead_before,
 )
 
-Told = Survived | Parked | Lost | Unproven
 OTHER_BOOT = bytes(16)
 ELSEWHERE = 0x80_0000
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What happens to a guest after its baseline, and what must be said of it."""
-
-    story: Callable[[Rehearsal], Evidence]
-    verdict: type[Told]
-    check: Check
-    says: str
-    vcpus: int = 1
 
 
 CASES = [
@@ -194,7 +182,7 @@ CASES = [
     Case(has_another_vcpus_page, Unproven, Check.PATH, "is vCPU 1's", vcpus=2),
     Case(loses_its_host, Lost, Check.HOST, "alive when its host died: it was reset"),
     Case(loses_its_host_before, Unproven, Check.PATH, "cannot be read"),
-    Case(moves_and_a_stale_copy_is_found, Unproven, Check.PATH, "stale copy"),
+    Case(moves_and_a_stale_copy_is_found, Unproven, Check.ELSEWHERE, "at 0x100000"),
     Case(moves_and_the_newest_copy_is_stale, Unproven, Check.PAGE, "never beat on the page"),
     Case(moves_and_is_found_rewound, Lost, Check.REWIND, "it was rewound"),
     Case(is_parked, Parked, Check.PARKED, "unhandled exit 0x7b"),
@@ -242,6 +230,7 @@ CASES = [
     Case(has_no_digest, Unproven, Check.MEMORY, "not digested"),
     Case(has_both_digests_taken_before, Unproven, Check.MEMORY, "before and after"),
     Case(keeps_its_memory_and_restarts, Lost, Check.RESTART, "restarted"),
+    *IN_TIME_AND_PLACE,
 ]
 
 

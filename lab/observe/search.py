@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is found of a guest in all of its host's memory: each page, and whether it beats; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from lab.errors import LabError
+from lab.observe.beacon import PAGE, Page, parse
+from lab.observe.eye import Read
+
+_READINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A page with the guest's canary, signed with its key; `beats` says that it was seen to."""
+
+    vcpu: int
+    phys: int
+    seq: int
+    beats: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search of the host's memory found.
+
+    Attributes:
+        found: Each page of the guest's, live or stale.
+        watched: Where the eye looked when the search was made.
+        whole: All of the memory could be read.
+        took_s: What it cost.
+        how: By what the memory was read.
+    """
+
+    found: tuple[Sighting, ...]
+    watched: tuple[int, ...]
+    whole: bool = True
+    took_s: float = 0.0
+    how: str = "peek"
+
+    def live(self, vcpu: int) -> tuple[int, ...]:
+        """Return where in the host's memory this vCPU's pages are that beat."""
+        return tuple(s.phys for s in self.found if s.vcpu == vcpu and s.beats)
+
+    def elsewhere(self, vcpu: int) -> tuple[int, ...]:
+        """Return where this vCPU beats on a page that was not watched."""
+        return tuple(phys for phys in self.live(vcpu) if phys not in self.watched)
+
+
+def sighted(
+    read: Read, pages: Collection[int], key: bytes, wait: Callable[[], None]
+) -> tuple[Sighting, ...]:
+    """Look twice at each of `pages`, with `wait` between, and say which of them beat.
+
+    Args:
+        read: Reads the host's memory.
+        pages: Physical addresses that may hold a page of the guest's.
+        key: The guest's key: what is not signed with it is not the guest's.
+        wait: Lets pass as long as several beats take.
+    """
+    before = {phys: _page(read, phys, key) for phys in pages}
+    wait()
+    found = []
+    for phys, old in before.items():
+        new = _page(read, phys, key)
+        latest = new or old
+        if latest is not None:
+            beats = old is not None and new is not None and _went_on(old, new)
+            found.append(Sighting(latest.vcpu, phys, latest.seq, beats))
+    return tuple(found)
+
+
+def _went_on(old: Page, new: Page) -> bool:
+    return (old.vcpu, old.boot_id, old.seq) != (new.vcpu, new.boot_id, new.seq)
+
+
+def _page(read: Read, phys: int, key: bytes) -> Page | None:
+    for _ in range(_READINGS):
+        try:
+            page = parse(read(phys, PAGE), key)
+        except (LabError, OSError):
+            return None
+        if isinstance(page, Page):
+            return page
+    return None

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The judge's checks of the way to the guest: lost sight, a dead host, a second copy; pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from lab.observe.identity import Happened
+from lab.observe.trail import Trail
+from lab.verdict.alive import early, pace
+from lab.verdict.evidence import Evidence
+from lab.verdict.memory_checks import each
+from lab.verdict.silence import last_seen
+from lab.verdict.verdict import Check, Lost, Unproven, Verdict
+
+
+def path(e: Evidence) -> Verdict | None:
+    """Insist that each vCPU's page was in sight in the end, or say why it was not."""
+    for who, trail in each(e):
+        clear = bisect_right(trail.clear_ended, e.end)
+        if clear and e.end - trail.clear_began[clear - 1] <= e.limits.closing:
+            continue
+        if found := _host_died(e, who, trail):
+            return found
+        why = trail.blinds[-1].reason if trail.blinds else "the eye was shut"
+        if e.nowhere:
+            what = f"{who}: {why}, and its canary is nowhere in the memory of its host"
+            return early(e, who, trail) or Lost(what, Check.NOWHERE)
+        if e.search and (found_at := e.search.elsewhere(trail.vcpu)):
+            what = f"{who} beats at {found_at[0]:#x}, and not where it was watched: {why}"
+            return Unproven(what, Check.ELSEWHERE)
+        return Unproven(f"the path to {who} was lost: {why}", Check.PATH)
+    return None
+
+
+def one_copy(e: Evidence) -> Verdict | None:
+    """Insist that no vCPU beats in two places at once."""
+    for who, trail in each(e):
+        live = e.search.live(trail.vcpu) if e.search else ()
+        if len(live) > 1:
+            where = " and ".join(f"{phys:#x}" for phys in live)
+            return Unproven(f"split brain: {who} beats in two places, {where}", Check.SPLIT_BRAIN)
+        if e.search and (other := e.search.elsewhere(trail.vcpu)):
+            what = f"{who} beats at {other[0]:#x} too, which is not the page that was watched"
+            return Unproven(f"split brain: {what}", Check.SPLIT_BRAIN)
+    return None
+
+
+def outside_eye(e: Evidence) -> Verdict | None:
+    """Insist that what was seen was seen past the host."""
+    if e.outside_eye:
+        return None
+    return Unproven("L1-witnessed: nobody outside of the host saw it survive", Check.EYE)
+
+
+def tallies(e: Evidence) -> Verdict | None:
+    """Insist that what was to be done so many times was witnessed so many times."""
+    for tally in e.tallies:
+        if tally.counted != tally.wanted:
+            what = f"{tally.wanted} {tally.what} were wanted, and {tally.counted} were witnessed"
+            return Unproven(what, Check.TALLY)
+    return None
+
+
+def _host_died(e: Evidence, who: str, trail: Trail) -> Verdict | None:
+    death = e.host_death
+    if death is None or not e.struck <= death.at <= e.end:
+        return None
+    seen = last_seen(trail, death.at)
+    if seen is not None and death.at - seen <= pace(e, trail, death.at):
+        return Lost(f"{who} was alive when its host died: {death.what}", Check.HOST)
+    if not isinstance(e.disruption, Happened):
+        return Unproven(f"{who} was not seen alive when its host died", Check.EARLY)
+    return early(e, who, trail) or Lost(f"{who}: its host died: {death.what}", Check.HOST)
