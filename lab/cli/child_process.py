@@ -87,15 +87,20 @@ def run_child(
             start_new_session=True,  # Ctrl-C reaches this process only, and is passed on once
             preexec_fn=_end_with_parent(os.getpid()),  # noqa: PLW1509 - asks for a signal only
         )
-        try:
-            while child.poll() is None and by.left:
-                look()
-                pause(min(_EVERY_S, by.left))
-            timed_out = child.poll() is None
-        finally:
-            _interrupt(child)
+        timed_out = _wait(child, by, look)
         look()
     return Child(child.returncode, timed_out)
+
+
+def _wait(child: subprocess.Popen[bytes], by: Deadline, look: Callable[[], None]) -> bool:
+    """Wait for a child, and interrupt it if it does not end; return whether its time was up."""
+    try:
+        while child.poll() is None and by.left:
+            look()
+            pause(min(_EVERY_S, by.left))
+        return child.poll() is None
+    finally:
+        _interrupt(child)
 
 
 def _end_with_parent(parent: int) -> Callable[[], None]:

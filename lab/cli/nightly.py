@@ -90,21 +90,8 @@ def nightly(
     lab or this machine), 2 a mistake in what was typed.
     """
     settings: Settings = ctx.obj
-    lab = settings.lab()
-    state = state_dir(lab.state)
-    began = time.monotonic()
     try:
-        with exclusive_lock(state / "nightly.lock", _already_running(state)) as lock:
-            last = None if fresh else night.remembered(state)
-            mine = _tonight(last, tier, reports, tuple(ctx.args))
-            plan = _Plan(
-                lab, settings.path, settings.topologies, reports.absolute(), state, mine,
-                mine.run_id == (last.run_id if last else ""), began,
-            )  # fmt: skip
-            insist(lab)
-            night.remember(state, mine)
-            status = _through_the_night(plan, lock, everything=settings.debug)
-            night.forget(state)
+        return _locked(settings, tier, reports, tuple(ctx.args), fresh=fresh)
     except StoppedError:
         _say("to resume this night, type: lab nightly")
         raise
@@ -115,6 +102,25 @@ def nightly(
             raise
         _say(f"lab: cannot tell: {e}")
         return CANNOT_TELL
+
+
+def _locked(
+    settings: Settings, tier: Tier, reports: Path, arguments: tuple[str, ...], *, fresh: bool
+) -> int:
+    """Run the night that was killed, or a new one, while no other nightly can start."""
+    lab = settings.lab()
+    state, began = state_dir(lab.state), time.monotonic()
+    with exclusive_lock(state / "nightly.lock", _already_running(state)) as lock:
+        last = None if fresh else night.remembered(state)
+        mine = _tonight(last, tier, reports, arguments)
+        plan = _Plan(
+            lab, settings.path, settings.topologies, reports.absolute(), state, mine,
+            mine.run_id == (last.run_id if last else ""), began,
+        )  # fmt: skip
+        insist(lab)
+        night.remember(state, mine)
+        status = _through_the_night(plan, lock, everything=settings.debug)
+        night.forget(state)
     return status
 
 

@@ -84,12 +84,16 @@ def run(
     if dry_run:
         _show_plan(target.lab, target.cell)
         return 0
+    return _run_and_show(target, reports.absolute(), everything=settings.debug, as_json=as_json)
+
+
+def _run_and_show(target: Target, reports: Path, *, everything: bool, as_json: bool) -> int:
     try:
         insist(target.lab)
-        with progress_on(err, everything=settings.debug) as sink:
-            folder, record = _run(target, reports.absolute(), sink)
+        with progress_on(err, everything=everything) as sink:
+            folder, record = _run(target, reports, sink)
     except LabError as e:
-        if settings.debug:
+        if everything:
             raise
         err.print(f"lab: cannot tell: {e}", markup=False, soft_wrap=True)
         return CANNOT_TELL
