@@ -61,6 +61,10 @@ docs-generated: install ## Write the references, the graph of packages and the m
 docs-links: install ## Ask the external links of all pages whether they answer
 	.venv/bin/python -m docs.tools.external_links
 
+.PHONY: floors
+floors: ## Test the lab with the oldest Python packages that it allows
+	@lab/install/floors.sh
+
 .PHONY: clean
 clean: ## Remove reports, .venv and tool caches; say what is kept
 	@lab/install/clean.sh

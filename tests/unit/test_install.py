@@ -14,7 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 INSTALLER = ROOT / "lab" / "install" / "debian.sh"
-SCRIPTS = [INSTALLER, INSTALLER.with_name("clean.sh"), ROOT / ".ci" / "run"]
+SCRIPTS = [
+    INSTALLER,
+    INSTALLER.with_name("clean.sh"),
+    INSTALLER.with_name("floors.sh"),
+    ROOT / ".ci" / "run",
+]
 
 MIRROR = "http://mirror.example/debian/"
 BOOKWORM = f"{MIRROR}|bookworm|bookworm|main\n"

@@ -12,7 +12,7 @@ import pytest
 
 from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, DisruptionKind, GuestKind, LabConfig, Options
-from lab.deadline import Deadline
+from lab.deadline import Deadline, until
 from lab.host.commands import process
 from lab.runner import chaos
 from lab.runner.result import CellResult
@@ -57,7 +57,8 @@ def test_a_host_is_busy_for_as_long_as_the_cell_lasts(session: Session) -> None:
     with chaos.busy(CHAOS, host):
         (pid,) = host.session.pids
         assert process(session, pid) is not None
-    assert process(session, pid) is None
+    # SIGKILL was sent, and takes a moment.
+    until("its end", lambda: process(session, pid) is None or None, host.by_guest())
     assert host.tainted is None
 
 
