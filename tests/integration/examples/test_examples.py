@@ -35,6 +35,14 @@ def test_a_topology_is_one_file(tmp_path: Path) -> None:
     assert f"topologies/test_cells.py::test_guest[{PARKED}]" in found
 
 
+def test_a_suite_of_ones_own_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(files("own-suite")["test_mine.py"], encoding="utf-8")
+    words = ("--collect-only", "-q", "--strict-markers", "-p", "no:cacheprovider")
+    done = python(tmp_path, "-m", "pytest", "test_mine.py", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 tests collected" in done.stdout
+
+
 def test_a_kernel_is_a_recipe(tmp_path: Path) -> None:
     followed("own-kernel", tmp_path)
     spec = load_lab(tmp_path / "lab.toml").kernel["mine"]
