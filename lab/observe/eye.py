@@ -175,6 +175,10 @@ class Eye:
     def looked(self, times: int, by: Deadline) -> None:
         """Wait until it has looked so many times from now on: until it has seen what is there now.
 
+        Args:
+            times: How many looks to wait for.
+            by: When to give up.
+
         Raises:
             DeadlineError: It has not.
             InfraError: the thread that looks has failed, by a fault of the lab.
