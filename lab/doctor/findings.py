@@ -156,8 +156,7 @@ def errata_left() -> Finding:
         level=Level.LIMITS,
         cause='QEMU\'s errors that lose guests are left in: lab.toml has errata = "leave"',
         consequence="x86-64 hosts under TCG, and guests in them, are lost at random",
-        remedy='type errata = "apply" below [libvirt] in lab.toml, or use a QEMU with the patches '
-        "of docs/qemu",
+        remedy='errata = "apply"    # in lab.toml, [libvirt]; or a QEMU as patched in docs/qemu',
     )
 
 
