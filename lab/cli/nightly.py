@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from lab import data
 from lab.cli.child_process import Child, exclusive_lock, run_child
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
@@ -90,6 +91,8 @@ def nightly(
     lab or this machine), 2 a mistake in what was typed.
     """
     settings: Settings = ctx.obj
+    if data.INSTALLED and settings.topologies == data.TOPOLOGIES:
+        raise ConfigError(f"no topologies/ beside {settings.path}", hint="make them: lab init")
     try:
         return _locked(settings, tier, reports, tuple(ctx.args), fresh=fresh)
     except StoppedError:

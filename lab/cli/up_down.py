@@ -12,6 +12,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from lab import data
 from lab.cli.progress import progress_on
 from lab.cli.settings import DEFAULT_TOPOLOGIES, Settings, err, out
 from lab.config.model import Accel
@@ -62,7 +63,8 @@ def up(
         out.print(reason, markup=False, soft_wrap=True)
     if any(host.accel is Accel.KVM for host in hosts):
         out.print(_KVM_NOTE, markup=False, soft_wrap=True)
-    out.print("\nnext: . .venv/bin/activate; pytest topologies", markup=False)
+    activate = "" if data.INSTALLED else ". .venv/bin/activate; "
+    out.print(f"\nnext: {activate}pytest topologies", markup=False)
 
 
 def down(ctx: typer.Context) -> None:

@@ -183,6 +183,12 @@ def test_an_empty_folder_has_the_ladder_of_the_lab(lab: Installed) -> None:
     assert list(lab.folder.iterdir()) == []
 
 
+def test_a_night_is_of_topologies_of_ones_own(lab: Installed) -> None:
+    """Pytest would write into the package."""
+    said = lab.run("lab", "nightly", status=2)
+    assert "hint: make them: lab init" in said
+
+
 def test_init_writes_a_folder_in_which_pytest_collects(lab: Installed) -> None:
     said = lab.run("lab", "init")
     assert re.search(r"next:\n +lab doctor", said)
