@@ -33,6 +33,25 @@ class Accel(StrEnum):
     TCG = "tcg"
 
 
+class Loss(StrEnum):
+    """The checks by which a guest may be lost: what a control or a known failure may name."""
+
+    SILENCE = "silence"
+    NOWHERE = "nowhere"
+    GUEST_SILENCE = "guest-silence"
+    HOST = "host"
+    CANARY = "canary"
+    RESTART = "restart"
+    REWIND = "rewind"
+    CHAIN = "chain"
+    CLOCK = "clock"
+    CLOCK_RATE = "clock-rate"
+    CLOCK_STEP = "clock-step"
+    BEAT_RATE = "beat-rate"
+    FAULTS = "faults"
+    MEMORY = "memory"
+
+
 class Errata(StrEnum):
     """What the lab does about the errors of QEMU's TCG that lose x86-64 guests at random."""
 

@@ -29,8 +29,13 @@ class Survives(Model):
 
 
 class Dies(Model):
-    """A control: the guest must be lost, or the lab cannot tell."""
+    """A control: the guest must be lost by one of the checks in `by`, or the lab cannot tell.
 
+    Where none is named, it must fall silent or be nowhere; its memory, where that is judged, must
+    have changed. A guest that is lost otherwise is another finding than the control's.
+    """
+
+    by: tuple[enums.Loss, ...] = ()
     scope: enums.Scope = enums.Scope.RUNNING
 
 
@@ -41,10 +46,14 @@ class Parks(Model):
 
 
 class Xfail(Model):
-    """It ought to survive and is known not to; `link` says where that is being mended."""
+    """It ought to survive and is known not to; `link` says where that is being mended.
+
+    It is known to be lost by one of the checks in `by`, or as a control is.
+    """
 
     reason: Text
     link: Text
+    by: tuple[enums.Loss, ...] = ()
     scope: enums.Scope = enums.Scope.RUNNING
 
 
@@ -64,17 +73,18 @@ _PLAIN: Mapping[str, type[Survives | Dies | Parks]] = {
     "parks": Parks,
 }
 _EXPECTATIONS = (
-    'type "survives", "dies" or "parks", {xfail = "why", link = "https://..."}, '
-    'or {unavailable = "why"}'
+    'type "survives", "dies" or "parks", {dies = {by = ["silence"]}}, '
+    '{xfail = "why", link = "https://...", by = ["silence"]}, or {unavailable = "why"}'
 )
 
 
-def read_expectation(value: Any) -> Expectation:
+def read_expectation(value: Any) -> Expectation:  # noqa: PLR0911 - one for each form
     """Read an expectation as a topology has it: a word, or a table with a reason.
 
     Args:
-        value: "survives", "dies" or "parks"; {xfail = ..., link = ...}; {unavailable = ...} with
-            or without a source; or an expectation, which is returned as it is.
+        value: "survives", "dies" or "parks"; {dies = {by = ...}}; {xfail = ..., link = ...} with
+            or without by; {unavailable = ...} with or without a source; or an expectation, which
+            is returned as it is.
 
     Raises:
         PydanticCustomError: it is none of these.
@@ -84,6 +94,10 @@ def read_expectation(value: Any) -> Expectation:
     match value:
         case Survives() | Dies() | Parks() | Xfail() | Unavailable():
             return value
+        case {"dies": {"by": list(by), **more}, **rest} if by and not more and not rest:
+            return Dies(by=_losses(by))
+        case {"xfail": str(reason), "link": str(link), "by": list(by), **rest} if by and not rest:
+            return Xfail(reason=reason, link=link, by=_losses(by))
         case {"xfail": str(reason), "link": str(link), **rest} if not rest:
             return Xfail(reason=reason, link=link)
         case {"unavailable": str(reason), **rest} if not rest:
@@ -97,6 +111,15 @@ def read_expectation(value: Any) -> Expectation:
             raise wrong(f"no such expectation: {value!r}", hint)
         case _:
             raise wrong(f"no such expectation: {value!r}", _EXPECTATIONS)
+
+
+def _losses(names: list[Any]) -> tuple[enums.Loss, ...]:
+    known = [loss.value for loss in enums.Loss]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(str(name), known) or f"there are: {', '.join(known)}"
+            raise wrong(f"no check {name!r} loses a guest", hint)
+    return tuple(enums.Loss(name) for name in names)
 
 
 class Options(Model):

@@ -33,10 +33,27 @@ OUTCOMES: Mapping[Match, Outcome] = {
     Match.KNOWN_FAILURE: Outcome.XFAILED,
     Match.UNEXPECTED_PASS: Outcome.XPASSED,
 }
-# What a problem makes of a pass; of several kinds, the first here counts.
+# What a problem makes of any outcome that is expected, or better; of several kinds, the first here
+# counts.
 _INSTEAD = {ProblemKind.PRODUCT: Outcome.FAILED, ProblemKind.FIGURES: Outcome.ERROR}
+_PROVEN = frozenset({Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED})
 # Harm that the same guest may outlive; after any other loss, what beats is another guest.
-_HARM = frozenset({Check.SILENCE, Check.GUEST_SILENCE, Check.CLOCK, Check.FAULTS})
+_HARM = frozenset(
+    {
+        Check.SILENCE,
+        Check.GUEST_SILENCE,
+        Check.CLOCK,
+        Check.CLOCK_RATE,
+        Check.CLOCK_STEP,
+        Check.BEAT_RATE,
+        Check.FAULTS,
+    }
+)
+# By what a control is lost where its expectation does not name it.
+_USUAL = {
+    Scope.RUNNING: frozenset({Check.SILENCE, Check.NOWHERE}),
+    Scope.MEMORY: frozenset({Check.MEMORY}),
+}
 
 
 def decide(
@@ -47,22 +64,25 @@ def decide(
     Args:
         wanted: What the ladder expects of it.
         said: What the judge said.
-        problems: What else is wrong, in the order in which it was found. It turns a pass into
-            something else, and nothing into a pass.
+        problems: What else is wrong, in the order in which it was found. No expectation covers
+            it: it turns a pass, a known failure and an unexpected pass into something else, and
+            nothing into a pass.
 
     Returns:
         The outcome, and why; "" for a pass.
     """
     outcome = OUTCOMES[compare(wanted, said)]
-    if outcome is not Outcome.PASSED:
+    if outcome not in _PROVEN:
         return outcome, said.reason
     for kind, instead in _INSTEAD.items():
         if found := [problem for problem in problems if problem.kind is kind]:
             return instead, found[0].reason
-    return outcome, ""
+    return outcome, "" if outcome is Outcome.PASSED else said.reason
 
 
-def compare(wanted: ExpectationRecord, said: VerdictRecord) -> Match:
+def compare(  # noqa: PLR0911 - one for each expectation
+    wanted: ExpectationRecord, said: VerdictRecord
+) -> Match:
     """Compare a verdict with an expectation; one that is Unproven is never what was expected."""
     if said.kind == "Unproven":
         return Match.CANNOT_TELL
@@ -71,11 +91,13 @@ def compare(wanted: ExpectationRecord, said: VerdictRecord) -> Match:
         case "survives":
             return Match.AS_EXPECTED if survived else Match.OTHERWISE
         case "dies":
-            return Match.AS_EXPECTED if _died(said) else Match.OTHERWISE
+            return Match.AS_EXPECTED if _died(wanted, said) else Match.OTHERWISE
         case "parks":
             return Match.AS_EXPECTED if said.kind == "Parked" else Match.OTHERWISE
         case "xfail":
-            return Match.UNEXPECTED_PASS if survived else Match.KNOWN_FAILURE
+            if survived:
+                return Match.UNEXPECTED_PASS
+            return Match.KNOWN_FAILURE if _lost_as_named(wanted, said) else Match.OTHERWISE
         case "unavailable":
             return Match.UNEXPECTED_PASS if said.kind == "Survived" else Match.OTHERWISE
 
@@ -85,10 +107,20 @@ def _survived(wanted: Scope, said: VerdictRecord) -> bool:
     return said.kind == "Survived" and (said.scope is Scope.RUNNING or wanted is Scope.MEMORY)
 
 
-def _died(said: VerdictRecord) -> bool:
+def _died(wanted: ExpectationRecord, said: VerdictRecord) -> bool:
     """Whether it was lost; what was lost for too long and beats on is no control that died.
 
     Records of before this was noted do not say whether it beats on: they are believed.
     """
     lives = said.figures.get("beats_on") is True and said.figures.get("check") in _HARM
-    return said.kind == "Lost" and not lives
+    return _lost_as_named(wanted, said) and not lives
+
+
+def _lost_as_named(wanted: ExpectationRecord, said: VerdictRecord) -> bool:
+    """Whether it was lost by a check that the expectation allows; any other is another finding.
+
+    Records of before checks were noted are believed.
+    """
+    check = said.figures.get("check")
+    named = set(wanted.by) or _USUAL[said.scope or Scope.RUNNING]
+    return said.kind == "Lost" and (check is None or check in named)

@@ -9,7 +9,16 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from lab.config.enums import Scope
 
@@ -128,6 +137,14 @@ class ExpectationRecord(Part):
     """Of an xfail or an unavailable cell: why."""
     link: str = ""
     """Of an xfail: where the bug is tracked."""
+    by: tuple[str, ...] = Field(default=(), exclude_if=lambda by: not by)
+    """Of a control or an xfail: the checks that it may be lost by; none is the usual ones."""
+
+    @model_serializer(mode="wrap")
+    # Without an annotation: with one, the schema would be that of any dictionary.
+    def _sparse(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        written = handler(self)
+        return written if self.by else {k: v for k, v in written.items() if k != "by"}
 
     @property
     def word(self) -> str:

@@ -29,10 +29,12 @@ def expected(expectation: Expectation) -> ExpectationRecord:
             return ExpectationRecord(kind="survives", scope=scope)
         case Parks():
             return ExpectationRecord(kind="parks", scope=scope)
-        case Dies():
-            return ExpectationRecord(kind="dies", scope=scope)
-        case Xfail(reason=reason, link=link):
-            return ExpectationRecord(kind="xfail", scope=scope, reason=reason, link=link)
+        case Dies(by=by):
+            return ExpectationRecord(kind="dies", scope=scope, by=tuple(by))
+        case Xfail(reason=reason, link=link, by=by):
+            return ExpectationRecord(
+                kind="xfail", scope=scope, reason=reason, link=link, by=tuple(by)
+            )
         case Unavailable(reason=reason, source=source):
             return ExpectationRecord(
                 kind="unavailable", scope=scope, reason=reason, link=source or ""

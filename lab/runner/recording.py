@@ -25,6 +25,7 @@ from lab.record.plan import planned
 from lab.record.timeline import excerpts, timeline_of
 from lab.runner.result import CellResult
 from lab.verdict.problem import Problem
+from lab.verdict.verdict import VcpuFigures as Judged
 from lab.verdict.verdict import Verdict
 
 
@@ -98,6 +99,7 @@ def _verdict(verdict: Verdict, result: CellResult) -> VerdictRecord:
         "check": verdict.check.value,
         "watched_s": round(figures.watched_s, 3),
         "beats_on": figures.beats_on,
+        **_pace(figures.vcpus),
         **{k: v for k, v in result.facts.items() if isinstance(v, str | int | float | bool)},
     }
     return VerdictRecord(
@@ -121,6 +123,27 @@ def _verdict(verdict: Verdict, result: CellResult) -> VerdictRecord:
         void_windows=figures.void_windows,
         figures=extra,
     )
+
+
+def _pace(vcpus: Sequence[Judged]) -> dict[str, Scalar]:
+    """Return the worst of all vCPUs: clocks against L0's, beats, and what no look excludes."""
+    rates = [v.clock_rate for v in vcpus if v.clock_rate is not None]
+    shares = [v.beat_rate for v in vcpus if v.beat_rate is not None]
+    found: dict[str, Scalar] = {}
+    if rates:
+        worst: float = max(rates, key=_apart)
+        found["clock_rate"] = round(worst, 4)
+    if shares:
+        found["beat_rate"] = round(min(shares), 4)
+    if steps := [v.clock_step_s for v in vcpus]:
+        found["clock_step_ms"] = _ms(max(steps, key=abs))
+        found["rewind_ms"] = _ms(max(v.rewind_s for v in vcpus))
+        found["rewind_beats"] = max(v.rewind_beats for v in vcpus)
+    return found
+
+
+def _apart(rate: float) -> float:
+    return abs(rate - 1)
 
 
 def _ms(seconds: float | None) -> float | None:

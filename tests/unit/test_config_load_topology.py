@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.config.enums import Loss
 from lab.config.load import load_lab, load_topologies, load_topology
-from lab.config.topology import _EXPECTATIONS
+from lab.config.topology import _EXPECTATIONS, Dies, Expectation, Xfail
 from lab.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,12 @@ tier = "ci"
             '{xfail = "because"}',
             "cells[1].expect: an xfail needs a reason and a link, got {'xfail': 'because'}",
             _EXPECTATIONS,
+        ),
+        (
+            '"survives"',
+            '{dies = {by = ["silent"]}}',
+            "cells[1].expect: no check 'silent' loses a guest",
+            "did you mean 'silence'?",
         ),
         (
             '"none"',
@@ -181,3 +188,22 @@ def test_a_folder_without_topologies_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "must-run.toml").write_text("")
     with pytest.raises(ConfigError, match="no topology there"):
         load_topologies(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ('"dies"', Dies()),
+        ('{dies = {by = ["silence", "restart"]}}', Dies(by=(Loss.SILENCE, Loss.RESTART))),
+        (
+            '{xfail = "not yet", link = "https://x.example/1", by = ["faults"]}',
+            Xfail(reason="not yet", link="https://x.example/1", by=(Loss.FAULTS,)),
+        ),
+    ],
+)
+def test_an_expectation_may_name_the_checks_that_it_allows(
+    tmp_path: Path, written: str, read: Expectation
+) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text(TOPOLOGY.replace('"survives"', written))
+    assert load_topology(file).grids[0].expect == read

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from lab.config.enums import Scope
+from lab.config.enums import Loss, Scope
 from lab.config.model import Dies, Expectation, Parks, Survives, Unavailable, Xfail
 from lab.record.classify import doubt
 from lab.record.expectation import OUTCOMES, Match, compare, decide
@@ -19,7 +19,7 @@ from lab.verdict.verdict import Check
 from tests.support.records import cell
 
 SCOPES = (Scope.RUNNING, Scope.MEMORY)
-HARM = (Check.SILENCE, Check.GUEST_SILENCE, Check.CLOCK, Check.FAULTS)
+USUAL = (Check.SILENCE, Check.NOWHERE)
 
 
 def verdicts() -> Iterator[tuple[str, VerdictRecord]]:
@@ -44,11 +44,12 @@ def verdicts() -> Iterator[tuple[str, VerdictRecord]]:
 
 
 VERDICTS = dict(verdicts())
-LIVES_ON = {f"Lost {check} True" for check in HARM}
+LIVES_ON = {f"Lost {Check.SILENCE} True"}
 KNOWN = {"reason": "not yet", "link": "https://example.org/1"}
 RUNS, REMAINS = {"Survived running"}, {f"Survived {scope}" for scope in (*SCOPES, None)}
 PARKED = {f"Parked {scope}" for scope in (*SCOPES, None)}
-DEAD = {name for name in VERDICTS if name.startswith("Lost")} - LIVES_ON
+GONE = {f"Lost {check} {on}" for check in USUAL for on in (True, False, None)} | {"Lost"}
+DEAD = GONE - LIVES_ON
 UNPROVEN = {name for name in VERDICTS if name.startswith("Unproven")}
 PROVEN = set(VERDICTS) - UNPROVEN
 GOOD, BAD = Match.AS_EXPECTED, Match.OTHERWISE
@@ -65,8 +66,8 @@ XFAILED, XPASSED = Match.KNOWN_FAILURE, Match.UNEXPECTED_PASS
         (Dies(scope=Scope.MEMORY), DEAD, GOOD, BAD),
         (Parks(), PARKED, GOOD, BAD),
         (Parks(scope=Scope.MEMORY), PARKED, GOOD, BAD),
-        (Xfail.model_validate(KNOWN), RUNS, XPASSED, XFAILED),
-        (Xfail.model_validate({**KNOWN, "scope": "memory"}), REMAINS, XPASSED, XFAILED),
+        (Xfail.model_validate(KNOWN), RUNS, XPASSED, BAD),
+        (Xfail.model_validate({**KNOWN, "scope": "memory"}), REMAINS, XPASSED, BAD),
         (Unavailable(reason="no"), REMAINS, XPASSED, BAD),
         (Unavailable(reason="no", scope=Scope.MEMORY), REMAINS, XPASSED, BAD),
     ],
@@ -78,6 +79,7 @@ def test_every_verdict_against_every_expectation(
     came = {name: compare(expected(wanted), said) for name, said in VERDICTS.items()}
     assert came == (
         dict.fromkeys(PROVEN, else_)
+        | (dict.fromkeys(GONE, XFAILED) if isinstance(wanted, Xfail) else {})
         | dict.fromkeys(fits, match)
         | dict.fromkeys(UNPROVEN, Match.CANNOT_TELL)
     )
@@ -107,7 +109,7 @@ def test_problem_makes_no_pass_and_overturns_one(kind: ProblemKind, match: Match
     wanted, said = by_match[match]
     outcome, why = decide(expected(wanted), VERDICTS[said], [Problem(kind, "it leaked")])
     overturned = {ProblemKind.PRODUCT: Outcome.FAILED, ProblemKind.FIGURES: Outcome.ERROR}
-    if match is Match.AS_EXPECTED and kind in overturned:
+    if match not in {Match.OTHERWISE, Match.CANNOT_TELL} and kind in overturned:
         assert (outcome, why) == (overturned[kind], "it leaked")
     else:
         assert outcome is OUTCOMES[match]
@@ -118,3 +120,43 @@ def test_products_problem_counts_before_the_labs() -> None:
     problems = [Problem(ProblemKind.FIGURES, "off"), Problem(ProblemKind.PRODUCT, "it leaked")]
     wanted = expected(Survives())
     assert decide(wanted, VERDICTS["Survived running"], problems)[1] == "it leaked"
+
+
+def lost(check: Check, scope: Scope = Scope.RUNNING, **figures: object) -> VerdictRecord:
+    return VerdictRecord.model_validate(
+        {"kind": "Lost", "scope": scope, "reason": "x", "figures": {"check": check, **figures}}
+    )
+
+
+@pytest.mark.parametrize("kind", ["dies", "xfail"])
+@pytest.mark.parametrize(
+    "check", [Check.RESTART, Check.REWIND, Check.CHAIN, Check.CANARY, Check.FAULTS, Check.MEMORY]
+)
+def test_a_loss_that_was_not_named_is_another_finding(kind: str, check: Check) -> None:
+    wanted = ExpectationRecord.model_validate({"kind": kind})
+    assert compare(wanted, lost(check)) is Match.OTHERWISE
+
+
+def test_a_control_of_memory_is_lost_by_its_memory_only() -> None:
+    wanted = ExpectationRecord(kind="dies", scope=Scope.MEMORY)
+    assert compare(wanted, lost(Check.MEMORY, Scope.MEMORY)) is Match.AS_EXPECTED
+    assert compare(wanted, lost(Check.RESTART, Scope.MEMORY)) is Match.OTHERWISE
+
+
+def test_what_is_named_is_what_counts() -> None:
+    dies = expected(Dies(by=(Loss.RESTART,)))
+    assert compare(dies, lost(Check.RESTART)) is Match.AS_EXPECTED
+    assert compare(dies, lost(Check.SILENCE)) is Match.OTHERWISE
+    known = expected(Xfail.model_validate({**KNOWN, "by": ["restart"]}))
+    assert compare(known, lost(Check.RESTART)) is Match.KNOWN_FAILURE
+    assert compare(known, lost(Check.SILENCE)) is Match.OTHERWISE
+
+
+@pytest.mark.parametrize("loss", Loss)
+def test_each_check_that_can_be_named_is_one_of_the_judge(loss: Loss) -> None:
+    wanted = ExpectationRecord(kind="dies", by=(loss.value,))
+    check = Check(loss.value)
+    assert compare(wanted, lost(check)) is Match.AS_EXPECTED
+    harm = check in {Check.SILENCE, Check.GUEST_SILENCE, Check.FAULTS} or "clock" in check
+    harm = harm or check is Check.BEAT_RATE
+    assert (compare(wanted, lost(check, beats_on=True)) is Match.AS_EXPECTED) is not harm
