@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from lab.errors import LabError
 from lab.observe.beacon import MAGIC, PAGE, Page, parse
@@ -26,16 +26,38 @@ def scan(read: Read, size: int, canary: bytes, *, chunk: int = _CHUNK) -> tuple[
             data = read(start, min(chunk, size - start))
         except (LabError, OSError):
             continue
-        at = data.find(MAGIC)
-        while at >= 0:
-            if at % PAGE == 0 and data[at : at + PAGE][_CANARY] == canary:
-                found.append(start + at)
-            at = data.find(MAGIC, at + 1)
+        found.extend(start + at for at in beacons_in(data, canary))
     return tuple(found)
 
 
+def beacons_in(data: bytes, canary: bytes) -> Iterator[int]:
+    """Find the beacon pages in a piece of memory.
+
+    Args:
+        data: The piece; it begins at a page.
+        canary: The guest's.
+
+    Returns:
+        Where in `data` each begins.
+    """
+    at = data.find(MAGIC)
+    while at >= 0:
+        if at % PAGE == 0 and data[at : at + PAGE][_CANARY] == canary:
+            yield at
+        at = data.find(MAGIC, at + 1)
+
+
 def choose(read: Read, addresses: Iterable[int], key: bytes) -> dict[int, int]:
-    """Give, of each vCPU, the page that has come furthest; the trail judges whether it beats."""
+    """Choose the page of each vCPU that has come furthest; the trail judges whether it beats.
+
+    Args:
+        read: Reads the host's memory.
+        addresses: Physical, of pages that may be the guest's.
+        key: The guest's key.
+
+    Returns:
+        The address of each vCPU's page.
+    """
     best: dict[int, tuple[int, int]] = {}
     for phys in addresses:
         for _ in range(_READINGS):

@@ -4,23 +4,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lab.config.model import OrphanPolicy, Watch
 from lab.deadline import Deadline, pause
 from lab.errors import InfraError
 from lab.guest.guest import RunningGuest
 from lab.guest.handover.protocol import Orphaning, OrphanStatus
-from lab.observe.identity import Undisturbed
 from lab.observe.window import Window
 from lab.runner.result import CellResult
 from lab.runner.watch import Watched
-from lab.verdict.evidence import Evidence, ParkedClaim
-from lab.verdict.judge import judge
+from lab.verdict.evidence import ParkedClaim
 from lab.verdict.problem import ProblemKind
-from lab.verdict.verdict import Survived
-
-_SETTLING_S = 0.5  # in which the first beats come, with the gap that is behind them
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +57,8 @@ def see_through(
     result.facts |= {"held": proof.seen, "held_method": proof.method.value}
     result.add(ProblemKind.PRODUCT, proof.fault)
     guest = adopted(guest, handover, status, seen, result)
-    watching = gone_on if claim else watched_on
-    stretch = watching(guest, watch, "watch adopted", result)
+    stretch = watched_on(guest, watch, "watch adopted", result)
     return Fate(guest, end, claim, stretch) if claim else Fate(guest, stretch.ended)
-
-
-def gone_on(guest: RunningGuest, watch: Watch, phase: str, result: CellResult) -> Window:
-    """Watch a guest that had stood still, from when its first beats have come; give the stretch."""
-    pause(_SETTLING_S)
-    return watched_on(guest, watch, phase, result)
 
 
 def watched_on(guest: RunningGuest, watch: Watch, phase: str, result: CellResult) -> Window:
@@ -124,20 +112,6 @@ def not_adopted(before: OrphanStatus, after: OrphanStatus) -> str:
     if after.owner == "PRESENT" and after.generation == before.generation + 1:
         return ""
     return f"it was not adopted, and its kernel says: {told(after)}"
-
-
-def goes_on(evidence: Evidence, stretch: Window) -> str:
-    """Say why a guest that had stood still did not go on as itself in a stretch; "" if it did."""
-    middle = (stretch.began + stretch.ended) / 2
-    after = replace(
-        evidence,
-        baseline=Window(stretch.began, middle),
-        end=stretch.ended,
-        disruption=Undisturbed(),
-        parked=None,
-    )
-    verdict = judge(after)
-    return "" if isinstance(verdict, Survived) else f"after it was to go on: {verdict.reason}"
 
 
 def _by(guest: RunningGuest) -> Deadline:

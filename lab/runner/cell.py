@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
-from lab.config.model import Cell, Confidential, DisruptionKind, Watch
+from lab.config.model import Cell, Confidential, DisruptionKind, OrphanPolicy, Watch
 from lab.deadline import pause
 from lab.disruption.deliver import DEEDS, Deed
 from lab.disruption.delivered import Delivered
@@ -15,17 +14,18 @@ from lab.errors import InfraError, UnavailableError
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.vmms.protocol import Vmm
 from lab.guest.vmms.table import driver_for
-from lab.host.health import complaint
+from lab.host.health import complaint, stall
 from lab.host.host import RunningHost
 from lab.runner import chaos
-from lab.runner.adoption import Fate, goes_on, see_through
+from lab.runner.adoption import Fate, see_through
 from lab.runner.collect import collect
+from lab.runner.following import Following, followed
 from lab.runner.memory import judge_memory
 from lab.runner.result import CellResult
-from lab.runner.watch import Watched, begun, is_nowhere, look_again, wiped
+from lab.runner.settling import settle
+from lab.runner.watch import Watched, begun, look_again
 from lab.verdict.calibration import calibration
-from lab.verdict.evidence import Evidence, Limits
-from lab.verdict.judge import judge
+from lab.verdict.evidence import Evidence, Limits, Tally
 from lab.verdict.problem import ProblemKind
 from lab.verdict.verdict import Check
 
@@ -82,9 +82,9 @@ def run_cell(
         else:
             driver = driver_for(cell.vmm, cell.options.orphaning)
             _judge_running(driver, plan, host, watch, result, deed=deed or DEEDS[cell.disruption])
-        if cell.disruption is not DisruptionKind.CRASH_KEXEC:  # there it is meant to
-            kexec = cell.disruption is DisruptionKind.KEXEC
-            if (problem := complaint(host, since, kexec=kexec)) is not None:
+        voids = result.evidence.voids if result.evidence else ()
+        for problem in (complaint(host, since, cell.disruption), stall(host, since, voids)):
+            if problem is not None:
                 result.problems.append(problem)
     finally:
         with result.phase("evidence"):
@@ -114,6 +114,7 @@ def _judge_running(
         chaos.busy(result.cell, host),
         begun(driver, host, plan, watch, result) as (guest, seen, baseline),
     ):
+        driver, handover = followed(driver, seen)
         chaos.wait_for_the_moment(result)
         delivered = _struck(guest, driver, seen, deed, result)
         with result.phase("watch"):
@@ -121,28 +122,39 @@ def _judge_running(
             pause(watch.after_s)
         fate = Fate(delivered.guest, time.monotonic())
         insist_running(host)
-        if driver.handover.orphans and not fate.guest.vmm_lives:
+        gone = not fate.guest.vmm_lives
+        if handover.orphans and gone:
             fate = see_through(
                 fate.guest,
-                driver.handover,
+                handover,
                 policy=result.cell.options.policy,
                 watch=watch,
                 seen=seen,
                 result=result,
             )
-    result.found = seen.eye.found()
-    result.evidence = Evidence(
-        trails=result.found.trails,
-        expected_vcpus=result.cell.vcpus,
-        baseline=baseline,
-        end=fate.end,
-        limits=Limits(patience=watch.patience_s),
-        outside_eye=True,
-        disruption=delivered.witness,
-        parked=fate.parked,
-        voids=seen.jitter.voids,
-    )
-    _judge(fate, result)
+            insist_running(host)
+        tallies = tallies_of(result.cell, delivered, handover, gone=gone)
+
+        def known(end: float) -> Evidence:
+            result.found = seen.eye.found()
+            return Evidence(
+                trails=result.found.trails,
+                expected_vcpus=result.cell.vcpus,
+                baseline=baseline,
+                end=end,
+                limits=Limits(patience=watch.patience_s),
+                outside_eye=True,
+                disruption=delivered.witness,
+                parked=fate.parked,
+                voids=seen.jitter.voids,
+                tallies=tallies,
+                handed=handover.began,
+            )
+
+        settle(
+            fate.guest, seen, watch, result,
+            known=known, end=fate.end, resumed=fate.resumed, why="it was parked",
+        )  # fmt: skip
     _look_at_the_eye(result)
     _calibrate(result)
     _end(fate.guest)
@@ -161,16 +173,26 @@ def _struck(
     return result.delivered
 
 
-def _judge(fate: Fate, result: CellResult) -> None:
-    """Judge, and search the whole host for a guest of which nobody could tell."""
-    assert result.evidence is not None  # noqa: S101
-    result.verdict = judge(result.evidence)
-    lost_sight = result.verdict.check is Check.PATH and wiped(result.evidence)
-    if lost_sight and is_nowhere(fate.guest):
-        result.evidence = replace(result.evidence, nowhere=True)
-        result.verdict = judge(result.evidence)
-    if fate.resumed:
-        result.add(ProblemKind.PRODUCT, goes_on(result.evidence, fate.resumed))
+def tallies_of(
+    cell: Cell, delivered: Delivered, handover: Following, *, gone: bool
+) -> tuple[Tally, ...]:
+    """Return what was to be done how often, and how often the witnesses counted it.
+
+    Args:
+        cell: What was wanted.
+        delivered: What was done to the guest.
+        handover: What counted the adoptions.
+        gone: The VMM was gone when the watch ended.
+    """
+    found = []
+    kexecs = cell.options.kexecs if cell.disruption is DisruptionKind.KEXEC else 0
+    if kexecs:
+        found.append(Tally("kexecs", kexecs, int(delivered.facts.get("kexecs", 0))))
+    if handover.orphans:
+        adopted = cell.options.policy is not OrphanPolicy.KILL and gone
+        wanted = max(kexecs, 1) if adopted else 0
+        found.append(Tally("adoptions", wanted, handover.adoptions))
+    return tuple(found)
 
 
 def insist_running(host: RunningHost) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 
 from lab.config.model import Watch
 from lab.deadline import Deadline
@@ -19,12 +18,11 @@ from lab.guest.handover.luo import MEMORY_HANDOVERS
 from lab.guest.vmms.table import driver_for
 from lab.host.host import RunningHost
 from lab.observe.window import Window
-from lab.runner.adoption import goes_on, gone_on
+from lab.runner.adoption import watched_on
 from lab.runner.result import CellResult
+from lab.runner.settling import settle
 from lab.runner.watch import begun, look_again
 from lab.verdict.evidence import Evidence, Limits, MemoryWitness
-from lab.verdict.judge import judge
-from lab.verdict.problem import ProblemKind
 from lab.verdict.verdict import Scope
 
 _LOOKS = 3
@@ -58,27 +56,33 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
         if recovered.guest is None:
             still = after_at
         else:
-            resumed = gone_on(recovered.guest, watch, "watch restored", result)
-    result.found = seen.eye.found()
-    result.facts |= {"digest_before": preserved.digest, "digest_after": after}
-    evidence = Evidence(
-        trails=result.found.trails,
-        expected_vcpus=wanted.vcpus,
-        baseline=baseline,
-        end=still,
-        limits=Limits(patience=watch.patience_s),
-        outside_eye=True,
-        disruption=result.delivered.witness,
-        scope=Scope.MEMORY,
-        memory=MemoryWitness(
+            resumed = watched_on(recovered.guest, watch, "watch restored", result)
+        result.facts |= {"digest_before": preserved.digest, "digest_after": after}
+        witness = MemoryWitness(
             before=preserved.digest, before_at=before_at, after=after, after_at=after_at
-        ),
-        voids=seen.jitter.voids,
-    )
-    result.verdict = judge(evidence)
-    if resumed:
-        again = replace(evidence, scope=Scope.RUNNING, memory=None)
-        result.add(ProblemKind.PRODUCT, goes_on(again, resumed))
+        )
+        struck = result.delivered.witness
+
+        def known(end: float) -> Evidence:
+            result.found = seen.eye.found()
+            return Evidence(
+                trails=result.found.trails,
+                expected_vcpus=wanted.vcpus,
+                baseline=baseline,
+                end=end,
+                limits=Limits(patience=watch.patience_s),
+                outside_eye=True,
+                disruption=struck,
+                scope=Scope.MEMORY,
+                memory=witness,
+                voids=seen.jitter.voids,
+            )
+
+        settle(
+            guest, seen, watch, result,
+            known=known, end=still, resumed=resumed, why="its memory was preserved",
+        )  # fmt: skip
+    result.evidence = None  # it is a plot of beats, and of a guest that stood still there is none
 
 
 def told(after: str) -> str:

@@ -18,13 +18,11 @@ from lab.host.host import RunningHost
 from lab.observe.beacon import NO_BEACON
 from lab.observe.eye import Eye
 from lab.observe.jitter import JitterProbe
-from lab.observe.scan import choose, scan
+from lab.observe.search import Sighting
 from lab.observe.window import Window
 from lab.runner.result import CellResult
+from lab.runner.search import search
 from lab.verdict.evidence import Evidence
-
-_MIB = 1 << 20
-_LOW = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def look_again(watched: Watched, guest: RunningGuest) -> None:
     try:
         pages = guest.locate(watched.beacons, by)
     except InfraError:
-        pages = _searched(guest)
+        pages = _searched(guest, watched)
     watched.eye.relocate(pages)
 
 
@@ -105,15 +103,6 @@ def wiped(evidence: Evidence) -> bool:
     """Say whether each page was there to be read in the end, and held no beacon."""
     ends = [trail.blinds[-1] if trail.blinds else None for trail in evidence.trails.values()]
     return all(end and end.ended is None and end.reason == NO_BEACON for end in ends)
-
-
-def is_nowhere(guest: RunningGuest) -> bool:
-    """Search all of L1's memory for a guest of which nothing beats; L1 is not asked.
-
-    Raises:
-        InfraError: some of that memory could not be read.
-    """
-    return not _pages(guest)
 
 
 @contextmanager
@@ -133,33 +122,17 @@ def _insisting(guest: RunningGuest) -> Iterator[None]:
         raise FalseStartError(f"{e}\nits vCPUs:\n{where}") from e
 
 
-def _pages(guest: RunningGuest) -> dict[int, int]:
-    """Give the pages in L1's memory that are the guest's beacons, authenticated by its key."""
-    host, unread = guest.host, []
-    base = host.blueprint.request.arch.traits.ram_base
-
-    def read(offset: int, size: int) -> bytes:
-        try:
-            return host.domain.peek(base + offset, size)
-        except InfraError as e:
-            unread.append(e)
-            raise
-
-    size = host.blueprint.request.memory_mib * _MIB
-    # A larger machine of x86-64's has the rest above 4 GiB; where nothing is, zeros are read.
-    size += 0 if size <= _LOW else _LOW
-    found = scan(read, size, guest.plan.canary, chunk=_MIB)
-    pages = choose(read, found, guest.plan.key)
-    if unread:
-        raise unread[0]
-    return {vcpu: base + offset for vcpu, offset in pages.items()}
-
-
-def _searched(guest: RunningGuest) -> dict[int, int]:
-    host, pages = guest.host, _pages(guest)
+def _searched(guest: RunningGuest, watched: Watched) -> dict[int, int]:
+    """Return the page of each vCPU, one that beats or else the one that has come furthest."""
+    found = search(guest, tuple(watched.eye.pages.values()), slowly=True)
+    pages: dict[int, Sighting] = {}
+    for one in found.found if found else ():
+        best = pages.get(one.vcpu)
+        if best is None or (one.beats, one.seq) > (best.beats, best.seq):
+            pages[one.vcpu] = one
     if set(pages) != set(range(guest.plan.vcpus)):
         raise InfraError(
-            f"the beacons of {guest.plan.name} are nowhere in the memory of {host.role}: "
+            f"the beacons of {guest.plan.name} are nowhere in the memory of {guest.host.role}: "
             f"of {guest.plan.vcpus} vCPUs, {len(pages)} were found"
         )
-    return pages
+    return {vcpu: one.phys for vcpu, one in pages.items()}

@@ -26,12 +26,15 @@ def _sane(e: Evidence) -> Unproven | None:
     times += [limits.clock_step, limits.clock_rate, limits.beat_rate]
     if isinstance(e.disruption, Happened):
         times += [e.disruption.at, e.disruption.done]
+    times += [] if e.handed is None else [e.handed]
     if not all(map(math.isfinite, times)):
         return _no(e, "a time in the evidence is not a number", Check.EVIDENCE)
     if not (0 < limits.closing <= limits.patience and 0 < limits.live <= limits.patience):
         return _no(e, "closing and live must be above 0 and within patience", Check.EVIDENCE)
     if not e.baseline.began < e.baseline.ended <= e.end:
         return _no(e, "the baseline is not within the watch", Check.EVIDENCE)
+    if e.handed is not None and e.handed < e.baseline.ended:
+        return _no(e, "the guest was handed over in its baseline", Check.EVIDENCE)
     return _stops(e)
 
 

@@ -13,28 +13,51 @@ from lab.observe.identity import Happened
 from lab.observe.trail import Kind, Trail
 from lab.observe.window import Window
 from lab.verdict.evidence import Evidence
-from lab.verdict.silence import last_seen, silences
+from lab.verdict.silence import last_seen, longest_gap, silences
 from lab.verdict.verdict import Check, Unproven
 
 IDENTITY = frozenset({Kind.CANARY, Kind.RESTART, Kind.REWIND, Kind.CHAIN})
-_FLOOR_S = 0.1  # a few looks, of which one may be late
+_FLOOR_S = 0.1  # what a busy L1 may keep a guest waiting for
 _TIMES = 2.0
 
 
-def pace(e: Evidence, trail: Trail, at: float) -> float:
-    """Return for how long before `at` a vCPU that lives may not have been seen to beat, in seconds.
+def silent_before(e: Evidence, trail: Trail, at: float) -> bool:
+    """Tell a vCPU that was silent already, or out of sight too long to tell, from one that lived.
 
-    That is twice its longest silence of before, its last one left out, and `limits.live` at most.
+    The looks must not prove a silence that is longer than twice its longest gap of before, by its
+    own clock; nor may it have been unseen for longer than twice as long as ever before.
     """
-    before = silences(trail, Window(e.baseline.began, at))
-    own = max((silence.most for silence in before if not silence.last), default=0.0)
-    return min(e.limits.live, max(_FLOOR_S, _TIMES * own))
+    before = Window(e.baseline.began, at)
+    own = longest_gap(trail, before).ns / 1e9
+    allowed = max(_FLOOR_S, _TIMES * own)
+    if (beat := _between_looks(trail, at)) is not None:
+        return at - beat > allowed
+    seen = last_seen(trail, at)
+    unseen = max((s.most for s in silences(trail, before) if not s.last), default=0.0)
+    if seen is None or at - seen > min(e.limits.live, max(_FLOOR_S, _TIMES * unseen)):
+        return True
+    look = bisect_right(trail.clear_ended, at) - 1
+    proven = trail.clear_began[look] - seen if look >= 0 else 0.0
+    return proven > allowed
+
+
+def _between_looks(trail: Trail, at: float) -> float | None:
+    """Return when the newest beat of the batch came, at the latest, that `at` is in the middle of.
+
+    Its stamp says when, by the guest's clock; by how much that is ahead, the looks before bound.
+    """
+    batch = bisect_right(trail.by, at)
+    if not 0 < batch < len(trail.by) or trail.after[batch] >= at:
+        return None
+    ends = [*trail.start[1 : batch + 1], len(trail.stamps)]
+    ahead = max(trail.stamps[ends[i] - 1] / 1e9 - trail.by[i] for i in range(batch))
+    end = trail.start[batch + 1] if batch + 1 < len(trail.start) else len(trail.stamps)
+    return trail.stamps[end - 1] / 1e9 - ahead
 
 
 def lived_at(e: Evidence, trail: Trail, at: float) -> bool:
-    """Say whether the vCPU was alive at `at`: it had just beaten, or beat after it."""
-    seen = last_seen(trail, at)
-    if seen is not None and at - seen <= pace(e, trail, at):
+    """Tell a vCPU that was alive: it had just beaten, or beat after it."""
+    if not silent_before(e, trail, at):
         return True
     stop = bisect_right(trail.by, e.end)
     if other := [a.at for a in trail.anomalies if a.kind in IDENTITY]:  # from then on, another

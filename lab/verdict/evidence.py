@@ -22,7 +22,7 @@ class Limits:
         patience: A longer silence is a loss, whatever comes after it; seconds.
         closing: A longer silence at the very end leaves open whether the guest still lives.
         live: How shortly before a disruption a guest must have beaten, at the most, to be called
-            alive then; one that beats faster must have beaten later (see `alive`).
+            alive then; one that was seen to be silent must have beaten later (see `alive`).
         rewind: The largest rewind that may have been missed, in seconds.
         clock_step: By how much a guest's clock may step against L0's, in seconds.
         clock_rate: By how much its rate may differ, as a share; before the disruption from L0's,
@@ -33,10 +33,10 @@ class Limits:
     patience: float
     closing: float = 1.0
     live: float = 1.0
-    rewind: float = 0.5
-    clock_step: float = 0.25
-    clock_rate: float = 0.1
-    beat_rate: float = 0.2
+    rewind: float = 1.0
+    clock_step: float = 0.2
+    clock_rate: float = 0.03
+    beat_rate: float = 0.1
 
 
 class GuestClock(enum.StrEnum):
@@ -130,6 +130,8 @@ class Evidence:
             the disruption on in any case.
         search: What was found of the guest in all of the host's memory, after the watch.
         tallies: What was to be done so many times.
+        handed: When the lab began to hand the guest over for the disruption, if it did: what
+            breaks from then on, the product broke.
     """
 
     trails: Mapping[int, Trail]
@@ -148,6 +150,7 @@ class Evidence:
     stops: tuple[Stop, ...] = ()
     search: Search | None = None
     tallies: tuple[Tally, ...] = ()
+    handed: float | None = None
 
     @property
     def window(self) -> Window:
@@ -169,21 +172,44 @@ class Evidence:
 
     @property
     def taken(self) -> float:
-        """When the guest was last free to run before it was disturbed."""
+        """When the guest was first touched for the disruption: handed over, stopped, or struck."""
         holds = [s.began for s in self.stops if s.began < self.struck <= s.ended]
         digested = [] if self.memory is None else [self.memory.before_at]
-        return min([self.struck, *holds, *digested])
+        handed = [] if self.handed is None else [self.handed]
+        return min([self.struck, *holds, *digested, *handed])
 
     def stopped(self, stretch: Window) -> float:
-        """Seconds of `stretch` in which the lab itself had the guest stand still."""
+        """Measure for how long the lab itself had the guest stand still.
+
+        Args:
+            stretch: Within which time, on L0's clock.
+
+        Returns:
+            Seconds.
+        """
         return together(stretch, (stop.window for stop in self.standing))
 
     def unstopped(self, began: float, ended: float) -> float:
-        """Seconds between two instants in which the guest was free to run."""
+        """Measure for how long the guest was free to run.
+
+        Args:
+            began: From when on, in seconds of L0's clock.
+            ended: Until when.
+
+        Returns:
+            Seconds.
+        """
         return max(0.0, ended - began - self.stopped(Window(began, ended)))
 
     def stalled(self, stretch: Window) -> float:
-        """Seconds of `stretch` in which L0 itself stood still."""
+        """Measure for how long L0 itself stood still.
+
+        Args:
+            stretch: Within which time, on L0's clock.
+
+        Returns:
+            Seconds.
+        """
         return together(stretch, self.voids)
 
 

@@ -69,6 +69,27 @@ def gone_on(evidence: Evidence, stretch: Window, why: str) -> Verdict:
     )
 
 
+def judge_through(evidence: Evidence, resumed: Window | None, why: str) -> Verdict:
+    """Judge a guest, and if it was to go on after it had stood still, what it was from then on.
+
+    Args:
+        evidence: What is known of it.
+        resumed: From when it was to go on, to the end of the watch; None if it never stood still.
+        why: What it had stood still for.
+
+    Returns:
+        What is said of the guest before it went on, unless it did not go on as itself.
+    """
+    found = judge(evidence)
+    if resumed is None or not isinstance(found, Survived | Parked):
+        return found
+    after = gone_on(evidence, resumed, why)
+    if isinstance(after, Survived):
+        return found
+    reason = f"after it was to go on: {after.reason}"
+    return type(after)(reason, after.check, found.scope, after.figures)
+
+
 def _first(e: Evidence, checks: Iterable[_Checks]) -> Verdict | None:
     stalled: Verdict | None = None
     for check in checks:

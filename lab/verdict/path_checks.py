@@ -7,10 +7,9 @@ from bisect import bisect_right
 
 from lab.observe.identity import Happened
 from lab.observe.trail import Trail
-from lab.verdict.alive import early, pace
+from lab.verdict.alive import early, silent_before
 from lab.verdict.evidence import Evidence
 from lab.verdict.memory_checks import each
-from lab.verdict.silence import last_seen
 from lab.verdict.verdict import Check, Lost, Unproven, Verdict
 
 
@@ -66,8 +65,7 @@ def _host_died(e: Evidence, who: str, trail: Trail) -> Verdict | None:
     death = e.host_death
     if death is None or not e.struck <= death.at <= e.end:
         return None
-    seen = last_seen(trail, death.at)
-    if seen is not None and death.at - seen <= pace(e, trail, death.at):
+    if not silent_before(e, trail, death.at):
         return Lost(f"{who} was alive when its host died: {death.what}", Check.HOST)
     if not isinstance(e.disruption, Happened):
         return Unproven(f"{who} was not seen alive when its host died", Check.EARLY)

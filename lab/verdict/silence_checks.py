@@ -8,7 +8,7 @@ from itertools import pairwise
 from lab.observe.identity import Happened
 from lab.observe.trail import Trail
 from lab.observe.window import Window
-from lab.verdict.alive import early, lived_at, pace
+from lab.verdict.alive import early, silent_before
 from lab.verdict.evidence import Evidence
 from lab.verdict.memory_checks import each
 from lab.verdict.silence import Silence, longest_gap, silences
@@ -37,7 +37,7 @@ def guest_silent(e: Evidence) -> Verdict | None:
         if own <= e.limits.patience:
             continue
         what = f"{who} was silent for {own:.1f} s of its own clock"
-        if gap.by < e.struck:
+        if gap.by < e.taken:
             return Unproven(f"{what} before the disruption", Check.EARLY)
         if own - e.stalled(stretch) <= e.limits.patience:
             return Unproven(f"{what}, and L0 itself stood still then", Check.JITTER)
@@ -94,8 +94,7 @@ def parked(e: Evidence) -> Verdict | None:
 def _silent(e: Evidence, who: str, trail: Trail, silence: Silence) -> Verdict:
     least = e.unstopped(silence.by, silence.by + silence.least)
     what = f"{who} was silent for {least:.1f} s {_when(e, silence)}"
-    early_by = e.taken - pace(e, trail, e.taken)
-    if silence.by < early_by and not lived_at(e, trail, e.taken):
+    if silence.after < e.taken and silent_before(e, trail, e.taken):
         return Unproven(f"{what}: that began before", Check.EARLY)
     if least - e.stalled(silence.proven) <= e.limits.patience:
         return Unproven(f"{what}, and L0 itself stood still then", Check.JITTER)

@@ -9,21 +9,29 @@ from dataclasses import dataclass
 from lab.testing.simulated_guest import Rehearsal
 from lab.verdict.evidence import Evidence
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
-from tests.support.guests_wrong_in_time_and_place import (
-    beats_at_a_hundredth_of_its_pace,
-    beats_at_a_hundredth_of_its_pace_in_the_end,
+from tests.support.guests_in_two_places import (
     beats_elsewhere,
     beats_elsewhere_and_is_found_late,
     beats_elsewhere_and_its_page_is_taken,
-    counted_faults_from_the_first_look_on,
-    counts_faults_and_is_parked,
-    died_a_moment_before,
     dies_and_leaves_a_stale_copy,
     dies_and_nobody_searches,
     dies_and_not_all_can_be_searched,
+    lives_and_left_a_stale_copy,
+    lives_twice,
+)
+from tests.support.guests_wrong_in_time_and_place import (
+    beats_at_a_hundredth_of_its_pace,
+    beats_at_a_hundredth_of_its_pace_in_the_end,
+    counted_faults_from_the_first_look_on,
+    counts_faults_and_is_parked,
+    died_a_moment_before,
+    died_a_moment_before_and_beat_fast,
+    died_between_two_looks_before_it_was_struck,
+    dies_while_it_is_handed_over,
     had_a_fast_clock_before,
     had_its_clock_set_back_and_is_parked,
     had_its_clock_step_before,
+    has_a_clock_that_is_a_little_fast,
     has_a_fast_clock,
     has_its_clock_run_at_a_hundredth,
     has_its_clock_stand_still,
@@ -39,10 +47,10 @@ from tests.support.guests_wrong_in_time_and_place import (
     is_stopped_for_no_reason,
     is_stopped_in_its_baseline,
     is_stopped_to_the_end,
-    lives_and_left_a_stale_copy,
-    lives_twice,
     may_be_rewound_while_l0_stands_still,
     stood_still,
+    was_handed_over_in_its_baseline,
+    was_not_looked_at_when_it_was_struck,
     was_wrong_before_its_baseline,
 )
 
@@ -64,6 +72,7 @@ IN_TIME_AND_PLACE = [
     Case(has_its_clock_stand_still, Lost, Check.CLOCK_RATE, "ran at 0.00 of L0's"),
     Case(has_its_clock_run_at_a_hundredth, Lost, Check.CLOCK_RATE, "ran at 0.01 of L0's"),
     Case(has_a_fast_clock, Lost, Check.CLOCK_RATE, "ran at 1.30 of L0's"),
+    Case(has_a_clock_that_is_a_little_fast, Lost, Check.CLOCK_RATE, "ran at 1.05 of L0's"),
     Case(had_a_fast_clock_before, Unproven, Check.CLOCK_RATE, "before it was struck"),
     Case(has_its_clock_step(-1.0), Lost, Check.CLOCK_STEP, "stepped by -1.0"),
     Case(has_its_clock_step(1.0), Lost, Check.CLOCK_STEP, "stepped by +1.0"),
@@ -82,7 +91,7 @@ IN_TIME_AND_PLACE = [
     Case(is_stopped_to_the_end, Unproven, Check.WATCH, "misses a death"),
     Case(is_rewound_out_of_sight, Unproven, Check.REWIND_BOUND, "could have been missed"),
     Case(may_be_rewound_while_l0_stands_still, Unproven, Check.JITTER, "could have been missed"),
-    Case(is_looked_away_from_while_it_pauses, Unproven, Check.REWIND_BOUND, "by 101 beats"),
+    Case(is_looked_away_from_while_it_pauses, Unproven, Check.REWIND_BOUND, "by 151 beats"),
     Case(beats_elsewhere, Unproven, Check.ELSEWHERE, "and beats at 0x800000"),
     Case(beats_elsewhere_and_its_page_is_taken, Unproven, Check.ELSEWHERE, "no beacon"),
     Case(beats_elsewhere_and_is_found_late, Unproven, Check.PAGE, "beats on another page"),
@@ -96,6 +105,11 @@ IN_TIME_AND_PLACE = [
     Case(counted_faults_from_the_first_look_on, Unproven, Check.FAULTS, "when it was first seen"),
     Case(was_wrong_before_its_baseline, Unproven, Check.CHAIN, "before the disruption"),
     Case(died_a_moment_before, Unproven, Check.EARLY, "that began before"),
+    Case(died_a_moment_before_and_beat_fast, Unproven, Check.EARLY, "that began before"),
+    Case(was_not_looked_at_when_it_was_struck, Lost, Check.SILENCE, "to the end"),
+    Case(died_between_two_looks_before_it_was_struck, Unproven, Check.EARLY, "began before"),
+    Case(dies_while_it_is_handed_over, Lost, Check.SILENCE, "to the end"),
+    Case(was_handed_over_in_its_baseline, Unproven, Check.EVIDENCE, "in its baseline"),
     Case(is_kexecd_once_of_a_hundred_times, Unproven, Check.TALLY, "and 1 were witnessed"),
     Case(is_kexecd_as_often_as_was_wanted, Survived, Check.ALL, "to the end"),
 ]

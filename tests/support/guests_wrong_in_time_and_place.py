@@ -10,7 +10,6 @@ from lab.observe.identity import Happened
 from lab.observe.window import Window
 from lab.testing.simulated_guest import Rehearsal
 from lab.verdict.evidence import Evidence, GuestClock, ParkedClaim, Stop, Tally
-from tests.support.guests_in_and_out_of_sight import ELSEWHERE
 from tests.support.guests_that_live_or_die import dies_at_once, lives_on
 
 SECOND = 1_000_000_000
@@ -44,6 +43,13 @@ def had_a_fast_clock_before(r: Rehearsal) -> Evidence:
     r.watch(3)
     r.baseline = Window(began, r.guest.now)
     return lives_on(r)
+
+
+def has_a_clock_that_is_a_little_fast(r: Rehearsal) -> Evidence:
+    struck = r.now()
+    r.guest.clock_rate = 1.05
+    r.watch(8)
+    return r.evidence(struck)
 
 
 def has_a_fast_clock(r: Rehearsal) -> Evidence:
@@ -180,7 +186,7 @@ def may_be_rewound_while_l0_stands_still(r: Rehearsal) -> Evidence:
     struck = r.now()
     r.guest.freeze()
     began = r.guest.now
-    r.guest.advance(1)
+    r.guest.advance(1.5)
     until = r.guest.now
     r.guest.thaw()
     r.watch(8)
@@ -190,61 +196,8 @@ def may_be_rewound_while_l0_stands_still(r: Rehearsal) -> Evidence:
 def is_looked_away_from_while_it_pauses(r: Rehearsal) -> Evidence:
     struck = r.now()
     r.guest.freeze()
-    r.guest.advance(1)
+    r.guest.advance(1.5)
     r.guest.thaw()
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def beats_elsewhere(r: Rehearsal) -> Evidence:
-    """Have its page moved when it is struck, with nobody telling the eye."""
-    struck = r.now()
-    r.guest.move(0, ELSEWHERE)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def beats_elsewhere_and_its_page_is_taken(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    old = r.guest.vcpus[0].phys
-    r.guest.move(0, ELSEWHERE)
-    r.guest.memory[old] = bytearray(b"\x5a" * 4096)
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def beats_elsewhere_and_is_found_late(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.move(0, ELSEWHERE)
-    r.watch(8)
-    r.eye.relocate({0: ELSEWHERE})
-    r.watch(8)
-    return r.evidence(struck)
-
-
-def dies_and_nobody_searches(r: Rehearsal) -> Evidence:
-    return replace(dies_at_once(r), search=None)
-
-
-def dies_and_not_all_can_be_searched(r: Rehearsal) -> Evidence:
-    e = dies_at_once(r)
-    assert e.search is not None
-    return replace(e, search=replace(e.search, whole=False))
-
-
-def dies_and_leaves_a_stale_copy(r: Rehearsal) -> Evidence:
-    r.guest.memory[ELSEWHERE] = bytearray(r.guest.memory[r.guest.pages[0]])
-    return dies_at_once(r)
-
-
-def lives_and_left_a_stale_copy(r: Rehearsal) -> Evidence:
-    r.guest.memory[ELSEWHERE] = bytearray(r.guest.memory[r.guest.pages[0]])
-    return lives_on(r)
-
-
-def lives_twice(r: Rehearsal) -> Evidence:
-    struck = r.now()
-    r.guest.copies[0] = ELSEWHERE
     r.watch(8)
     return r.evidence(struck)
 
@@ -286,6 +239,45 @@ def died_a_moment_before(r: Rehearsal) -> Evidence:
     r.guest.freeze()
     r.watch(0.9)
     return dies_at_once(r)
+
+
+def died_a_moment_before_and_beat_fast(r: Rehearsal) -> Evidence:
+    """Beat each millisecond, and die 0.2 s before it is struck."""
+    r.guest.freeze()
+    r.watch(0.2)
+    return dies_at_once(r)
+
+
+def died_between_two_looks_before_it_was_struck(r: Rehearsal) -> Evidence:
+    r.guest.readable = False
+    r.watch(0.2)
+    r.guest.freeze()
+    r.watch(0.5)
+    struck = r.now()
+    r.guest.readable = True
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def was_not_looked_at_when_it_was_struck(r: Rehearsal) -> Evidence:
+    r.guest.readable = False
+    r.watch(0.7)
+    struck = r.now()
+    r.guest.readable = True
+    r.guest.freeze()
+    r.watch(8)
+    return r.evidence(struck)
+
+
+def dies_while_it_is_handed_over(r: Rehearsal) -> Evidence:
+    handed = r.guest.now
+    r.guest.freeze()
+    r.watch(2)
+    return replace(dies_at_once(r), handed=handed)
+
+
+def was_handed_over_in_its_baseline(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), handed=r.baseline.began)
 
 
 def is_kexecd_once_of_a_hundred_times(r: Rehearsal) -> Evidence:

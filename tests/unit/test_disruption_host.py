@@ -122,3 +122,25 @@ def test_kexec_into_an_unintended_kernel_is_unproven(
     world.host.blueprint.through = Kernel("c")
     monkeypatch.setattr(world, "load", lambda *_, **__: SimpleNamespace(nonce="n1"))
     assert isinstance(struck(world, 1, monkeypatch).witness, DidNot)
+
+
+@pytest.mark.parametrize("boots", [True, False])
+def test_reset_without_a_new_boot_id_did_not_happen(boots: bool) -> None:
+    world = World(lives=99)
+
+    def reset() -> None:
+        world.boots += boots
+        world.host.identity = world.identity()
+
+    console = SimpleNamespace(mark=lambda: None, wait_for=lambda *_, **__: None)
+    more = {
+        "console": console,
+        "domain": SimpleNamespace(reset=reset),
+        "nonce": "n",
+        "taint": lambda _: None,
+    }
+    vars(world.host).update(more, reconnect=lambda _: None)
+    world.host.patience.boot = 1
+    driver: Any = SimpleNamespace(handover=world)
+    witness = host.reset(world.guest, driver, Options()).witness
+    assert isinstance(witness, Happened) is boots

@@ -96,3 +96,19 @@ def test_process_with_a_reused_pid_is_not_the_stopped_vmm(
     guest = guest_of(host, was)
     found = vmm.stop_vcpus(guest, SimpleNamespace(), Options(stop_ms=250))
     assert isinstance(found.witness, DidNot)
+
+
+@pytest.mark.parametrize(("events", "happened"), [({"oom_kill": 1}, True), ({}, False)])
+def test_vmm_that_ended_otherwise_was_not_ended_by_the_oom_killer(
+    events: dict[str, int], happened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host()
+
+    def starve(*_: object, **__: object) -> dict[str, dict[str, int]]:
+        del host.processes[VMM]
+        return {"events": events}
+
+    monkeypatch.setattr(vmm, "labvmm", starve)
+    guest = guest_of(host, process_of(stat(VMM, 1234).decode()))
+    witness = vmm.oom(guest, SimpleNamespace(), Options()).witness
+    assert isinstance(witness, Happened) is happened

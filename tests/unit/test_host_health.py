@@ -6,10 +6,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import cast
 
-from lab.host.health import complaint
+import pytest
+
+from lab.config.enums import DisruptionKind
+from lab.host.health import complaint, stall
 from lab.host.host import RunningHost
 from lab.kernlog import findings
-from lab.verdict.problem import ProblemKind
+from lab.observe.window import Window
+from lab.verdict.problem import Problem, ProblemKind
 from lab.virt.console import Mark
 
 KNOWN = (
@@ -18,18 +22,96 @@ KNOWN = (
 OTHER = "WARNING: ../src/arch/arm64/kvm/mmu.c:12 at stage2_unmap+0x48/0x50, CPU#1: python3/56"
 
 
-def told(*lines: str, kexec: bool) -> str | None:
+OOM = "Memory cgroup out of memory: Killed process 7 (labvmm) total-vm:1kB"
+PANIC = "Kernel panic - not syncing: Fatal exception"
+CRASH = "Kernel panic - not syncing: sysrq triggered crash"
+FAULTS = (
+    PANIC,
+    CRASH,
+    "kvm [1]: nVHE hyp panic at: [<ffff800081001234>] __kvm_nvhe_handle_trap+0x1/0x2!",
+    "kernel BUG at virt/kvm/kvm_main.c:12!",
+    "BUG: unable to handle page fault for address: 0000000000001000",
+    "Oops: general protection fault, probably for non-canonical address 0xdead: 0000 [#1]",
+    OTHER,
+    "BUG: KASAN: slab-use-after-free in kvm_vcpu_ioctl+0x1/0x2",
+    "BUG: KCSAN: data-race in kvm_vcpu_kick / vcpu_enter_guest",
+    "UBSAN: shift-out-of-bounds in ../virt/kvm/kvm_main.c:1:2",
+    "WARNING: possible circular locking dependency detected",
+    "Out of memory: Killed process 7 (labvmm) total-vm:1kB",
+    OOM,
+)
+STALLS = (
+    "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [labvmm:7]",
+    "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 0",
+    "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+    "INFO: task labvmm:7 blocked for more than 120 seconds.",
+)
+
+
+def host_that_said(*lines: str) -> RunningHost:
     console = SimpleNamespace(findings=lambda _: list(findings(lines)))
-    host = SimpleNamespace(role="a", console=console)
-    found = complaint(cast("RunningHost", host), cast("Mark", None), kexec=kexec)
+    return cast("RunningHost", SimpleNamespace(role="a", console=console))
+
+
+def told(*lines: str, disruption: DisruptionKind = DisruptionKind.NONE) -> str | None:
+    found = complaint(host_that_said(*lines), cast("Mark", None), disruption)
     assert found is None or found.kind is ProblemKind.PRODUCT
     return found.reason if found else None
 
 
+def stood_still(*lines: str, voids: tuple[Window, ...] = ()) -> Problem | None:
+    return stall(host_that_said(*lines), cast("Mark", None), voids)
+
+
+@pytest.mark.parametrize("line", FAULTS)
+def test_whatever_a_kernel_complains_of_is_a_fault(line: str) -> None:
+    assert told(line) == f"the kernel of a complained: {line}"
+    assert told(line, disruption=DisruptionKind.VMM_KILL) is not None
+
+
+@pytest.mark.parametrize("line", STALLS)
+def test_a_stall_is_told_apart_because_l0_may_have_stood_still_too(line: str) -> None:
+    assert told(line) is None
+    assert stood_still(line) == Problem(ProblemKind.PRODUCT, f"the kernel of a stood still: {line}")
+
+
+@pytest.mark.parametrize("line", FAULTS)
+def test_a_fault_is_no_stall(line: str) -> None:
+    assert stood_still(line) is None
+
+
+def test_the_panic_that_was_asked_for_is_none_and_any_other_is() -> None:
+    assert told(CRASH, disruption=DisruptionKind.CRASH_KEXEC) is None
+    assert told(CRASH, PANIC, disruption=DisruptionKind.CRASH_KEXEC) is not None
+    assert told(OTHER, disruption=DisruptionKind.CRASH_KEXEC) is not None
+    assert told(CRASH, disruption=DisruptionKind.KEXEC) is not None
+
+
+def test_the_oom_killer_is_meant_only_where_it_is_the_disruption() -> None:
+    assert told(OOM, disruption=DisruptionKind.VMM_OOM) is None
+    assert told(FAULTS[-2], disruption=DisruptionKind.VMM_OOM) is not None
+
+
 def test_nvhe_warns_when_kexec_takes_its_hypervisor_away() -> None:
-    assert told(KNOWN, kexec=True) is None
-    assert told(KNOWN, kexec=False) == f"the kernel of a complained: {KNOWN}"
+    assert told(KNOWN, disruption=DisruptionKind.KEXEC) is None
+    assert told(KNOWN) == f"the kernel of a complained: {KNOWN}"
 
 
 def test_no_other_warning_hides_behind_it() -> None:
-    assert told(KNOWN, OTHER, kexec=True) == f"the kernel of a complained: {OTHER}"
+    wrong = told(KNOWN, OTHER, disruption=DisruptionKind.KEXEC)
+    assert wrong == f"the kernel of a complained: {OTHER}"
+
+
+@pytest.mark.parametrize(
+    ("voids", "kind"),
+    [
+        ((Window(1.0, 1.2),), ProblemKind.PRODUCT),
+        ((Window(1.0, 1.6), Window(2.0, 2.6)), ProblemKind.FIGURES),
+    ],
+)
+def test_a_stall_of_l1_is_blamed_on_it_unless_l0_stood_still_too(
+    voids: tuple[Window, ...], kind: ProblemKind
+) -> None:
+    found = stood_still(STALLS[0], voids=voids)
+    assert found is not None
+    assert found.kind is kind

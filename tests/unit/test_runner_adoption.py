@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from lab.config.model import OrphanPolicy, Watch
+from lab.errors import InfraError
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
 from lab.observe.proof import Method, Proof, unseen
-from lab.observe.window import Window
 from lab.runner import adoption
-from lab.runner.adoption import claim_of, goes_on, not_adopted
+from lab.runner.adoption import claim_of, not_adopted
 from lab.runner.result import CellResult
-from lab.testing.simulated_guest import Rehearsal
 
 
 def status(owner: str = "GONE", generation: int = 3, *states: str) -> OrphanStatus:
@@ -52,24 +51,6 @@ def test_an_adopter_that_only_says_so_is_seen_through(after: OrphanStatus) -> No
     assert not_adopted(status(), after).startswith("it was not adopted, and its kernel says: owner")
 
 
-def stretch(*, goes: bool) -> str:
-    r = Rehearsal()
-    struck = r.now()
-    if not goes:
-        r.guest.freeze()
-    began = r.now().at
-    r.watch(8)
-    return goes_on(r.evidence(struck), Window(began, r.now().at))
-
-
-def test_a_guest_that_beats_after_its_adoption_went_on() -> None:
-    assert stretch(goes=True) == ""
-
-
-def test_a_guest_that_nobody_let_run_did_not_go_on() -> None:
-    assert stretch(goes=False).startswith("after it was to go on: ")
-
-
 @pytest.mark.parametrize(
     ("proof", "fault"),
     [
@@ -103,3 +84,19 @@ def test_failed_proof_from_l0_is_a_product_failure(
     assert result.facts["held"] == proof.seen
     assert result.facts["held_method"] == proof.method.value
     assert [problem.reason for problem in result.problems] == fault
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_an_adopter_that_ends_is_not_watched_in_silence(
+    monkeypatch: pytest.MonkeyPatch, lives: bool
+) -> None:
+    monkeypatch.setattr(adoption, "pause", lambda _: None)
+    plan = SimpleNamespace(name="g")
+    guest: Any = SimpleNamespace(vmm_lives=lives, plan=plan, last_words=lambda: "it crashed")
+    cell: Any = SimpleNamespace()
+    result = CellResult(cell)
+    if lives:
+        assert adoption.watched_on(guest, Watch(), "watch", result).length >= 0
+        return
+    with pytest.raises(InfraError, match="the adopter of g ended:\nit crashed"):
+        adoption.watched_on(guest, Watch(), "watch", result)

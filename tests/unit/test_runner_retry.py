@@ -140,3 +140,17 @@ def test_what_broke_otherwise_is_not_tried_again(
 
     _, broke = attempted(run_cell, some, tmp_path, monkeypatch)
     assert (str(broke), len(tries)) == ("something else", 1)
+
+
+def test_a_cell_that_l0_spoils_each_time_is_tried_three_times(
+    some: Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tries = []
+
+    def run_cell(*about: Any, **_: object) -> None:
+        tries.append(about)
+        about[-1].verdict = Unproven("late", Check.JITTER)
+
+    result, _ = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert (len(tries), result.facts["void_tries"]) == (3, 2)
+    assert result.verdict == Unproven("late", Check.JITTER)

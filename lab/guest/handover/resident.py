@@ -13,7 +13,7 @@ from lab.caretaker.control import Caretaker
 from lab.caretaker.residency_proof import residency
 from lab.config.model import Accel
 from lab.deadline import Deadline
-from lab.errors import UnavailableError
+from lab.errors import InfraError, UnavailableError
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.launch import ready, run_argv
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
@@ -80,6 +80,10 @@ class ResidentOrphaning:
             return OrphanStatus("GONE", "run", 0, vcpus)
         words = ("ctl", "--socket", guest.plan.socket, "status")
         said = guest.host.session.run([*LABVMM, *words], by=by)
+        if said.status and guest.vmm_lives:  # it is there, and does not answer: that is no answer
+            raise InfraError(
+                f"the VMM of {guest.plan.name} does not say what it does: {said.stderr.strip()}"
+            )
         if said.status:
             return OrphanStatus("GONE", "run", 0, ())
         answer = json.loads(said.stdout.splitlines()[-1])
@@ -123,10 +127,14 @@ class ResidentOrphaning:
 
 
 def _listed(host: RunningHost, by: Deadline) -> tuple[VcpuSeen, ...]:
-    said = host.session.run(["cat", _VCPUS], by=by).stdout
+    said = host.session.run(["cat", _VCPUS], by=by).stdout.splitlines()
+    found = [_VCPU.match(line) for line in said]
+    if unread := [line for line, match in zip(said, found, strict=True) if match is None]:
+        raise InfraError(f"{_VCPUS} of {host.role} has a line that cannot be read: {unread[0]!r}")
     return tuple(
-        VcpuSeen(n, _STATES[found[2]], found[4], found[5], 0, 0)
-        for n, found in enumerate(_VCPU.finditer(said))
+        VcpuSeen(n, _STATES[match[2]], match[4], match[5], 0, 0)
+        for n, match in enumerate(found)
+        if match is not None
     )
 
 

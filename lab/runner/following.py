@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hand-over whose every step that may move a guest's pages has the eye find them again."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from time import monotonic
+
+from lab.deadline import Deadline
+from lab.errors import InfraError
+from lab.guest.guest import GuestPlan, RunningGuest
+from lab.guest.handover.protocol import Orphaning, OrphanStatus
+from lab.guest.vmms.protocol import Vmm
+from lab.host.host import RunningHost
+from lab.observe.proof import Proof
+from lab.runner.watch import Watched, look_again
+
+
+class Following:
+    """An ABI as it is, with an eye that follows the guest; it counts the adoptions.
+
+    Args:
+        inner: The ABI.
+        seen: The eye on the guest.
+    """
+
+    def __init__(self, inner: Orphaning, seen: Watched) -> None:
+        self._inner, self._seen = inner, seen
+        self.name, self.orphans = inner.name, inner.orphans
+        self.adoptions = 0
+        self.began: float | None = None  # when a guest was first handed over
+
+    def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
+        """Ask the ABI."""
+        return self._inner.unsupported_reason(host, by)
+
+    def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
+        """Start a guest by the ABI."""
+        return self._inner.start(host, plan, by)
+
+    def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Have the ABI do it; what is pinned is moved out of the next kernel's way."""
+        began = monotonic()
+        ready = self._inner.prepare_for_kernel_exit(guest, by)
+        if ready is not guest:
+            self.began = began if self.began is None else self.began
+            self._find(ready)
+        return ready
+
+    def release(self, guest: RunningGuest, by: Deadline) -> None:
+        """Have the VMM release the guest by the ABI."""
+        self._inner.release(guest, by)
+
+    def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
+        """Ask the ABI, and insist on an answer for each vCPU or for none.
+
+        Raises:
+            InfraError: Some vCPUs have no line in the answer.
+        """
+        status = self._inner.status(guest, by)
+        if len(status.vcpus) not in {0, guest.plan.vcpus}:
+            raise InfraError(
+                f"{guest.plan.name} has {guest.plan.vcpus} vCPUs, and its kernel told of "
+                f"{len(status.vcpus)}"
+            )
+        return status
+
+    def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
+        """Have the ABI look."""
+        return self._inner.verify_from_l0(guest, pages, by)
+
+    def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
+        """Have the ABI do it, and count it."""
+        guest = self._inner.adopt(guest, by)
+        self.adoptions += 1
+        self._find(guest)
+        return guest
+
+    def _find(self, guest: RunningGuest) -> None:
+        try:
+            look_again(self._seen, guest)
+        except InfraError:
+            # A guest that is nowhere is judged by that; the step itself was done.
+            self._seen.eye.mark("not found")
+
+
+def followed(driver: Vmm, seen: Watched) -> tuple[Vmm, Following]:
+    """Return the driver with an eye that follows its guests, and the hand-over that counts."""
+    following = Following(driver.handover, seen)
+    other = copy.copy(driver)
+    other.handover = following
+    return other, following

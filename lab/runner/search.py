@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All of an L1's memory searched for a guest: before it is called lost, and for a second copy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from lab.deadline import pause
+from lab.errors import InfraError
+from lab.guest.guest import RunningGuest
+from lab.observe.scan import beacons_in, scan
+from lab.observe.search import Search, sighted
+from lab.virt.memory_view import Layout, MemoryView, memory_view
+
+_MIB = 1 << 20
+_LOW = 2 << 30
+_HEADER = 64  # of a beacon: it never changes
+_BEATS_S = 1.2  # in which a guest that beats once a second is seen to
+
+
+def search(guest: RunningGuest, watched: Collection[int], *, slowly: bool) -> Search | None:
+    """Search its host's memory for a guest, without asking the host.
+
+    Args:
+        guest: It; it need not live.
+        watched: Where the eye looks, physical.
+        slowly: Whether to search by peeks, at some 86 MiB/s, where QEMU cannot be read.
+
+    Returns:
+        What was found; None if that would have been slow, and was not wanted.
+    """
+    began, wanted = time.monotonic(), guest.host.blueprint.request
+    layout = Layout(wanted.memory_mib * _MIB, wanted.arch.traits.ram_base)
+    with memory_view(guest.host.domain.name, layout) as view:
+        if view is not None and _agrees(view, guest, watched):
+            how, read = "qemu", view.read
+            pages = [
+                phys + at
+                for phys, data in view.pieces()
+                for at in beacons_in(data, guest.plan.canary)
+            ]
+            whole = True
+        elif slowly:
+            how, read = "peek", guest.host.domain.peek
+            pages, whole = _by_peek(guest)
+        else:
+            return None
+        found = sighted(read, pages, guest.plan.key, lambda: pause(_BEATS_S), watched)
+    took = time.monotonic() - began
+    return Search(found, tuple(watched), whole=whole, took_s=took, how=how)
+
+
+def _agrees(view: MemoryView, guest: RunningGuest, watched: Collection[int]) -> bool:
+    """Insist that what is read in QEMU is what libvirt peeks at, where the guest was watched."""
+    peek = guest.host.domain.peek
+    try:
+        return bool(watched) and all(
+            view.read(phys, _HEADER) == peek(phys, _HEADER) for phys in watched
+        )
+    except (InfraError, OSError):
+        return False
+
+
+def _by_peek(guest: RunningGuest) -> tuple[list[int], bool]:
+    host, unread = guest.host, []
+    wanted = host.blueprint.request
+    base = wanted.arch.traits.ram_base
+
+    def read(offset: int, size: int) -> bytes:
+        try:
+            return host.domain.peek(base + offset, size)
+        except InfraError as e:
+            unread.append(e)
+            raise
+
+    size = wanted.memory_mib * _MIB
+    # A larger machine of x86-64's has the rest above 4 GiB; where nothing is, zeros are read.
+    size += 0 if size <= _LOW else _LOW
+    found = scan(read, size, guest.plan.canary, chunk=_MIB)
+    return [base + offset for offset in found], not unread
