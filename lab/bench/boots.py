@@ -36,11 +36,11 @@ def bench(stand: Stand, cell: Cell, rounds: int = ROUNDS) -> dict[str, Any]:
     Raises:
         InfraError: a machine did not come up.
     """
-    wish = cell.request
+    request = cell.request
     with alone(stand.state, Deadline.after(_TURN_S), what="bench"):
         raw, ready = [], []
         for turn in range(rounds):
-            blueprint = stand.blueprint(wish, f"bench{turn}")
+            blueprint = stand.blueprint(request, f"bench{turn}")
             stand.sink(Step(what=f"round {turn + 1} of {rounds}: the lab's boot, then a bare one"))
             ready.append(_lab_boot(stand, blueprint))
             raw.append(_raw_boot(blueprint))

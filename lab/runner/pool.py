@@ -26,21 +26,21 @@ class Pool:
         self.stand = stand
         self._stack = ExitStack()
         self._host: RunningHost | None = None
-        self._wish: HostRequest | None = None
+        self._request: HostRequest | None = None
         self._booted = 0
         self.console: Path | None = None  # of the host booted last, whether it came up or not
         self._failures: dict[HostRequest, list[LabError]] = {}
 
     @contextmanager
-    def lease(self, wish: HostRequest) -> Iterator[RunningHost]:
-        """Give a healthy host that is as wished, and look after the block whether it still is.
+    def lease(self, request: HostRequest) -> Iterator[RunningHost]:
+        """Lease a healthy host as requested, and look after the block whether it still is.
 
         Raises:
             BrokenHostError: it would not come up twice running, and is not tried again.
             UnavailableError: no machine with this kernel can be in that mode.
             LabError: it could not be booted this time.
         """
-        host = self._warm(wish)
+        host = self._warm(request)
         try:
             yield host
         except BaseException:
@@ -55,26 +55,26 @@ class Pool:
         Returns:
             The host, which is the caller's from now on; None if there is none.
         """
-        host, self._host, self._wish = self._host, None, None
+        host, self._host, self._request = self._host, None, None
         if host is not None:
             self._stack.pop_all()
         return host
 
     def close(self) -> None:
         """Take the host down."""
-        self._host = self._wish = None
+        self._host = self._request = None
         self._stack.close()
 
-    def _warm(self, wish: HostRequest) -> RunningHost:
-        failures = self._failures.setdefault(wish, [])
+    def _warm(self, request: HostRequest) -> RunningHost:
+        failures = self._failures.setdefault(request, [])
         if len(failures) >= _TRIES:
             self.console = None  # nothing was booted now
-            raise BrokenHostError(f"{wish.role} is broken: {failures[0]}") from failures[0]
-        if self._host is not None and self._wish == wish and not self._host.tainted:
+            raise BrokenHostError(f"{request.role} is broken: {failures[0]}") from failures[0]
+        if self._host is not None and self._request == request and not self._host.tainted:
             return self._host
         self.close()
         try:
-            self._host = self._boot(wish)
+            self._host = self._boot(request)
         except UnavailableError:  # it is known, and no failure
             self._stack.close()
             raise
@@ -83,17 +83,17 @@ class Pool:
             failures.append(e)
             raise
         failures.clear()
-        self._wish = wish
+        self._request = request
         return self._host
 
-    def _boot(self, wish: HostRequest) -> RunningHost:
+    def _boot(self, request: HostRequest) -> RunningHost:
         self._booted += 1
         self.console = None
-        blueprint = self.stand.blueprint(wish, f"{wish.role}{self._booted}")
+        blueprint = self.stand.blueprint(request, f"{request.role}{self._booted}")
         self.console = blueprint.folder / "console.log"
         door = self.stand.admission
-        cores = door.cores_for(wish.vcpus, overcommit=wish.overcommit)
-        room = door.admit(wish.memory_mib, cores, Deadline.after(_TURN_S), what=blueprint.name)
+        cores = door.cores_for(request.vcpus, overcommit=request.overcommit)
+        room = door.admit(request.memory_mib, cores, Deadline.after(_TURN_S), what=blueprint.name)
         self._stack.enter_context(room)
         connection = self.stand.connection
         return self._stack.enter_context(booted(connection, blueprint, self.stand.sink))

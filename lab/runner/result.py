@@ -19,18 +19,34 @@ from lab.verdict.verdict import Verdict
 
 @dataclass(slots=True)
 class CellResult:
-    """What came of a cell; filled in as it goes, so that a cell that breaks off has something."""
+    """What came of a cell; filled in as it goes, so that a cell that breaks off has something.
+
+    Only the runner fills it in, by appending; what a report may know is in its record, which is
+    frozen.
+
+    Attributes:
+        cell: What was run.
+        verdict: What the judge said, once it has.
+        delivered: What was done to the guest, and its witness.
+        found: What the outside eye saw.
+        phases: What was done, in order, and for how many seconds.
+        problems: What is wrong beside the verdict, in the order in which it was found.
+        facts: What else was seen, for the record's figures.
+        evidence: What the verdict on a running guest rests on.
+        consoles: The lines of each console, by its file's name.
+        struck_at: How many lines of the host's console had come when the guest was struck.
+    """
 
     cell: Cell
     verdict: Verdict | None = None
     delivered: Delivered | None = None
     found: Found | None = None
     phases: list[tuple[str, float]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)  # beside the verdict, as they were found
+    problems: list[Problem] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    evidence: Evidence | None = None  # what the verdict on a running guest rests on
-    consoles: dict[str, list[str]] = field(default_factory=dict)  # by the name of their file
-    struck_at: int | None = None  # lines on the host's console when it was struck
+    evidence: Evidence | None = None
+    consoles: dict[str, list[str]] = field(default_factory=dict)
+    struck_at: int | None = None
 
     def add(self, kind: ProblemKind, reason: str) -> None:
         """Note something that is wrong.

@@ -20,7 +20,7 @@ _THERE = "/run/selftests"
 
 def run_selftests(
     pool: Pool,
-    wish: HostRequest,
+    request: HostRequest,
     tests: Selftests,
     evidence: Path,
     *,
@@ -31,14 +31,14 @@ def run_selftests(
 
     Args:
         pool: Where hosts come from.
-        wish: What host.
+        request: What host.
         tests: What to run.
         evidence: The folder for what is kept.
         timeout_s: How long each program may take.
         env: "NAME=VALUE", for each program's environment.
     """
     evidence.mkdir(parents=True, exist_ok=True)
-    with pool.lease(wish) as host:
+    with pool.lease(request) as host:
         since = host.console.mark()
         host.session.check(["mkdir", "-p", _THERE])
         lines = ["KTAP version 1", f"1..{len(tests.programs)}"]

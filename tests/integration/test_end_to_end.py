@@ -37,7 +37,7 @@ def stand() -> Iterator[Stand]:
 
 @pytest.fixture
 def blueprint(stand: Stand) -> Blueprint:
-    wish = HostRequest(
+    request = HostRequest(
         topology="tests",
         role="a",
         arch=Arch.X86_64,
@@ -48,7 +48,7 @@ def blueprint(stand: Stand) -> Blueprint:
     )
     patience = stand.lab.patience.model_copy(update={"boot": 40.0})
     return dataclasses.replace(
-        stand.blueprint(wish, f"host{time.monotonic_ns()}"), patience=patience
+        stand.blueprint(request, f"host{time.monotonic_ns()}"), patience=patience
     )
 
 

@@ -14,7 +14,7 @@ from lab.host.blueprint import Blueprint
 from lab.runner.lab_session import Stand
 from lab.runner.pool import Pool
 
-WISH = HostRequest(
+REQUEST = HostRequest(
     topology="t",
     role="a",
     arch=Arch.X86_64,
@@ -32,9 +32,9 @@ class _BarrenStand:
         self.tried = 0
         self._kind = kind
 
-    def blueprint(self, wish: HostRequest, role: str) -> Blueprint:
+    def blueprint(self, request: HostRequest, role: str) -> Blueprint:
         self.tried += 1
-        raise self._kind(f"{wish.role} did not come up, time {self.tried}")
+        raise self._kind(f"{request.role} did not come up, time {self.tried}")
 
 
 def test_host_failing_twice_is_not_retried_and_keeps_first_cause() -> None:
@@ -42,11 +42,11 @@ def test_host_failing_twice_is_not_retried_and_keeps_first_cause() -> None:
     pool = Pool(cast("Stand", stand))
 
     for time in (1, 2):
-        with pytest.raises(InfraError, match=f"time {time}"), pool.lease(WISH):
+        with pytest.raises(InfraError, match=f"time {time}"), pool.lease(REQUEST):
             pass
     for _ in range(3):
         with pytest.raises(BrokenHostError, match="a is broken: a did not come up, time 1"):
-            pool.lease(WISH).__enter__()
+            pool.lease(REQUEST).__enter__()
 
     assert stand.tried == 2
 
@@ -55,5 +55,5 @@ def test_unavailable_mode_is_never_counted_as_a_boot_failure() -> None:
     stand = _BarrenStand(UnavailableError)
     pool = Pool(cast("Stand", stand))
     for time in (1, 2, 3):
-        with pytest.raises(UnavailableError, match=f"time {time}"), pool.lease(WISH):
+        with pytest.raises(UnavailableError, match=f"time {time}"), pool.lease(REQUEST):
             pass
