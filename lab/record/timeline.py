@@ -48,6 +48,9 @@ def excerpts(
         consoles: The lines of each, by its file's name.
         evidence: What is known of the guest's clock: where its own console was struck.
         struck: How many lines of the host's console had come when the disruption was ordered.
+
+    Returns:
+        One for each console of which anything is left.
     """
     guests = guest_clock(evidence) if evidence else None
     cuts = []
