@@ -63,9 +63,9 @@ class Here:
 def main(folder: Path) -> None:
     """Start, kill the VMM, adopt, replace as planned; the guest must count on all the while."""
     by = Deadline.after(60)
-    spec = SimpleNamespace(arch=Arch.X86_64)
+    request = SimpleNamespace(arch=Arch.X86_64)
     host: Any = SimpleNamespace(
-        session=Here(folder), role="a", blueprint=SimpleNamespace(spec=spec), patience=None
+        session=Here(folder), role="a", blueprint=SimpleNamespace(request=request), patience=None
     )
     abi = orphaning_for("orphanctl")
     driver = LabVmm(abi)
