@@ -38,8 +38,11 @@ def cell_of_id(cell_id: str, cells: Iterable[Cell]) -> Cell:
         cell_id: An id, with or without the "#2" that a report adds to that of a repeat.
         cells: Where to look.
 
+    Returns:
+        The cell.
+
     Raises:
-        ConfigError: no cell has it; the hint names those that are close.
+        ConfigError: No cell has it; the hint names those that are close.
     """
     known = {cell.id: cell for cell in cells}
     name = cell_id.partition("#")[0]

@@ -24,7 +24,11 @@ MINE = "mine"
 
 
 def usual_toml() -> Path:
-    """Return the lab.toml that `lab` reads if none is named: the one here, else the lab's own."""
+    """Return the lab.toml that `lab` reads if none is named: the one here, else the lab's own.
+
+    Returns:
+        Its path.
+    """
     here = Path(LAB_TOML)
     return here if here.is_file() else data.LAB_TOML
 

@@ -18,11 +18,21 @@ def rerun_command(cell_id: str, *, toml: Path, options: Sequence[str] = ()) -> s
             host, the expectation and the tier, so that no option has to repeat them.
         toml: The lab.toml of this run; it is named unless `lab` reads it anyway.
         options: What else changes the result: "--lab-kernel=TREE", "--expect=WORD".
+
+    Returns:
+        One line for a shell.
     """
     return shlex.join(["lab", *toml_option(toml), "run", cell_id, *options])
 
 
 def toml_option(toml: Path) -> list[str]:
-    """Return the option of `lab` that names `toml`; nothing if `lab` reads that file anyway."""
+    """Return the option of `lab` that names a lab.toml.
+
+    Args:
+        toml: The file.
+
+    Returns:
+        The option; nothing if `lab` reads that file anyway.
+    """
     same = toml.resolve() == usual_toml().resolve()
     return [] if same else [f"--lab-toml={toml}"]

@@ -200,7 +200,7 @@ def adopt(vm: int, generation: int) -> None:
 
 
 def release(vm: int) -> None:
-    """Give up the ownership of a VM; its vCPUs run on.
+    """Release the ownership of a VM; its vCPUs run on.
 
     Args:
         vm: The VM's descriptor.

@@ -121,7 +121,7 @@ class Machine:
                 vcpu.resume()
 
     def release(self) -> None:
-        """Give up the guest to its next adopter; it runs on meanwhile.
+        """Release the guest to its next adopter; it runs on meanwhile.
 
         Raises:
             VmmError: The guest would die with this process.
