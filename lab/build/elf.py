@@ -58,7 +58,10 @@ def build_id(path: Path) -> str:
     for note in notes(path):
         if note.owner == "GNU" and note.kind == _NT_GNU_BUILD_ID:
             return note.text.hex()
-    raise ConfigError(f"'{path}' has no GNU build id, so a running kernel could not be identified")
+    raise ConfigError(
+        f"'{path}' has no GNU build id, so a running kernel could not be identified",
+        hint="link it with --build-id, as the kernel's own makefiles do",
+    )
 
 
 def build_id_within(path: Path) -> str:

@@ -54,7 +54,9 @@ class Keeper:
             VmmError: There is no guest here.
         """
         if not self._fds:
-            raise VmmError("this keeper has no guest")
+            raise VmmError(
+                "this keeper has no guest", hint="labvmm run --orphanable --keeper brings it one"
+            )
         return control.Reply(self._description, self._fds)
 
     def status(self, question: control.Question) -> control.Reply:

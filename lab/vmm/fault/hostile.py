@@ -120,7 +120,9 @@ def vcpu_threads(proc: Path = Path("/proc")) -> list[int]:
         if name.startswith(THREADS):
             found.append(int(comm.parent.name))
     if not found:
-        raise VmmError(f"this host has no thread '{THREADS}...'")
+        raise VmmError(
+            f"this host has no thread '{THREADS}...'", hint="run a guest with --orphanable first"
+        )
     return sorted(found)
 
 
