@@ -62,7 +62,7 @@ def cell(cell_id: str = "one/kill", **changes: object) -> CellRecord:
         "duration_s": 21.4,
         "phases": (("boot", 4.1), ("baseline", 5.0), ("watch", 10.0)),
         "evidence": f"evidence/{cell_id}",
-        "rerun": f"pytest 'topologies/test_cells.py::test_guest[{cell_id}]'",
+        "rerun": f"lab run {cell_id}",
     }  # fmt: skip
     return CellRecord.model_validate({**good, **changes})
 

@@ -53,7 +53,7 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
-    assert main(["run", *words]) == 2
+    assert main(["run", *words, "--dry-run"]) == 2  # else a mistake that is missed would build
     out, err = capsys.readouterr()
     assert not out
     return err.splitlines()

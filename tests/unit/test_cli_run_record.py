@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `lab run` writes and returns for a judged cell; no machine is booted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab.cli import main
+from lab.cli import run as run_command
+from lab.config.model import Accel, Cell, LabConfig
+from lab.errors import InfraError
+from lab.record.files import load
+from lab.record.model import CellRecord, RunRecord
+from lab.record.plan import planned
+from tests.support.cli_lab import own_lab
+from tests.support.records import ENVIRONMENT, LOST, SURVIVED
+
+KILL = "x86_64-tcg-stock-linux-qemu-vmm_kill"
+GONE = {"kind": "Happened", "what": "process 412 is gone"}
+
+
+@pytest.fixture(name="judged", autouse=True)
+def a_lab_whose_cells_are_judged_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Cell]]:
+    """Give the cells that were judged: each guest is lost if its cell expects that, else lives."""
+    cells: list[Cell] = []
+
+    def judge(_: object, cell: Cell, __: Path, *, rerun: str) -> tuple[CellRecord, None]:
+        cells.append(cell)
+        plan = planned(cell, rerun=rerun)
+        dies = plan.expectation is not None and plan.expectation.kind == "dies"
+        facts = {"outcome": "passed", "witness": GONE, "verdict": LOST if dies else SURVIVED}
+        return CellRecord.model_validate({**plan.model_dump(), **facts}), None
+
+    @contextmanager
+    def stand(lab: LabConfig, *_: object, run_id: str) -> Iterator[Any]:
+        accel = Accel.TCG if lab.host.accelerator is Accel.AUTO else lab.host.accelerator
+        yield SimpleNamespace(
+            lab=lab, run_id=run_id, accelerator=lambda _: SimpleNamespace(accel=accel)
+        )
+
+    for name in ("LAB_TOML", "LAB_KERNEL", "LAB_ACCEL", "LAB_REPORTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(run_command, "judge_cell", judge)
+    monkeypatch.setattr(run_command, "opened", stand)
+    monkeypatch.setattr(run_command, "insist", lambda _: None)
+    monkeypatch.setattr(run_command, "environment_of", lambda _: ENVIRONMENT)
+    with own_lab():
+        yield cells
+
+
+def recorded() -> RunRecord:
+    return load(Path("reports/latest"))
+
+
+def test_a_cell_of_an_id_is_judged_as_its_topology_has_it(
+    judged: list[Cell], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", KILL]) == 0
+    (cell,) = judged
+    assert (cell.topology, cell.host, cell.id) == ("x86_64-one-host", "a", KILL)
+    out = capsys.readouterr().out
+    assert "Lost" in out
+    assert "expected: dies" in out
+    assert "exit status 0: good: as expected" in out
+
+
+def test_the_record_names_the_command_that_runs_it_again(judged: list[Cell]) -> None:
+    assert main(["run", "-d", "vmm-kill", "--expect", "dies"]) == 0
+    (cell,) = judged
+    assert cell.topology == "lab-run"
+    record = recorded()
+    assert record.cells[0].rerun == f"lab run {KILL}"
+    assert record.command_line == ("lab", "run", KILL)
+    page = Path("reports/latest")
+    assert any(f"lab run {KILL}" in each.read_text("utf-8") for each in page.rglob("*.html"))
+    assert f"again: lab run {KILL}" in (page / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_json_is_the_cells_record(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", KILL, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["id"], told["rerun"]) == (KILL, f"lab run {KILL}")
+
+
+def test_what_breaks_in_the_lab_cannot_tell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: LabConfig) -> None:
+        raise InfraError("no libvirt", hint="lab doctor")
+
+    monkeypatch.setattr(run_command, "insist", broken)
+    assert main(["run", KILL]) == 125
+    assert "lab: cannot tell: no libvirt" in capsys.readouterr().err
