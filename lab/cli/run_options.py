@@ -162,7 +162,7 @@ class RunOptions:
         try:
             return CellRequest(
                 arch=self.arch,
-                kernel=lab.kernel_for(self.kernel),
+                kernel=self.kernel,
                 mode=self.mode,
                 guest=self.guest,
                 vmm=self.vmm,

@@ -62,17 +62,17 @@ class CellRequest(Model):
     scope: Scope | None = None
 
     def cell(self, lab: LabConfig, *, accel: Accel) -> Cell:
-        """Return the requested cell.
+        """Return the cell that is asked for.
 
         Args:
             lab: Its kernels, and the sizes of hosts.
             accel: What the host runs on: 'kvm' or 'tcg'.
 
         Returns:
-            The cell, as a topology would make it.
+            The cell, of tier ci, in a topology 'lab-run' that is in no file.
 
         Raises:
-            ConfigError: lab.toml has no such kernel, or the options exclude each other.
+            ConfigError: lab.toml has no such kernel, or the words exclude each other.
         """
         for kernel in filter(None, (self.kernel, self.options.through)):
             if kernel not in lab.kernel:

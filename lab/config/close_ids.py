@@ -39,10 +39,10 @@ def cell_of_id(cell_id: str, cells: Iterable[Cell]) -> Cell:
         cells: Where to look.
 
     Returns:
-        The cell.
+        The cell itself, as its topology makes it.
 
     Raises:
-        ConfigError: No cell has it; the hint names those that are close.
+        ConfigError: no cell has it; the hint names those that are close.
     """
     known = {cell.id: cell for cell in cells}
     name = cell_id.partition("#")[0]

@@ -24,10 +24,10 @@ MINE = "mine"
 
 
 def usual_toml() -> Path:
-    """Return the lab.toml that `lab` reads if none is named: the one here, else the lab's own.
+    """Return the lab.toml that `lab` reads if none is named.
 
     Returns:
-        Its path.
+        The one in the working folder, as a relative path; the lab's own, if there is none.
     """
     here = Path(LAB_TOML)
     return here if here.is_file() else data.LAB_TOML

@@ -32,7 +32,7 @@ def toml_option(toml: Path) -> list[str]:
         toml: The file.
 
     Returns:
-        The option; nothing if `lab` reads that file anyway.
+        One word; none, if `lab` reads that file anyway.
     """
     same = toml.resolve() == usual_toml().resolve()
     return [] if same else [f"--lab-toml={toml}"]

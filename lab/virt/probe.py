@@ -66,10 +66,10 @@ def likely_accelerators(state: Path, wanted: Accel) -> dict[Arch, Accel]:
 
     Args:
         state: The state folder, where the last probe's result is stored.
-        wanted: The accelerator of lab.toml or an option; 'auto' is the last probe's result.
+        wanted: What lab.toml or an option says; for 'auto', the last probe's result counts.
 
     Returns:
-        The accelerator, by architecture.
+        'kvm' or 'tcg' for each architecture.
     """
     auto = wanted is Accel.AUTO
     return {arch: remembered(state, arch) if auto else wanted for arch in Arch}

@@ -86,6 +86,12 @@ def test_an_id_has_its_topologys_host_and_expectation(
     assert out.endswith(f"judge; expected: {expected}\n")
 
 
+def test_an_id_decides_what_its_host_runs_on(toml: Path) -> None:
+    assert 'accelerator = "tcg"' in toml.read_text(encoding="utf-8")
+    named = target("x86_64-kvm-stock-linux-qemu-vmm_kill")
+    assert (named.cell.accel, named.lab.host.accelerator) == (Accel.KVM, Accel.KVM)
+
+
 def test_every_cell_of_every_tier_has_an_id_that_is_found() -> None:
     settings = Settings()
     cells = settings.cells(settings.lab(), Accel.TCG)
