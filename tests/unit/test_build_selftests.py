@@ -150,15 +150,15 @@ def test_what_sets_nothing_is_refused_before_anything_is_built(
 ) -> None:
     assert main(["selftest", "kvm", f"--env={setting}"]) == 2
 
-    assert f"--env={setting}: no NAME=VALUE" in capsys.readouterr().err
+    assert f"--env={setting}: expected NAME=VALUE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ("--mode nvhe", "--mode=nvhe: x86_64 has none"),
-        ("--arch arm64 --mode swallowed", "--mode=swallowed: arm64 has none"),
-        ("--kernel stock --beside stock", "--beside=stock: it is the same kernel"),
+        ("--mode nvhe", "--mode=nvhe: no such mode on x86_64"),
+        ("--arch arm64 --mode swallowed", "--mode=swallowed: no such mode on arm64"),
+        ("--kernel stock --beside stock", "--beside=stock: this is the kernel under test"),
     ],
 )
 def test_compare_refuses_an_unknown_or_identical_host(

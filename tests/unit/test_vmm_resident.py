@@ -219,7 +219,8 @@ class _Session:
 def _guest(session: _Session) -> RunningGuest:
     host = type("Host", (), {"session": session})
     plan = GuestPlan(name="g", kind=GuestKind.SPINNER, vmm=VmmKind.LABVMM)
-    return cast("RunningGuest", type("Guest", (), {"host": host, "plan": plan}))
+    guest = type("Guest", (), {"host": host, "plan": plan, "vmm_lives": bool(session.vmm)})
+    return cast("RunningGuest", guest)
 
 
 def test_vcpus_that_the_caretaker_has_are_an_orphans() -> None:
