@@ -38,7 +38,7 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
     resumed: Window | None = None
     with begun(driver, host, plan, watch, result) as (guest, seen, baseline):
         with result.phase("preserve"):
-            seen.eye.mark("pause")
+            handed = seen.eye.mark("pause")
             driver.pause(guest, host.by_guest())
             before_at = time.monotonic()  # from here on, no beat may come
             preserved = handover.preserve(guest, host.by_guest())
@@ -75,6 +75,7 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
                 disruption=struck,
                 scope=Scope.MEMORY,
                 memory=witness,
+                handed=handed,
                 voids=seen.jitter.voids,
             )
 

@@ -35,7 +35,7 @@ class Limits:
     live: float = 1.0
     rewind: float = 1.0
     clock_step: float = 0.2
-    clock_rate: float = 0.03
+    clock_rate: float = 0.05
     beat_rate: float = 0.1
 
 

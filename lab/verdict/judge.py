@@ -55,8 +55,7 @@ def gone_on(evidence: Evidence, stretch: Window, why: str) -> Verdict:
         stretch: From when it was to go on, to the end of the watch.
         why: What it had stood still for.
     """
-    since = evidence.taken if evidence.memory is None else evidence.memory.before_at
-    stop = Stop(min(since, stretch.began), stretch.began, why)
+    stop = Stop(min(evidence.taken, stretch.began), stretch.began, why)
     return judge(
         replace(
             evidence,

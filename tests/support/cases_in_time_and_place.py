@@ -72,7 +72,7 @@ IN_TIME_AND_PLACE = [
     Case(has_its_clock_stand_still, Lost, Check.CLOCK_RATE, "ran at 0.00 of L0's"),
     Case(has_its_clock_run_at_a_hundredth, Lost, Check.CLOCK_RATE, "ran at 0.01 of L0's"),
     Case(has_a_fast_clock, Lost, Check.CLOCK_RATE, "ran at 1.30 of L0's"),
-    Case(has_a_clock_that_is_a_little_fast, Lost, Check.CLOCK_RATE, "ran at 1.05 of L0's"),
+    Case(has_a_clock_that_is_a_little_fast, Lost, Check.CLOCK_RATE, "ran at 1.08 of L0's"),
     Case(had_a_fast_clock_before, Unproven, Check.CLOCK_RATE, "before it was struck"),
     Case(has_its_clock_step(-1.0), Lost, Check.CLOCK_STEP, "stepped by -1.0"),
     Case(has_its_clock_step(1.0), Lost, Check.CLOCK_STEP, "stepped by +1.0"),

@@ -47,7 +47,7 @@ def had_a_fast_clock_before(r: Rehearsal) -> Evidence:
 
 def has_a_clock_that_is_a_little_fast(r: Rehearsal) -> Evidence:
     struck = r.now()
-    r.guest.clock_rate = 1.05
+    r.guest.clock_rate = 1.08
     r.watch(8)
     return r.evidence(struck)
 

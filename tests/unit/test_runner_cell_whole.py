@@ -266,6 +266,22 @@ def restored(stage: Stage, restore: Callable[[], None], then: Callable[[], None]
     stage.monkeypatch.setattr(memory, "watched_on", watched_on)
 
 
+def test_a_restored_guest_that_is_rewound_is_lost_however_long_its_pause_took(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stage = Stage(monkeypatch)
+
+    def pause(*_: object) -> None:
+        stage.r.guest.freeze()
+        stage.r.watch(0.6)
+
+    stage.driver.pause = pause
+    restored(stage, lambda: stage.r.guest.rewind(stage.old))
+    verdict = stage.run(LUO, nothing, tmp_path).verdict
+    assert isinstance(verdict, Lost), verdict
+    assert verdict.check is Check.REWIND
+
+
 LUO = cell(DisruptionKind.KEXEC, memory=MemoryKind.LUO_GUEST)
 
 
