@@ -104,11 +104,14 @@ def _story(evidence: Evidence, figures: Figures) -> str:
     most = max(vcpu.silence_most_s for vcpu in figures.vcpus)
     done = figures.disruption or "nothing was done to it"
     beaten = sum(vcpu.beats for vcpu in figures.vcpus)
+    searched = evidence.search is not None and evidence.search.whole
+    copies = "no second copy of it beats" if searched else "nobody looked for a second copy"
     missed = max(figures.vcpus, key=lambda vcpu: vcpu.rewind_s)
     return (
         f"the same guest beat on to the end on {evidence.expected_vcpus} vCPU "
         f"({done}; {beaten} beats, never silent for more than {most:.3f} s; a rewind of more than "
-        f"{missed.rewind_beats} beats or {missed.rewind_s * 1000:.0f} ms would have been seen)"
+        f"{missed.rewind_beats} beats or {missed.rewind_s * 1000:.0f} ms would have been seen; "
+        f"{copies})"
     )
 
 

@@ -17,8 +17,10 @@ from tests.support.guests_in_two_places import (
     dies_and_nobody_searches,
     dies_and_not_all_can_be_searched,
     lives_and_left_a_stale_copy,
+    lives_and_nobody_looks_for_a_copy,
     lives_twice,
 )
+from tests.support.guests_that_live_or_die import lives_on
 from tests.support.guests_wrong_in_time_and_place import (
     beats_at_a_hundredth_of_its_pace,
     beats_at_a_hundredth_of_its_pace_in_the_end,
@@ -99,6 +101,9 @@ IN_TIME_AND_PLACE = [
     Case(dies_and_not_all_can_be_searched, Unproven, Check.SEARCH, "could be read"),
     Case(dies_and_leaves_a_stale_copy, Lost, Check.SILENCE, "to the end of the watch"),
     Case(lives_and_left_a_stale_copy, Survived, Check.ALL, "to the end"),
+    Case(lives_and_nobody_looks_for_a_copy, Survived, Check.ALL, "nobody looked for a second copy"),
+    Case(lives_on, Survived, Check.ALL, "no second copy of it beats"),
+    Case(lives_on, Survived, Check.ALL, "ms would have been seen"),
     Case(lives_twice, Unproven, Check.SPLIT_BRAIN, "beats in two places, 0x100000 and 0x800000"),
     Case(counts_faults_and_is_parked, Lost, Check.FAULTS, "counted 1 faults"),
     Case(had_its_clock_set_back_and_is_parked, Lost, Check.CLOCK, "went back by"),

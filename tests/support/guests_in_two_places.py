@@ -57,6 +57,10 @@ def lives_and_left_a_stale_copy(r: Rehearsal) -> Evidence:
     return lives_on(r)
 
 
+def lives_and_nobody_looks_for_a_copy(r: Rehearsal) -> Evidence:
+    return replace(lives_on(r), search=None)
+
+
 def lives_twice(r: Rehearsal) -> Evidence:
     struck = r.now()
     r.guest.copies[0] = ELSEWHERE
