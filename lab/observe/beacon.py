@@ -63,10 +63,20 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose page it is: what its header says, which never changes and is signed by itself."""
+
+    vcpu: int
+    canary: bytes
+    boot_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Torn:
     """Our page, read while a beat was being written (or left so by a vCPU that was stopped)."""
 
     dynamic: bytes
+    owner: Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +113,11 @@ def parse(page: bytes, key: bytes) -> Reading:
     header = page[:_DYNAMIC_AT]
     if fault := _static_fault(header, key):
         return Foreign(fault)
+    _, _, vcpu, canary, boot_id, nvcpus, _, period_ns = _STATIC.unpack_from(header)
     dynamic = page[_DYNAMIC_AT:_DYNAMIC_SUM_AT]
     (total,) = _SUM.unpack_from(page, _DYNAMIC_SUM_AT)
     if siphash24(key, dynamic) != total:
-        return Torn(page[_DYNAMIC_AT:_RECORDS_AT])
-    _, _, vcpu, canary, boot_id, nvcpus, _, period_ns = _STATIC.unpack_from(header)
+        return Torn(page[_DYNAMIC_AT:_RECORDS_AT], Owner(vcpu, canary, boot_id))
     ring = page[_RECORDS_AT:]
     seq, guest_ns, chain, *rest = _DYNAMIC.unpack(dynamic)
     gap_ns, gap_at_ns, faults, irqs = rest

@@ -8,7 +8,7 @@ from array import array
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lab.observe.beacon import READABLE, Foreign, Page, Reading, Torn
+from lab.observe.beacon import READABLE, Foreign, Owner, Page, Reading, Torn
 from lab.observe.chain import broken_at, origin
 
 # A doubt is no race with the writer if it is the same in so many readings, or outlives so many.
@@ -104,6 +104,8 @@ class Trail:
         if isinstance(read, Foreign):
             self.blind(look.ended, read.reason)
             return True
+        if isinstance(read, Torn) and self._is_anothers(look, read.owner):
+            return True
         if isinstance(read, Torn):
             # The same bytes twice: the writer was stopped in the middle of a beat.
             stuck, self._torn = read.dynamic == self._torn, read.dynamic
@@ -124,13 +126,7 @@ class Trail:
         self._at_home, self._torn, self._strange = False, b"", None
 
     def _take_page(self, look: Look, page: Page) -> bool:
-        if page.vcpu != self.vcpu:
-            self.blind(look.ended, f"the beacon there is vCPU {page.vcpu}'s")
-            return True
-        if page.canary != self._canary:
-            if not (self.blinds and self.blinds[-1].ended is None):
-                self._note(look, Kind.CANARY, f"its canary became {page.canary.hex()}")
-            self.blind(look.ended, "the beacon there has another canary")
+        if self._is_of_another(look, page):
             return True
         if self.boot_id is None:
             self.boot_id = page.boot_id
@@ -142,6 +138,29 @@ class Trail:
         if tail is not None and page.seq == tail.seq:
             return self._take_same(look, page, tail)
         return self._take_beats(look, page, tail)
+
+    def _is_of_another(self, look: Look, page: Page | Owner) -> bool:
+        if page.vcpu != self.vcpu:
+            self.blind(look.ended, f"the beacon there is vCPU {page.vcpu}'s")
+            return True
+        if page.canary != self._canary:
+            if not (self.blinds and self.blinds[-1].ended is None):
+                self._note(look, Kind.CANARY, f"its canary became {page.canary.hex()}")
+            self.blind(look.ended, "the beacon there has another canary")
+            return True
+        return False
+
+    def _is_anothers(self, look: Look, owner: Owner) -> bool:
+        """A vCPU that was stopped in the middle of a beat may be another guest's by then."""
+        if self._is_of_another(look, owner):
+            return True
+        if self.boot_id is None or owner.boot_id == self.boot_id or not self._at_home:
+            return False
+        if not (self.blinds and self.blinds[-1].ended is None):
+            old, became = self.boot_id.hex(), owner.boot_id.hex()
+            self._note(look, Kind.RESTART, f"it was restarted: boot id {old} became {became}")
+        self.blind(look.ended, "the beacon there is of another boot, in the middle of a beat")
+        return True
 
     def _take_same(self, look: Look, page: Page, tail: _Tail) -> bool:
         if tail.seq and page.chain != tail.chain:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lab.testing.simulated_guest import Rehearsal
 from lab.verdict.evidence import Evidence
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
+from tests.support.guests_in_and_out_of_sight import is_parked_in_a_beat_as
 from tests.support.guests_in_two_places import (
     beats_elsewhere,
     beats_elsewhere_and_is_found_late,
@@ -107,6 +108,8 @@ IN_TIME_AND_PLACE = [
     Case(lives_twice, Unproven, Check.SPLIT_BRAIN, "beats in two places, 0x100000 and 0x800000"),
     Case(counts_faults_and_is_parked, Lost, Check.FAULTS, "counted 1 faults"),
     Case(had_its_clock_set_back_and_is_parked, Lost, Check.CLOCK, "went back by"),
+    Case(is_parked_in_a_beat_as("canary"), Lost, Check.CANARY, "its canary became"),
+    Case(is_parked_in_a_beat_as("boot"), Lost, Check.RESTART, "it was restarted"),
     Case(counted_faults_from_the_first_look_on, Unproven, Check.FAULTS, "when it was first seen"),
     Case(was_wrong_before_its_baseline, Unproven, Check.CHAIN, "before the disruption"),
     Case(died_a_moment_before, Unproven, Check.EARLY, "that began before"),

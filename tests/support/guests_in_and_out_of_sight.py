@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from lab.observe.identity import Undisturbed
@@ -229,3 +230,19 @@ def dies_and_l0_jitters(r: Rehearsal) -> Evidence:
 def lives_on_and_l0_jitters(r: Rehearsal) -> Evidence:
     e = lives_on(r)
     return replace(e, voids=(Window(e.struck + 1, e.struck + 1.1),))
+
+
+def is_parked_in_a_beat_as(change: str) -> Callable[[Rehearsal], Evidence]:
+    """Be another guest when it is parked, and be stopped in the middle of a beat."""
+
+    def is_parked_in_the_middle_of_another_guests_beat(r: Rehearsal) -> Evidence:
+        struck = r.now()
+        if change == "canary":
+            r.guest.change_canary(0)
+        else:
+            r.guest.restart(bytes(16))
+        r.guest.tear(0)
+        r.watch(8)
+        return replace(r.evidence(struck), parked=ParkedClaim("held"))
+
+    return is_parked_in_the_middle_of_another_guests_beat

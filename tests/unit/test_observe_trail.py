@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.observe.beacon import READABLE, Foreign, Page, Torn, parse
+from lab.observe.beacon import READABLE, Foreign, Owner, Page, Torn, parse
 from lab.observe.trail import Kind, Look, Trail
 from lab.observe.window import Window
 from lab.testing.simulated_guest import BOOT, CANARY, KEY, FakeGuest
@@ -94,7 +94,9 @@ def test_a_page_torn_in_ever_other_ways_proves_nothing() -> None:
     s.beat(5)
     s.show()
     for n in range(20):
-        assert not s.trail.take(Look(s.guest.now, s.guest.now), Torn(bytes([n] * 64)))
+        assert not s.trail.take(
+            Look(s.guest.now, s.guest.now), Torn(bytes([n] * 64), Owner(0, CANARY, BOOT))
+        )
     assert len(s.trail.clear_ended) == 1
 
 
