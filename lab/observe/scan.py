@@ -30,7 +30,7 @@ def scan(read: Read, size: int, canary: bytes, *, chunk: int = _CHUNK) -> tuple[
     return tuple(found)
 
 
-def beacons_in(data: bytes, canary: bytes) -> Iterator[int]:
+def beacons_in(data: bytes | bytearray, canary: bytes) -> Iterator[int]:
     """Find the beacon pages in a piece of memory.
 
     Args:
@@ -40,11 +40,11 @@ def beacons_in(data: bytes, canary: bytes) -> Iterator[int]:
     Returns:
         Where in `data` each begins.
     """
-    at = data.find(MAGIC)
-    while at >= 0:
-        if at % PAGE == 0 and data[at : at + PAGE][_CANARY] == canary:
+    for n, first in enumerate(data[::PAGE]):  # most pages need no more than one byte
+        at = n * PAGE
+        ours = first == MAGIC[0] and data.startswith(MAGIC, at)
+        if ours and data[at : at + PAGE][_CANARY] == canary:
             yield at
-        at = data.find(MAGIC, at + 1)
 
 
 def choose(read: Read, addresses: Iterable[int], key: bytes) -> dict[int, int]:

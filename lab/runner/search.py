@@ -33,14 +33,9 @@ def search(guest: RunningGuest, watched: Collection[int], *, slowly: bool) -> Se
     began, wanted = time.monotonic(), guest.host.blueprint.request
     layout = Layout(wanted.memory_mib * _MIB, wanted.arch.traits.ram_base)
     with memory_view(guest.host.domain.name, layout) as view:
-        if view is not None and _agrees(view, guest, watched):
-            how, read = "qemu", view.read
-            pages = [
-                phys + at
-                for phys, data in view.pieces()
-                for at in beacons_in(data, guest.plan.canary)
-            ]
-            whole = True
+        seen = _in_qemu(view, guest, watched) if view is not None else None
+        if view is not None and seen is not None:
+            how, read, pages, whole = "qemu", view.read, seen, True
         elif slowly:
             how, read = "peek", guest.host.domain.peek
             pages, whole = _by_peek(guest)
@@ -51,15 +46,16 @@ def search(guest: RunningGuest, watched: Collection[int], *, slowly: bool) -> Se
     return Search(found, tuple(watched), whole=whole, took_s=took, how=how)
 
 
-def _agrees(view: MemoryView, guest: RunningGuest, watched: Collection[int]) -> bool:
-    """Insist that what is read in QEMU is what libvirt peeks at, where the guest was watched."""
-    peek = guest.host.domain.peek
+def _in_qemu(view: MemoryView, guest: RunningGuest, watched: Collection[int]) -> list[int] | None:
+    """Search in QEMU; None if it ended, or shows other bytes than libvirt at what was watched."""
+    peek, canary = guest.host.domain.peek, guest.plan.canary
     try:
-        return bool(watched) and all(
-            view.read(phys, _HEADER) == peek(phys, _HEADER) for phys in watched
-        )
+        same = all(view.read(phys, _HEADER) == peek(phys, _HEADER) for phys in watched)
+        if not watched or not same:
+            return None
+        return [phys + at for phys, data in view.pieces() for at in beacons_in(data, canary)]
     except (InfraError, OSError):
-        return False
+        return None
 
 
 def _by_peek(guest: RunningGuest) -> tuple[list[int], bool]:

@@ -97,6 +97,17 @@ def test_a_mapping_that_is_not_the_hosts_memory_is_not_searched(
     assert searched(monkeypatch, guest, View(guest, off=4096), slowly=True).how == "peek"
 
 
+def test_a_qemu_that_ends_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ending(View):
+        def pieces(self) -> Iterator[tuple[int, bytes]]:
+            yield 0, bytes(PIECE)
+            raise OSError("it ended")
+
+    guest = FakeGuest()
+    assert searched(monkeypatch, guest, Ending(guest)) is None
+    assert searched(monkeypatch, guest, Ending(guest), slowly=True).how == "peek"
+
+
 def test_where_a_search_is_slow_it_is_made_only_if_it_is_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

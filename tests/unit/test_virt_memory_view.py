@@ -69,7 +69,7 @@ def test_the_last_piece_ends_where_the_ram_does(ram: Ram, proc: Path) -> None:
     with memory_view("lab-1", Layout(SIZE), proc) as view:
         assert view is not None
         *_, (phys, data) = view.pieces()
-        assert (phys + len(data), data[-6:]) == (SIZE, b"beacon")
+        assert (phys + len(data), bytes(data[-6:])) == (SIZE, b"beacon")
 
 
 def test_what_was_never_written_is_not_read(ram: Ram, proc: Path) -> None:
