@@ -30,7 +30,7 @@ def _built(kernel: Path, out: Path) -> Path:
         (empty / name).parent.mkdir(parents=True, exist_ok=True)
         (empty / name).write_text("")
     includes = [f"-I{empty}", f"-I{kernel / 'arch/x86/include'}"]
-    source = kernel / "tools/testing/caretaker/incoming.c"
+    source = kernel / "tools/testing/caretaker/kexec_handover.c"
     subprocess.run(["gcc", *_FLAGS, *includes, source, "-o", program], check=True)
     return program
 
@@ -156,7 +156,7 @@ def test_mutant_is_caught(name: str, tmp_path: Path) -> None:
     kernel = tmp_path / "kernel"
     for part in _PARTS:
         shutil.copytree(_KERNEL / part, kernel / part)
-    mutated = kernel / "arch/x86/caretaker/incoming.c"
+    mutated = kernel / "arch/x86/caretaker/kexec_handover.c"
     text = mutated.read_text()
     assert text.count(what) == 1, "the mutant's place has changed"
     mutated.write_text(text.replace(what, instead))

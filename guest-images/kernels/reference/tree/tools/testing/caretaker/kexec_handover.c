@@ -4,7 +4,7 @@
  * command line why no vCPU could go on under it, or nothing. Headers of the kernel's
  * that are included there are to be found as empty files:
  *
- *   gcc -I<empty> -I../../../arch/x86/include -fsanitize=address,undefined incoming.c
+ *   gcc -I<empty> -I../../../arch/x86/include -fsanitize=address,undefined kexec_handover.c
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,7 +55,7 @@ static int kstrtobool(const char *s, bool *to)
 
 #include <asm/caretaker_abi.h>
 const char *caretaker_unfit(const char *image, unsigned long len, const char *cmdline);
-#include "../../../arch/x86/caretaker/incoming.c"
+#include "../../../arch/x86/caretaker/kexec_handover.c"
 
 int main(int argc, char **argv)
 {
