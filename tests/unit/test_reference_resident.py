@@ -19,31 +19,41 @@ pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
 
 # file, what it says, what a mutant says instead, the test that must fail
 _MUTANTS = {
-    "wider-than-the-cpu": ("admit.c", "(xcr0 & ~wide)", "(xcr0 & ~wide & 0)", "xcr0s"),
-    "avx-without-sse": ("admit.c", "!(xcr0 & XCR0_SSE)", "0", "xcr0s"),
-    "half-of-avx512": ("admit.c", "&& all_or_none(xcr0, XCR0_AVX512)", "", "xcr0s"),
-    "xsave-compacted": ("admit.c", " || word(image + XSAVE_COMP)", "", "xsaves"),
-    "xsave-reserved": ("admit.c", "if (image[i])", "if (0)", "xsaves"),
-    "list-in-private-memory": ("admit.c", "if (!page_ok(l, v->list[i], PAGE))", "if (!l)", "vcpus"),
-    "too-many-cpuids": ("admit.c", "v->cpuids > CARETAKER_CPUIDS", "0", "vcpus"),
-    "too-many-lists": ("admit.c", "v->lists > CARETAKER_LISTS", "0", "vcpus"),
-    "no-timer-rate": ("admit.c", "!v->timer_khz || ", "", "vcpus"),
+    "wider-than-the-cpu": ("validate.c", "(xcr0 & ~wide)", "(xcr0 & ~wide & 0)", "xcr0s"),
+    "avx-without-sse": ("validate.c", "!(xcr0 & XCR0_SSE)", "0", "xcr0s"),
+    "half-of-avx512": ("validate.c", "&& all_or_none(xcr0, XCR0_AVX512)", "", "xcr0s"),
+    "xsave-compacted": ("validate.c", " || word(image + XSAVE_COMP)", "", "xsaves"),
+    "xsave-reserved": ("validate.c", "if (image[i])", "if (0)", "xsaves"),
+    "list-in-private-memory": (
+        "validate.c",
+        "if (!page_ok(l, v->list[i], PAGE))",
+        "if (!l)",
+        "vcpus",
+    ),
+    "too-many-cpuids": ("validate.c", "v->cpuids > CARETAKER_CPUIDS", "0", "vcpus"),
+    "too-many-lists": ("validate.c", "v->lists > CARETAKER_LISTS", "0", "vcpus"),
+    "no-timer-rate": ("validate.c", "!v->timer_khz || ", "", "vcpus"),
     "memory-of-ours": (
-        "admit.c",
+        "validate.c",
         "page_ok(l, run->pa & ~(PAGE - 1), bytes)",
         "page_ok(l, run->pa & ~(PAGE - 1), PAGE)",
         "runs",
     ),
-    "gpa-wraps": ("admit.c", "run->gpa < l->end &&", "", "runs"),
-    "io-is-free": ("admit.c", "I3_INVLPGA | I3_IOIO | ", "I3_INVLPGA | ", "vmcb"),
+    "gpa-wraps": ("validate.c", "run->gpa < l->end &&", "", "runs"),
+    "io-is-free": ("validate.c", "I3_INVLPGA | I3_IOIO | ", "I3_INVLPGA | ", "vmcb"),
     "controls-of-the-host": (
-        "admit.c",
+        "validate.c",
         "i >= SAVE_AT && i < SAVE_AT + SAVE_BYTES ?",
         "i < SAVE_AT + SAVE_BYTES ?",
         "vmcb",
     ),
-    "without-svme": ("admit.c", "v->efer |= EFER_SVME;", ";", "vmcb"),
-    "lends-efer": ("admit.c", "{ 0x800 + 0x80 / 4, 0xfc },", "{ 0x800 + 0x80 / 4, 0xff },", "msrs"),
+    "without-svme": ("validate.c", "v->efer |= EFER_SVME;", ";", "vmcb"),
+    "lends-efer": (
+        "validate.c",
+        "{ 0x800 + 0x80 / 4, 0xfc },",
+        "{ 0x800 + 0x80 / 4, 0xff },",
+        "msrs",
+    ),
     "no-classes": ("vapic.c", "(irr & 0xf0) > (isr & 0xf0) &&", "irr > isr &&", "priorities"),
     "tpr-ignored": ("vapic.c", "(irr & 0xf0) > (tpr & 0xf0)", "tpr < 999", "priorities"),
     "eoi-lost": ("vapic.c", "put_bit(apic, AT_ISR, isr, false);", ";", "priorities"),
@@ -59,7 +69,7 @@ _MUTANTS = {
         "posted[i]",
         "ipis",
     ),
-    "no-members": ("admit.c", "!v->members || ", "", "vcpus"),
+    "no-members": ("validate.c", "!v->members || ", "", "vcpus"),
     "nmi-as-interrupt": ("vapic.c", "!(icr & ICR_MODE) && ", "", "ipis"),
 }
 
@@ -67,7 +77,7 @@ _MUTANTS = {
 def _run(kernel: Path, out: Path) -> subprocess.CompletedProcess[str]:
     program = out / "unit"
     resident = kernel / "arch/x86/caretaker/resident"
-    sources = [kernel / _UNIT, *(resident / name for name in ("admit.c", "vapic.c"))]
+    sources = [kernel / _UNIT, *(resident / name for name in ("validate.c", "vapic.c"))]
     subprocess.run(["gcc", *_FLAGS, f"-I{resident}", *sources, "-o", program], check=True)
     return subprocess.run([program], capture_output=True, text=True, check=False, timeout=60)
 

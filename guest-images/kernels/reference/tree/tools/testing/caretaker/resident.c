@@ -4,7 +4,7 @@
  * what VMCB, and their local APIC. Prints KTAP; ends with 1 if a test failed:
  *
  *   gcc -I../../../arch/x86/caretaker/resident -fsanitize=address,undefined \
- *       resident.c ../../../arch/x86/caretaker/resident/{admit,vapic}.c
+ *       resident.c ../../../arch/x86/caretaker/resident/{validate,vapic}.c
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -155,7 +155,7 @@ void say_value(const char *name, u64 value);
 void say_end(void);
 void stop(struct cpu_memory *m, const char *why) __attribute__((noreturn));
 
-/* run.c, msr.c, exit.c */
+/* kvm_guest.c, msr.c, exit.c */
 void run(struct cpu_memory *m, struct regs *r);
 void msr_exit(struct cpu_memory *m, struct regs *r);
 void inject(struct vmcb *host, u64 event);

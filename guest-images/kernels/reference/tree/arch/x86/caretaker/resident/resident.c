@@ -4,7 +4,7 @@
  * to us by the last instruction that its Linux executed on it; whichever Linux
  * fetches the vCPU can start the CPU again by an INIT.
  */
-#include "serve.h"
+#include "exits.h"
 
 #define CR4_OSXSAVE	BIT(18)
 #define RUN_ASID	2

@@ -44,7 +44,7 @@ struct resident {
 	struct pt pt;
 };
 
-/* host.c, resident.c: for core/. */
+/* hypercalls.c, resident.c: for core/. */
 struct cpu_memory;
 struct regs;
 bool vcpu_hypercall(struct cpu_memory *m, struct regs *r, u64 number);
@@ -66,7 +66,7 @@ bool apic_by_deadline(const u8 *apic);
 enum apic_done apic_read(const u8 *apic, u32 msr, u64 *value);
 enum apic_done apic_write(u8 *apic, u32 msr, u64 value);
 
-/* admit.c: may it become one? Pure. */
+/* validate.c: may it become one? Pure. */
 bool xcr0_ok(u64 xcr0, u64 wide);
 bool xsave_ok(const u8 *image, u64 xcr0);
 bool vcpu_ok(const struct limits *l, const struct caretaker_vcpu *v, u64 wide);

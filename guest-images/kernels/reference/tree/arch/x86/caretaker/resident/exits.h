@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#ifndef CT_SERVE_H
-#define CT_SERVE_H
+#ifndef CT_EXITS_H
+#define CT_EXITS_H
 
 #include "../core/core.h"
 
@@ -10,7 +10,7 @@
 #define MSR_TSC_AUX	0xc0000103
 #define SAVE_AT		0x400
 
-/* window.S: let in what is pending, or wait for something to be. */
+/* interrupts.S: let in what is pending, or wait for something to be. */
 void window(void);
 void idle(void);
 

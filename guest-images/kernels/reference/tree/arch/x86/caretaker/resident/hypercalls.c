@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What all of this adds to how the host is kept: what is seen of it, and who may leave. */
-#include "serve.h"
+#include "exits.h"
 
 extern u8 irq_stub[], nmi_stub[];
 

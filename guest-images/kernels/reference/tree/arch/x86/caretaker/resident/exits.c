@@ -4,7 +4,7 @@
  * CPUID, use its local APIC with the deadline timer, and interrupt its siblings. All else parks it,
  * before the instruction, so that KVM can do it once the vCPU is fetched.
  */
-#include "serve.h"
+#include "exits.h"
 
 #define RFLAGS_IF	BIT(9)
 #define SHADOW		1ULL
