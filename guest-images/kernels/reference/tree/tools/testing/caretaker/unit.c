@@ -141,9 +141,9 @@ static void map_refuses(void)
 
 static const u32 owned[] = { 0, 1, 7 };
 
-static enum verdict icr(u64 value)
+static enum icr_verdict icr(u64 value)
 {
-	return icr_verdict(value, owned, 3);
+	return icr_check(value, owned, 3);
 }
 
 static void icr_ordinary(void)
@@ -174,10 +174,10 @@ static void icr_init_sipi(void)
 	CHECK(icr(0x2000c4500ULL) == ICR_REFUSE);		/* all but self */
 	CHECK(icr(0x2000c069aULL) == ICR_REFUSE);
 	CHECK(icr(0x100008500ULL) == ICR_SEND);			/* de-assert: nothing */
-	CHECK(icr_verdict(0x10000c500ULL, owned, 1) == ICR_SEND);
+	CHECK(icr_check(0x10000c500ULL, owned, 1) == ICR_SEND);
 }
 
-static const struct limits limits = {
+static struct limits limits = {
 	.hole = { .start = MIB(300), .size = MIB(4) },
 	.end = GIB(1024),
 	.host_asid = 1,
@@ -330,7 +330,8 @@ static u64 *host_entry(struct guest *g, u64 gpa, u32 level)
 
 static enum fill fill(struct guest *g, u64 gpa, u64 *error)
 {
-	return shadow_fill(&g->s, &limits, (u64)g->memory, gpa, error);
+	limits.host_map = (u64)g->memory;
+	return shadow_fill(&g->s, &limits, gpa, error);
 }
 
 static void shadow_follows(void)

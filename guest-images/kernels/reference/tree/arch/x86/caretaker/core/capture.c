@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The state of this CPU, as Linux has it, into the VMCB from which Linux then
- * goes on. Runs on Linux's stack and page table, with interrupts off.
+ * A CPU enters: its state becomes the VMCB from which Linux resumes. Runs on
+ * Linux's stack and page table, with interrupts off.
  */
 #include "core.h"
 
@@ -59,10 +59,19 @@ static bool ready(struct cpu_memory *m)
 		return false;
 	if ((rdmsr(MSR_APIC_BASE) & APIC_ENABLED) != APIC_ENABLED)
 		return false;
-	return SELECTOR("cs") == SEL_CODE && !((READ("cr4") ^ m->data.cr4) & CR4_LA57);
+	return SELECTOR("cs") == SEL_CODE && !((READ("cr4") ^ m->data.ct_cr4) & CR4_LA57);
 }
 
-/* Returns the CPU's memory, or an error and nothing is changed. */
+/**
+ * capture() - put the state of this CPU into the host's VMCB; called by entry.S
+ * @index: of this CPU
+ * @rsp: with which Linux resumes
+ * @rip: with which Linux resumes
+ * @rflags: with which Linux resumes
+ *
+ * Context: Linux's, with interrupts off.
+ * Return: memory of this CPU; or CARETAKER_E*, and nothing has changed.
+ */
 void *capture(u64 index, u64 rsp, u64 rip, u64 rflags)
 {
 	struct cpu_memory *m = &g.cpus[index];
@@ -74,9 +83,10 @@ void *capture(u64 index, u64 rsp, u64 rip, u64 rflags)
 		return (void *)CARETAKER_EINVAL;
 	if (!ready(m))
 		return (void *)CARETAKER_ENODEV;
-	m->data.svme = efer & EFER_SVME;
-	m->data.hsave = rdmsr(MSR_VM_HSAVE_PA);
+	m->data.host_svme = efer & EFER_SVME;
+	m->data.host_hsave_pa = rdmsr(MSR_VM_HSAVE_PA);
 	m->data.apic_id = rdmsr(MSR_X2APIC_ID);
+	m->data.released = false;
 	m->data.state = CARETAKER_CPU_IN;
 
 	memset(v, 0, sizeof(*v));

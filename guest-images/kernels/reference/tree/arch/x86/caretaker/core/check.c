@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the host asks for, and whether it may. Pure: runs in tests. */
+/* What the host asks for, and whether it may. Pure: runs in userspace tests. */
 #include "check.h"
+#include "msr.h"
 
 #define IOPM_BYTES	(3 * PAGE)
-#define MSRPM_BYTES	(2 * PAGE)
 
-/*
- * May this VMCB be run? It is a private copy: nobody can change it after. What
- * the processor itself checks (control registers, segments) is left to it. It
- * may not name private memory, and must give the CPU back when the host has
- * an interrupt or an NMI to take, or if it tries SVM itself.
+/**
+ * vmcb_ok() - may this VMCB be run?
+ * @l: limits
+ * @v: private copy of the VMCB: nobody can change it after the check
+ *
+ * It may not name private memory, and must return the CPU when the host has an
+ * interrupt or an NMI to take, or when the guest tries SVM itself. What VMRUN
+ * checks (control registers, segments) is left to VMRUN.
+ *
+ * Return: true if it may be run.
  */
 bool vmcb_ok(const struct limits *l, const struct vmcb *v)
 {
@@ -33,38 +38,56 @@ bool vmcb_ok(const struct limits *l, const struct vmcb *v)
 	       page_ok(l, v->nested_cr3, PAGE);
 }
 
-/*
- * The MSRs that KVM may give to a guest, each with 2 bits in the map: where they
- * are in it, and which bits. All of them the caretaker can live with.
- */
+#define LEND(msr, accesses)	{ MSRPM_BYTE(msr), MSRPM_BITS(msr, accesses) }
+
+/* The MSRs that KVM may let its guests access: the caretaker depends on none of them. */
 static const struct {
-	u16 at;
+	u16 byte;
 	u8 bits;
 } lendable[] = {
-	{ 0x48 / 4, 0x0f },		/* SPEC_CTRL, PRED_CMD */
-	{ 0xe7 / 4, 0x40 },		/* MPERF and */
-	{ 0xe8 / 4, 0x01 },		/* APERF, to be read */
-	{ 0x10b / 4, 0xc0 },		/* FLUSH_CMD */
-	{ 0x174 / 4, 0x3f },		/* SYSENTER_* */
-	{ 0x6a0 / 4, 0x33 },		/* U_CET, S_CET */
-	{ 0x6a4 / 4, 0xff },		/* PL*_SSP */
-	{ 0x6a8 / 4, 0x03 },		/* INT_SSP_TAB */
-	{ 0xda0 / 4, 0x03 },		/* XSS */
-	{ 0x800 + 0x80 / 4, 0xfc },	/* STAR, LSTAR, CSTAR */
-	{ 0x800 + 0x84 / 4, 0x03 },	/* SFMASK */
-	{ 0x800 + 0x100 / 4, 0xff },	/* FS, GS and kernel GS base, TSC_AUX */
+	LEND(MSR_SPEC_CTRL, MSRPM_BOTH),
+	LEND(MSR_PRED_CMD, MSRPM_BOTH),
+	LEND(MSR_MPERF, MSRPM_READ),
+	LEND(MSR_APERF, MSRPM_READ),
+	LEND(MSR_FLUSH_CMD, MSRPM_BOTH),
+	LEND(MSR_SYSENTER_CS, MSRPM_BOTH),
+	LEND(MSR_SYSENTER_ESP, MSRPM_BOTH),
+	LEND(MSR_SYSENTER_EIP, MSRPM_BOTH),
+	LEND(MSR_U_CET, MSRPM_BOTH),
+	LEND(MSR_S_CET, MSRPM_BOTH),
+	LEND(MSR_PL0_SSP, MSRPM_BOTH),
+	LEND(MSR_PL1_SSP, MSRPM_BOTH),
+	LEND(MSR_PL2_SSP, MSRPM_BOTH),
+	LEND(MSR_PL3_SSP, MSRPM_BOTH),
+	LEND(MSR_INT_SSP_TAB, MSRPM_BOTH),
+	LEND(MSR_XSS, MSRPM_BOTH),
+	LEND(MSR_STAR, MSRPM_BOTH),
+	LEND(MSR_LSTAR, MSRPM_BOTH),
+	LEND(MSR_CSTAR, MSRPM_BOTH),
+	LEND(MSR_SFMASK, MSRPM_BOTH),
+	LEND(MSR_FS_BASE, MSRPM_BOTH),
+	LEND(MSR_GS_BASE, MSRPM_BOTH),
+	LEND(MSR_KERNEL_GS_BASE, MSRPM_BOTH),
+	LEND(MSR_TSC_AUX, MSRPM_BOTH),
 };
 
-/*
- * A guest runs on a map of ours, in which all else is always intercepted: the
- * host could edit its own at any time, and give away VM_HSAVE_PA.
+/**
+ * msrpm_merge() - lend a guest what its host's MSR permission map allows
+ * @ours: map that the guest runs on; all ones before the first merge
+ * @hosts: the host's map, which the host can edit at any time
+ *
+ * Only the bits of MSRs that may be lent are taken over. All others stay
+ * intercepted: the host's map could allow VM_HSAVE_PA.
  */
 void msrpm_merge(u8 *ours, const u8 *hosts)
 {
 	u32 i;
 
-	for (i = 0; i < sizeof(lendable) / sizeof(lendable[0]); i++)
-		ours[lendable[i].at] = hosts[lendable[i].at] | (u8)~lendable[i].bits;
+	for (i = 0; i < sizeof(lendable) / sizeof(lendable[0]); i++) {
+		u32 byte = lendable[i].byte, bits = lendable[i].bits;
+
+		ours[byte] = (ours[byte] & ~bits) | (hosts[byte] & bits);
+	}
 }
 
 #define ICR_MODE(icr)		(((icr) >> 8) & 7)
@@ -77,13 +100,20 @@ void msrpm_merge(u8 *ours, const u8 *hosts)
 #define INIT_DEASSERT(icr)	(!((icr) & BIT(14)) && ((icr) & BIT(15)))
 #define SELF			1
 
-/*
- * An INIT would take a CPU out of the caretaker's hands, and a SIPI could
- * start it elsewhere. Only one named CPU that is out may get them: none by a
- * shorthand, a broadcast or a logical address, of which we do not know whom
- * they reach. Ordinary interrupts and NMIs are between the host's own CPUs.
+/**
+ * icr_check() - may the host send this IPI?
+ * @icr: value that it writes to the x2APIC's ICR
+ * @owned: APIC ids of the CPUs that the caretaker has, the sender's included
+ * @n: how many these are
+ *
+ * An INIT would take a CPU from the caretaker, and a SIPI start it elsewhere. Only
+ * one CPU that is named, and that the caretaker does not have, may get them: a
+ * shorthand, a broadcast or a logical address does not say which CPUs it reaches.
+ * Ordinary interrupts and NMIs are between the host's own CPUs.
+ *
+ * Return: ICR_SEND, ICR_REFUSE (drop it), or ICR_FAULT (reserved bits: #GP).
  */
-enum verdict icr_verdict(u64 icr, const u32 *owned, u32 n)
+enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n)
 {
 	u64 mode = ICR_MODE(icr);
 	u32 to = icr >> 32;
@@ -106,7 +136,14 @@ enum verdict icr_verdict(u64 icr, const u32 *owned, u32 n)
 #define EFER_KNOWN	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_SVME | \
 			 BIT(14) | BIT(15) | BIT(17) | BIT(18) | BIT(20) | BIT(21))
 
-/* Would the processor take this write to EFER? */
+/**
+ * efer_ok() - would the processor take this write to EFER?
+ * @value: what is written
+ * @now: what EFER is
+ * @paging: CR0.PG
+ *
+ * Return: false if it would be #GP.
+ */
 bool efer_ok(u64 value, u64 now, bool paging)
 {
 	if (value & ~EFER_KNOWN)

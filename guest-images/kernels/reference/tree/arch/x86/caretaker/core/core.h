@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Shared by the files of core/, and the interface that resident/ registers with.
+ * `host_` is state of the Linux above, `ct_` the caretaker's own.
+ */
 #ifndef CT_CORE_H
 #define CT_CORE_H
 
 #include "../../include/asm/caretaker_abi.h"
 #include "check.h"
 #include "layout.h"
-#include "../resident/resident.h"
+#include "lock.h"
+#include "msr.h"
 #include "shadow.h"
 
-struct regs {	/* of the host or a guest, but for RAX and RSP */
+struct regs {	/* general registers of the host or a guest, but RAX and RSP */
 	u64 rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
 };
 
-struct table {	/* what LGDT and LIDT take, so placed that `base` is aligned */
+struct table {	/* what LGDT and LIDT take, placed so that `base` is aligned */
 	u16 pad[3];
 	u16 limit;
 	u64 base;
@@ -28,20 +33,88 @@ struct tss {
 	u16 iopb;
 } __attribute__((packed));
 
+/**
+ * DOC: State of a CPU
+ *
+ * Each CPU has a struct cpu_memory in private memory. With GIF 0 nothing
+ * interrupts its code, so what only that CPU touches needs no lock ("itself").
+ *
+ * ======================  ==================================  ====================
+ * field                   written by                          under
+ * ======================  ==================================  ====================
+ * host                    capture(), host_exit() and what it  itself
+ *                         calls; VMRUN of the host
+ * guest, msrpm            kvm_guest.c, resident.c             itself
+ * ct_state, ist, stack,   make_cpu(), make_tables()           init(): Linux calls
+ * data.pa, ct_*, index,                                       it before any CPU
+ * gdt, tss                                                    enters
+ * data.host_*             capture(), msr.c, release.c         itself
+ * data.apic_id            capture()                           itself, before
+ *                                                             state is IN
+ * data.state              set_state():
+ *   OUT to IN             capture()                           itself
+ *   IN to OUT             release.c                           itself
+ *   IN to HELD            resident_hold()                     itself
+ *   HELD to PARKED        resident_hold()                     itself
+ *   PARKED to LEAVING     resident_fetch() on another CPU     posts_lock
+ *   LEAVING to OUT        leave()                             itself
+ *   any to DEAD           stop(), root_trap()                 itself
+ * data.ask                resident_stop(), resident_fetch()   nothing: a store;
+ *                         on another CPU; leave()             read by the CPU
+ * data.released           capture(), release.c                itself
+ * data.away, counter,     log.c, kvm_guest.c                  itself
+ * clock, shadow
+ * resident: posted        post_ipi() on a sibling             posts_lock; taken by
+ *                                                             an atomic exchange
+ * resident: the rest      resident.c, exits.c                 itself until PARKED;
+ *                                                             the APIC is merged in
+ *                                                             PARKED under
+ *                                                             posts_lock
+ * ======================  ==================================  ====================
+ *
+ * Other CPUs read state, apic_id, and of a CPU that is HELD or PARKED the group
+ * and the APIC ids of its vCPU. post_ipi() and the change to LEAVING assert
+ * posts_lock; say_value() and say_end() assert log_lock.
+ */
+
+/**
+ * struct cpu - what the caretaker knows of a CPU
+ * @pa: physical address of its struct cpu_memory
+ * @ct_cr3: the caretaker's
+ * @ct_cr4: the caretaker's
+ * @ct_gdtr: the caretaker's
+ * @ct_idtr: the caretaker's
+ * @host_gdtr: what is loaded at release
+ * @host_idtr: what is loaded at release
+ * @host_hsave_pa: what the host believes VM_HSAVE_PA to be; loaded at release
+ * @host_efer: what is loaded at release
+ * @index: number of the CPU
+ * @apic_id: its x2APIC id
+ * @state: CARETAKER_CPU_*
+ * @ask: ASK_*, from another CPU
+ * @host_svme: what the host believes EFER.SVME to be
+ * @released: the host resumes outside
+ * @away: TSC ticks that a guest had of the current exit
+ * @counter: CARETAKER_C_*
+ * @shadow: nested tables of guests
+ * @clock: uses of them
+ * @gdt: global descriptor table
+ * @tss: task state
+ */
 struct cpu {
 	u64 pa;
-	u64 cr3;
-	u64 cr4;
-	struct table gdtr, idtr, out_gdtr, out_idtr;
-	u64 out_hsave;
-	u64 out_efer;
+	u64 ct_cr3;
+	u64 ct_cr4;
+	struct table ct_gdtr, ct_idtr, host_gdtr, host_idtr;
+	u64 host_hsave_pa;
+	u64 host_efer;
 	u32 index;
 	u32 apic_id;
-	u32 state;		/* CARETAKER_CPU_*; other CPUs look at it */
-	u32 ask;		/* ASK_*; other CPUs write it */
-	u64 svme;		/* what the host believes EFER.SVME */
-	u64 hsave;		/* and VM_HSAVE_PA to be */
-	u64 away;		/* TSC ticks that the guest had of this exit */
+	u32 state;
+	u32 ask;
+	u64 host_svme;
+	bool released;
+	u64 away;
 	u64 counter[CARETAKER_NR_COUNTERS];
 	struct shadow shadow[SHADOWS];
 	u32 clock;
@@ -49,51 +122,90 @@ struct cpu {
 	struct tss tss;
 };
 
+/**
+ * struct cpu_memory - private memory of a CPU
+ * @host: VMCB of the host
+ * @hsave: where VMRUN of the host saves the caretaker's state
+ * @ct_state: FS, GS, TR and so on of the caretaker, for VMLOAD
+ * @guest: private copy of a guest's VMCB
+ * @data: see struct cpu
+ * @ist: stack of NMI, #DF and #MC
+ * @stack: stack
+ * @msrpm: MSR permission map of a guest
+ * @resident: of resident/; core does not look at it
+ */
 struct cpu_memory {
 	struct vmcb host;
 	u8 hsave[PAGE];
-	struct vmcb root;
+	struct vmcb ct_state;
 	struct vmcb guest;
 	struct cpu data;
 	u8 pad[PAGE - sizeof(struct cpu)];
 	u8 ist[PAGE];
 	u8 stack[2 * PAGE];
 	u8 msrpm[2 * PAGE];
-	struct resident vcpu;
-	u8 vcpu_pad[PAGE - sizeof(struct resident)];
+	u8 resident[PAGE];
+};
+
+/**
+ * typedef hypercall_t - serve a hypercall
+ * @m: memory of this CPU
+ * @regs: the host's registers; what is not an answer is left as it is
+ * @page: address of the page that was named, which nobody has checked; else 0
+ *
+ * A refusal is counted by the handler, with refuse().
+ *
+ * Return: what becomes the host's RAX: 0, or a negative CARETAKER_E*.
+ */
+typedef long (*hypercall_t)(struct cpu_memory *m, struct regs *regs, u64 page);
+
+#define NR_HYPERCALLS	(CARETAKER_HC_FETCH + 1)
+
+struct hypercall {
+	hypercall_t serve;
+	bool takes_page;
 };
 
 struct globals {
 	struct caretaker_params p;
 	struct limits limits;
-	struct caretaker_window *window;	/* valid once we are below */
+	struct caretaker_window *host_window;	/* Linux reads it; mapped once we are below */
 	struct cpu_memory *cpus;
-	u64 msrpm_pa;
-	u64 npt_pa;
-	u64 iopm_pa;		/* all I/O */
+	u64 msrpm_pa;		/* of the host */
+	u64 npt_pa;		/* of the host */
+	u64 iopm_pa;		/* of residents: intercepts all I/O */
 	bool nrips;
+	struct hypercall hypercall[NR_HYPERCALLS];
 	u64 idt[256][2];
 };
 
 extern struct globals g;
 
+/*
+ * Have init() call a function, which registers what its file has. The image is
+ * not relocated, so what is stored is a distance.
+ */
+#define CT_INIT(fn)							\
+	asm(".pushsection .ct_init, \"a\"\n\t"				\
+	    ".balign 4\n\t.long " #fn " - .\n\t.popsection")
+
 #define AT(field, at)	_Static_assert(__builtin_offsetof(struct cpu_memory, field) == (at), #field)
 AT(host, CPU_HOST);
 AT(hsave, CPU_HSAVE);
-AT(root, CPU_ROOT);
+AT(ct_state, CPU_CT_STATE);
 AT(guest, CPU_GUEST);
 AT(data, CPU_DATA);
 AT(stack, CPU_IST_TOP);
 AT(msrpm, CPU_MSRPM);
 AT(data.pa, CPU_DATA + DATA_PA);
-AT(data.cr3, CPU_DATA + DATA_CR3);
-AT(data.cr4, CPU_DATA + DATA_CR4);
-AT(data.gdtr, CPU_DATA + DATA_GDTR);
-AT(data.idtr, CPU_DATA + DATA_IDTR);
-AT(data.out_gdtr, CPU_DATA + DATA_OUT_GDTR);
-AT(data.out_idtr, CPU_DATA + DATA_OUT_IDTR);
-AT(data.out_hsave, CPU_DATA + DATA_OUT_HSAVE);
-AT(data.out_efer, CPU_DATA + DATA_OUT_EFER);
+AT(data.ct_cr3, CPU_DATA + DATA_CT_CR3);
+AT(data.ct_cr4, CPU_DATA + DATA_CT_CR4);
+AT(data.ct_gdtr, CPU_DATA + DATA_CT_GDTR);
+AT(data.ct_idtr, CPU_DATA + DATA_CT_IDTR);
+AT(data.host_gdtr, CPU_DATA + DATA_HOST_GDTR);
+AT(data.host_idtr, CPU_DATA + DATA_HOST_IDTR);
+AT(data.host_hsave_pa, CPU_DATA + DATA_HOST_HSAVE);
+AT(data.host_efer, CPU_DATA + DATA_HOST_EFER);
 AT(host.es, VMCB_ES);
 AT(host.ss, VMCB_SS);
 AT(host.ds, VMCB_DS);
@@ -141,26 +253,39 @@ static inline void cpuid(u32 leaf, u32 sub, u32 out[4])
 		     : "a"(leaf), "c"(sub));
 }
 
+/* Levels of the page table of a CPU in long mode. */
+static inline u32 paging_levels(u64 cr4)
+{
+	return cr4 & CR4_LA57 ? 5 : 4;
+}
+
 /* entry.S */
 extern u8 image[], text_end[], image_end[], vectors[];
-void run_guest(u64 vmcb_pa, struct regs *regs, u64 root_pa);
+extern const int ct_init_start[], ct_init_end[];	/* core.lds: see CT_INIT() */
+void run_guest(u64 vmcb_pa, struct regs *regs, u64 ct_state_pa);
 void halt(void) __attribute__((noreturn));
+
+/* init.c */
+void hypercall_register(u32 number, hypercall_t serve, bool takes_page);
+void set_gate(u32 vector, const void *stub, u32 ist);
 
 /* log.c */
 void count(struct cpu *c, u32 which);
 void at_most(struct cpu *c, u32 which, u64 value);
+long refuse(struct cpu *c, u32 which, long error);
 void set_state(struct cpu *c, u32 state);
 void say(struct cpu *c, const char *what);
-void say_value(const char *name, u64 value);
-void say_end(void);
+void say_value(struct cpu *c, const char *name, u64 value);
+void say_end(struct cpu *c);
 void stop(struct cpu_memory *m, const char *why) __attribute__((noreturn));
+void assert_held(struct cpu *c, const struct spinlock *l);
 
-/* kvm_guest.c, msr.c, exit.c */
-void run(struct cpu_memory *m, struct regs *r);
-void msr_exit(struct cpu_memory *m, struct regs *r);
-void inject(struct vmcb *host, u64 event);
-void skip(struct vmcb *host, u32 bytes);
+/* msr.c */
+void msr_exit(struct cpu_memory *m, struct regs *regs);
 
+/* insn.c */
+void skip(struct vmcb *v, u32 bytes);
+void inject(struct vmcb *v, u64 event);
 void *memcpy(void *to, const void *from, u64 n);
 void *memset(void *to, int c, u64 n);
 

@@ -8,6 +8,7 @@
  */
 #include "../../include/asm/caretaker_abi.h"
 #include "layout.h"
+#include "msr.h"
 
 .macro GPRS op
 	\op	rcx, 0x00
@@ -57,14 +58,14 @@ enter:	endbr64
 
 1:	movq	%rax, %rdi		/* struct cpu_memory */
 	clgi
-	movq	CPU_DATA + DATA_CR4(%rdi), %rax
+	movq	CPU_DATA + DATA_CT_CR4(%rdi), %rax
 	movq	%rax, %cr4
-	movq	CPU_DATA + DATA_CR3(%rdi), %rax
+	movq	CPU_DATA + DATA_CT_CR3(%rdi), %rax
 	movq	%rax, %cr3
 	leaq	CPU_STACK_TOP - FRAME_BYTES(%rdi), %rsp
 	movq	%rdi, FRAME_CPU(%rsp)
-	lgdt	CPU_DATA + DATA_GDTR + 6(%rdi)
-	lidt	CPU_DATA + DATA_IDTR + 6(%rdi)
+	lgdt	CPU_DATA + DATA_CT_GDTR + 6(%rdi)
+	lidt	CPU_DATA + DATA_CT_IDTR + 6(%rdi)
 	movl	$SEL_DATA, %eax
 	movl	%eax, %ss
 	movl	%eax, %ds
@@ -96,7 +97,7 @@ go:	vmrun	%rax
 	GPRS	STORE
 	movq	%rdi, 0x28(%rsp)
 	vmsave	%rax
-	addq	$CPU_ROOT - CPU_HOST, %rax
+	addq	$CPU_CT_STATE - CPU_HOST, %rax
 	vmload	%rax
 	movq	FRAME_CPU(%rsp), %rdi
 	movq	%rsp, %rsi
@@ -123,8 +124,8 @@ go:	vmrun	%rax
 	movq	%rax, %db6
 	movq	VMCB_DR7(%rdi), %rax
 	movq	%rax, %db7
-	lgdt	CPU_DATA + DATA_OUT_GDTR + 6(%rdi)
-	lidt	CPU_DATA + DATA_OUT_IDTR + 6(%rdi)
+	lgdt	CPU_DATA + DATA_HOST_GDTR + 6(%rdi)
+	lidt	CPU_DATA + DATA_HOST_IDTR + 6(%rdi)
 	movl	VMCB_DS(%rdi), %eax	/* upper half is the attributes: ignored */
 	movl	%eax, %ds
 	movl	VMCB_ES(%rdi), %eax
@@ -132,13 +133,13 @@ go:	vmrun	%rax
 	movl	VMCB_SS(%rdi), %eax
 	movl	%eax, %ss
 	movl	$MSR_VM_HSAVE_PA, %ecx
-	movl	CPU_DATA + DATA_OUT_HSAVE(%rdi), %eax
-	movl	CPU_DATA + DATA_OUT_HSAVE + 4(%rdi), %edx
+	movl	CPU_DATA + DATA_HOST_HSAVE(%rdi), %eax
+	movl	CPU_DATA + DATA_HOST_HSAVE + 4(%rdi), %edx
 	wrmsr
 	stgi				/* an NMI from here on finds Linux's tables */
 	movl	$MSR_EFER, %ecx
-	movl	CPU_DATA + DATA_OUT_EFER(%rdi), %eax
-	movl	CPU_DATA + DATA_OUT_EFER + 4(%rdi), %edx
+	movl	CPU_DATA + DATA_HOST_EFER(%rdi), %eax
+	movl	CPU_DATA + DATA_HOST_EFER + 4(%rdi), %edx
 	wrmsr
 	GPRS	LOAD
 	movq	VMCB_RIP(%rdi), %rcx
@@ -151,7 +152,8 @@ go:	vmrun	%rax
 	popfq
 	jmp	*%rcx
 
-/* void run_guest(u64 vmcb_pa, struct regs *regs, u64 root_pa) */
+/* void run_guest(u64 vmcb_pa, struct regs *regs, u64 ct_state_pa): enter a guest. RFLAGS.IF is 1, so
+ * that an interrupt ends its run. */
 	.globl	run_guest
 run_guest:
 	pushq	%rbx

@@ -1,111 +1,89 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Why the host came down, and what is done about it. What is not here stops the CPU. */
+/* Why the host's run ended, and what is done about it. An exit that is not here stops the CPU. */
 #include "core.h"
 
-#define RFLAGS_TF	BIT(8)
-
-/* On to the next instruction. All that we skip have a fixed length. */
-void skip(struct vmcb *host, u32 bytes)
+static long hc_info(struct cpu_memory *m, struct regs *regs, u64 page)
 {
-	host->rip = g.nrips && host->next_rip ? host->next_rip : host->rip + bytes;
-	host->int_state &= ~1ULL;
+	set_state(&m->data, CARETAKER_CPU_IN);	/* the window was not mapped when it entered */
+	regs->rbx = CARETAKER_MAGIC;
+	regs->rcx = CARETAKER_ABI;
+	regs->rdx = m->data.index;
+	return 0;
 }
 
-/* If this happened while another event was delivered, the two make a double fault. */
-void inject(struct vmcb *host, u64 event)
-{
-	host->event_inj = host->exit_int_info & EVENT_VALID ? EVENT_DF : event;
-}
-
-/* FNV-1a, 64 bits: not a signature, tells that the text is what it was. */
-static u64 text_digest(void)
+/* FNV-1a, 64 bits: not a signature; says that the text is what was loaded. */
+static long hc_digest(struct cpu_memory *m, struct regs *regs, u64 page)
 {
 	u64 sum = 0xcbf29ce484222325ULL;
 	const u8 *at;
 
 	for (at = image; at < text_end; at++)
 		sum = (sum ^ *at) * 0x100000001b3ULL;
-	return sum;
+	regs->rbx = sum;
+	return 0;
 }
 
-/* May this CPU leave? Linux proper must be asking, on a table that has us: we return by a jump. */
-static bool release(struct cpu_memory *m)
+static long hc_region(struct cpu_memory *m, struct regs *regs, u64 page)
 {
-	struct vmcb *v = &m->host;
-	struct cpu *c = &m->data;
-
-	if (v->cs.selector != SEL_CODE || !(v->efer & EFER_LMA) || !host_maps_us(v))
-		return false;
-	c->out_gdtr = (struct table){ .limit = v->gdtr.limit, .base = v->gdtr.base };
-	c->out_idtr = (struct table){ .limit = v->idtr.limit, .base = v->idtr.base };
-	c->out_hsave = c->hsave;
-	c->out_efer = (v->efer & ~EFER_SVME) | c->svme;
-	set_state(c, CARETAKER_CPU_OUT);
-	return true;
+	regs->rbx = g.p.pa;
+	regs->rcx = g.p.size;
+	regs->rdx = g.p.window;
+	return 0;
 }
 
-/* Returns whether the CPU is to go up. */
-static bool hypercall(struct cpu_memory *m, struct regs *r)
+static void __attribute__((used)) exit_init(void)
+{
+	hypercall_register(CARETAKER_HC_INFO, hc_info, false);
+	hypercall_register(CARETAKER_HC_DIGEST, hc_digest, false);
+	hypercall_register(CARETAKER_HC_REGION, hc_region, false);
+}
+CT_INIT(exit_init);
+
+static long hypercall(struct cpu_memory *m, struct regs *regs, u64 rax)
+{
+	u64 number = rax & (PAGE - 1), page = rax & ~(PAGE - 1);
+	const struct hypercall *h = number < NR_HYPERCALLS ? &g.hypercall[number] : NULL;
+
+	if (page && !(h && h->takes_page))
+		return refuse(&m->data, CARETAKER_C_HC_REFUSED, CARETAKER_EINVAL);
+	if (!h || !h->serve)
+		return refuse(&m->data, CARETAKER_C_HC_REFUSED, CARETAKER_ENOSYS);
+	return h->serve(m, regs, page);
+}
+
+static void vmmcall(struct cpu_memory *m, struct regs *regs)
 {
 	struct vmcb *v = &m->host;
-	u64 number = v->rax & (PAGE - 1);
-	struct cpu *c = &m->data;
 
 	if (v->cpl) {
-		count(c, CARETAKER_C_HC_USER);
+		count(&m->data, CARETAKER_C_HC_USER);
 		inject(v, EVENT_UD);
-		return false;
+		return;
 	}
-	count(c, CARETAKER_C_HYPERCALL);
+	count(&m->data, CARETAKER_C_HYPERCALL);
 	skip(v, 3);
-	if (vcpu_hypercall(m, r, number))
-		return false;
-	if (v->rax != number) {
-		count(c, CARETAKER_C_HC_REFUSED);
-		v->rax = CARETAKER_EINVAL;
-		return false;
-	}
-	v->rax = 0;
-	switch (number) {
-	case CARETAKER_HC_INFO:
-		set_state(c, CARETAKER_CPU_IN);	/* could not be told from above */
-		r->rbx = CARETAKER_MAGIC;
-		r->rcx = CARETAKER_ABI;
-		r->rdx = c->index;
-		return false;
-	case CARETAKER_HC_DIGEST:
-		r->rbx = text_digest();
-		return false;
-	case CARETAKER_HC_RELEASE:
-		if (release(m))
-			return true;
-		v->rax = CARETAKER_EPERM;
-		break;
-	default:
-		v->rax = CARETAKER_ENOSYS;
-	}
-	count(c, CARETAKER_C_HC_REFUSED);
-	return false;
+	v->rax = hypercall(m, regs, v->rax);
 }
 
 static void nested_fault(struct cpu_memory *m)
 {
 	u64 gpa = m->host.exit_info_2;
-	bool ours = overlap(gpa & ~(PAGE - 1), PAGE, g.p.pa, g.p.size);
+	bool private = overlap(gpa & ~(PAGE - 1), PAGE, g.p.pa, g.p.size);
+	struct cpu *c = &m->data;
 
-	count(&m->data, ours ? CARETAKER_C_PRIVATE : CARETAKER_C_NPF_OTHER);
-	say(&m->data, ours ? "host touched private memory" : "host touched no memory");
-	say_value("gpa", gpa);
-	say_value("info", m->host.exit_info_1);
-	say_value("rip", m->host.rip);
-	say_value("cpl", m->host.cpl);
-	say_end();
+	count(c, private ? CARETAKER_C_PRIVATE : CARETAKER_C_NPF_OTHER);
+	say(c, private ? "the host touched private memory" : "the host touched no memory");
+	say_value(c, "gpa", gpa);
+	say_value(c, "info", m->host.exit_info_1);
+	say_value(c, "rip", m->host.rip);
+	say_value(c, "cpl", m->host.cpl);
+	say_end(c);
 	inject(&m->host, EVENT_GP);
 }
 
 static void svm_instruction(struct cpu_memory *m)
 {
-	if (m->host.exit_code == EXIT_STGI && m->data.svme && !m->host.cpl) {
+	if (m->host.exit_code == EXIT_STGI && m->data.host_svme && !m->host.cpl) {
 		skip(&m->host, 3);	/* the host's GIF is always 1 */
 		return;
 	}
@@ -113,17 +91,18 @@ static void svm_instruction(struct cpu_memory *m)
 	inject(&m->host, EVENT_UD);
 }
 
-static bool handle(struct cpu_memory *m, struct regs *r)
+static void handle(struct cpu_memory *m, struct regs *regs)
 {
 	switch (m->host.exit_code) {
 	case EXIT_VMMCALL:
-		return hypercall(m, r);
+		vmmcall(m, regs);
+		break;
 	case EXIT_MSR:
-		msr_exit(m, r);
-		return false;
+		msr_exit(m, regs);
+		break;
 	case EXIT_NPF:
 		nested_fault(m);
-		return false;
+		break;
 	case EXIT_VMRUN:
 	case EXIT_VMLOAD:
 	case EXIT_VMSAVE:
@@ -132,7 +111,7 @@ static bool handle(struct cpu_memory *m, struct regs *r)
 	case EXIT_SKINIT:
 	case EXIT_INVLPGA:
 		svm_instruction(m);
-		return false;
+		break;
 	case EXIT_SHUTDOWN:
 		stop(m, "the host shut this CPU down (triple fault)");
 	case EXIT_INVALID:
@@ -142,18 +121,23 @@ static bool handle(struct cpu_memory *m, struct regs *r)
 	}
 }
 
-/* From entry.S. Not 0: up to Linux for good. */
-u32 host_exit(struct cpu_memory *m, struct regs *r)
+/**
+ * host_exit() - serve what ended the host's run; called by entry.S
+ * @m: memory of this CPU
+ * @regs: the host's registers
+ *
+ * Return: 0: run the host; 1: it was released.
+ */
+u32 host_exit(struct cpu_memory *m, struct regs *regs)
 {
 	u64 since = rdtsc();
-	bool up;
 
 	m->data.away = 0;
 	m->host.event_inj = 0;
 	m->host.tlb_ctl = 0;
 	m->host.clean = 0;
 	count(&m->data, CARETAKER_C_EXITS);
-	up = handle(m, r);
+	handle(m, regs);
 	at_most(&m->data, CARETAKER_C_MAX_TSC, rdtsc() - since - m->data.away);
-	return up;
+	return m->data.released;
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Made once, while Linux still is the master: page tables, permission map,
- * descriptor tables. Runs on Linux's page table, so only at our own addresses.
+ * Made once, before any CPU enters: page tables, MSR permission map, descriptor
+ * tables. Runs on Linux's page table, which maps the private memory only.
  */
 #include "core.h"
 
 struct globals g;
 
 #define CR4_ROOT	(BIT(5) | BIT(6) | BIT(9))	/* PAE, MCE, OSFXSR */
-#define MSRPM_BYTES	(2 * PAGE)
 #define PT_PAGES_MIN	16
 
 static bool processor_ok(void)
@@ -27,27 +26,19 @@ static bool processor_ok(void)
 	return true;
 }
 
-/* What msr.c is to see; the map has 2 bits for each MSR. */
-static void msrpm_watch(u8 *map, u32 msr, u32 bits)
-{
-	u32 at = msr >= 0xc0010000 ? 0x1000 * 4 + (msr - 0xc0010000) :
-		 msr >= 0xc0000000 ? 0x800 * 4 + (msr - 0xc0000000) : msr;
-
-	map[at / 4] |= bits << (at % 4 * 2);
-}
-
+/* The accesses of the host that msr.c serves. */
 static void make_msrpm(u8 *map)
 {
-	msrpm_watch(map, MSR_APIC_BASE, 2);	/* written */
-	msrpm_watch(map, MSR_ICR, 2);
-	msrpm_watch(map, MSR_EFER, 3);		/* read, too */
-	msrpm_watch(map, MSR_VM_CR, 2);
-	msrpm_watch(map, MSR_SMM_CTL, 2);
-	msrpm_watch(map, MSR_VM_HSAVE_PA, 3);
+	msrpm_watch(map, MSR_APIC_BASE, MSRPM_WRITE);
+	msrpm_watch(map, MSR_X2APIC_ICR, MSRPM_WRITE);
+	msrpm_watch(map, MSR_EFER, MSRPM_BOTH);
+	msrpm_watch(map, MSR_VM_CR, MSRPM_WRITE);
+	msrpm_watch(map, MSR_SMM_CTL, MSRPM_WRITE);
+	msrpm_watch(map, MSR_VM_HSAVE_PA, MSRPM_BOTH);
 }
 
-/* Ours: all memory but the private one, no execution; and ourselves, where we run. */
-static bool make_own_table(struct pt *t, u64 end, u64 used)
+/* All memory but the private one, not executable; and the image where it runs. */
+static bool make_ct_table(struct pt *t, u64 end, u64 used)
 {
 	u64 text = text_end - image;
 	u64 at;
@@ -63,10 +54,10 @@ static bool make_own_table(struct pt *t, u64 end, u64 used)
 static bool make_tables(u64 used)
 {
 	struct hole hidden = g.limits.hole;
-	u32 levels = READ("cr4") & CR4_LA57 ? 5 : 4;
+	u32 levels = paging_levels(READ("cr4"));
 	u32 bits = levels == 4 && g.p.phys_bits > 48 ? 48 : g.p.phys_bits;
 	u64 pages = (g.p.size - used) / PAGE / 2;
-	struct pt npt, own;
+	struct pt npt, ct;
 	u32 i;
 
 	if (g.p.mutant & CARETAKER_MUTANT_OPEN)
@@ -78,32 +69,63 @@ static bool make_tables(u64 used)
 
 	g.limits.end = BIT(levels == 4 && bits > 47 ? 47 : bits);	/* what is canonical */
 	used += pages * PAGE;
-	pt_begin(&own, (u8 *)g.p.va + used, g.p.pa + used, pages, levels);
-	if (!make_own_table(&own, g.limits.end, used - pages * PAGE))
+	pt_begin(&ct, (u8 *)g.p.va + used, g.p.pa + used, pages, levels);
+	if (!make_ct_table(&ct, g.limits.end, used - pages * PAGE))
 		return false;
 
 	g.npt_pa = npt.pa;
 	for (i = 0; i < g.p.cpus; i++) {
-		g.cpus[i].data.cr3 = own.pa;
-		g.cpus[i].data.cr4 = CR4_ROOT | (READ("cr4") & CR4_LA57);
+		g.cpus[i].data.ct_cr3 = ct.pa;
+		g.cpus[i].data.ct_cr4 = CR4_ROOT | (READ("cr4") & CR4_LA57);
 	}
 	return true;
 }
 
+/**
+ * set_gate() - have a vector handled
+ * @vector: exception or interrupt
+ * @stub: handler, in assembly
+ * @ist: stack of the TSS that it runs on; 0: the current one
+ *
+ * Context: init().
+ */
+void set_gate(u32 vector, const void *stub, u32 ist)
+{
+	u64 to = (u64)stub;
+
+	g.idt[vector][0] = (to & 0xffff) | ((u64)SEL_CODE << 16) | ((u64)ist << 32) |
+			   0x8e0000000000ULL | (to & 0xffff0000) << 32;
+	g.idt[vector][1] = to >> 32;
+}
+
 static void make_idt(void)
 {
-	u64 to;
 	u32 i;
 
-	for (i = 0; i < 32; i++) {
-		bool ist = i == 2 || i == 8 || i == 18;	/* NMI, #DF, #MC */
+	for (i = 0; i < 32; i++)
+		set_gate(i, vectors + i * 16, i == 2 || i == 8 || i == 18);	/* NMI, #DF, #MC */
+}
 
-		to = (u64)vectors + i * 16;
-		g.idt[i][0] = (to & 0xffff) | ((u64)SEL_CODE << 16) | ((u64)ist << 32) |
-			      0x8e0000000000ULL | (to & 0xffff0000) << 32;
-		g.idt[i][1] = to >> 32;
-	}
-	make_gates(g.idt);
+/**
+ * hypercall_register() - have a hypercall served
+ * @number: CARETAKER_HC_*
+ * @serve: its handler
+ * @takes_page: whether the caller names a page
+ *
+ * Context: init().
+ */
+void hypercall_register(u32 number, hypercall_t serve, bool takes_page)
+{
+	g.hypercall[number] = (struct hypercall){ .serve = serve, .takes_page = takes_page };
+}
+
+/* What files registered with CT_INIT(). */
+static void call_inits(void)
+{
+	const int *at;
+
+	for (at = ct_init_start; at < ct_init_end; at++)
+		((void (*)(void))((u64)at + (long)*at))();
 }
 
 static void make_shadows(struct cpu *c, u64 at)
@@ -112,7 +134,7 @@ static void make_shadows(struct cpu *c, u64 at)
 
 	for (i = 0; i < SHADOWS; i++) {
 		pt_begin(&c->shadow[i].pt, (u8 *)g.p.va + at, g.p.pa + at,
-			 SHADOW_BYTES / PAGE, READ("cr4") & CR4_LA57 ? 5 : 4);
+			 SHADOW_BYTES / PAGE, paging_levels(READ("cr4")));
 		at += SHADOW_BYTES;
 	}
 }
@@ -128,12 +150,11 @@ static void make_cpu(u32 index)
 	memset(m->msrpm, 0xff, sizeof(m->msrpm));
 	c->gdt[SEL_CODE / 8] = 0x00af9b000000ffffULL;
 	c->gdt[SEL_DATA / 8] = 0x00cf93000000ffffULL;
-	c->gdtr = (struct table){ .limit = sizeof(c->gdt) - 1, .base = (u64)c->gdt };
-	c->idtr = (struct table){ .limit = sizeof(g.idt) - 1, .base = (u64)g.idt };
+	c->ct_gdtr = (struct table){ .limit = sizeof(c->gdt) - 1, .base = (u64)c->gdt };
+	c->ct_idtr = (struct table){ .limit = sizeof(g.idt) - 1, .base = (u64)g.idt };
 	c->tss.ist[0] = (u64)m + CPU_IST_TOP;
 	c->tss.iopb = sizeof(c->tss);
-	/* VMLOAD of the root page is what loads TR. */
-	m->root.tr = (struct seg){
+	m->ct_state.tr = (struct seg){
 		.selector = SEL_TSS, .attrib = 0x8b, .limit = sizeof(c->tss) - 1, .base = tss,
 	};
 	c->gdt[SEL_TSS / 8] = (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 |
@@ -141,6 +162,12 @@ static void make_cpu(u32 index)
 	c->gdt[SEL_TSS / 8 + 1] = tss >> 32;
 }
 
+/**
+ * init() - prepare everything; called once by Linux, through the head of the image
+ * @p: where the caretaker is, and for what host
+ *
+ * Return: 0, or CARETAKER_E* and nothing may be entered.
+ */
 long init(const struct caretaker_params *p)
 {
 	u64 used = ((u64)(image_end - image) + PAGE - 1) & ~(PAGE - 1);
@@ -158,7 +185,7 @@ long init(const struct caretaker_params *p)
 		return CARETAKER_ENODEV;
 	g.p = *p;
 	g.limits.hole = (struct hole){ .start = p->pa, .size = p->size };
-	g.window = (struct caretaker_window *)p->window;
+	g.host_window = (struct caretaker_window *)p->window;
 
 	g.cpus = (struct cpu_memory *)(p->va + used);
 	used += p->cpus * sizeof(struct cpu_memory);
@@ -175,6 +202,7 @@ long init(const struct caretaker_params *p)
 
 	make_msrpm(msrpm);
 	make_idt();
+	call_inits();
 	for (i = 0; i < p->cpus; i++) {
 		make_cpu(i);
 		make_shadows(&g.cpus[i].data, shadows + i * SHADOWS * SHADOW_BYTES);

@@ -2,18 +2,15 @@
 /*
  * CARETAKER_HC_RUN: one entry of a guest of KVM's. Its registers flow through
  * untouched; its VMCB is copied in, checked, run, and copied out. Meanwhile it
- * has a nested table and an MSR permission map of ours instead of the host's.
+ * has a nested table and an MSR permission map of the caretaker's.
  */
 #include "core.h"
 
-#define CONTROL_BYTES	0x140
-#define SAVE_AT		0x400
-#define SAVE_BYTES	0x300
 
 static void copy_vmcb(void *to, const void *from)
 {
-	memcpy(to, from, CONTROL_BYTES);
-	memcpy((u8 *)to + SAVE_AT, (const u8 *)from + SAVE_AT, SAVE_BYTES);
+	memcpy(to, from, VMCB_CONTROL_BYTES);
+	memcpy((u8 *)to + VMCB_SAVE_AT, (const u8 *)from + VMCB_SAVE_AT, VMCB_SAVE_BYTES);
 }
 
 static void flush(struct vmcb *v)
@@ -21,7 +18,7 @@ static void flush(struct vmcb *v)
 	v->tlb_ctl = (v->tlb_ctl & ~0xffu) | TLB_FLUSH_ALL;
 }
 
-/* The table that stands for this one, emptied if the host has the TLB flushed. */
+/* The table that stands for the guest's, emptied if the host has the TLB flushed. */
 static struct shadow *take_shadow(struct cpu *c, struct vmcb *v)
 {
 	struct shadow *s, *oldest = &c->shadow[0];
@@ -46,10 +43,10 @@ found:
 	return s;
 }
 
-/* A nested fault of the guest: may it go on at once? */
+/* A nested fault of the guest: can it resume at once? */
 static bool filled(struct cpu *c, struct shadow *s, struct vmcb *v)
 {
-	enum fill how = shadow_fill(s, &g.limits, 0, v->exit_info_2, &v->exit_info_1);
+	enum fill how = shadow_fill(s, &g.limits, v->exit_info_2, &v->exit_info_1);
 
 	if (how == FILL_FULL) {
 		u32 asid = s->asid;
@@ -57,13 +54,13 @@ static bool filled(struct cpu *c, struct shadow *s, struct vmcb *v)
 		shadow_drop(s);
 		s->asid = asid;
 		flush(v);
-		how = shadow_fill(s, &g.limits, 0, v->exit_info_2, &v->exit_info_1);
+		how = shadow_fill(s, &g.limits, v->exit_info_2, &v->exit_info_1);
 	}
 	if (how == FILL_BAD) {
 		count(c, CARETAKER_C_PRIVATE);
 		say(c, "a guest's table names private memory");
-		say_value("gpa", v->exit_info_2);
-		say_end();
+		say_value(c, "gpa", v->exit_info_2);
+		say_end(c);
 		v->exit_code = EXIT_INVALID;
 	}
 	if (how != FILL_DONE) {
@@ -72,29 +69,29 @@ static bool filled(struct cpu *c, struct shadow *s, struct vmcb *v)
 		return false;
 	}
 	count(c, CARETAKER_C_FILL);
-	/* An event was under way: KVM knows how to deliver it again. */
+	/* An event was being delivered: KVM knows how to deliver it again. */
 	if (v->exit_int_info & EVENT_VALID)
 		return false;
 	v->event_inj = 0;
 	return true;
 }
 
-static void run_vmcb(struct cpu_memory *m, struct vmcb *v, struct regs *r)
+static void run_vmcb(struct cpu_memory *m, struct vmcb *v, host_pa_t host_msrpm, struct regs *regs)
 {
 	struct shadow *s = take_shadow(&m->data, v);
 	u64 cr3 = v->nested_cr3, msrpm = v->msrpm_pa;
 	u64 since;
 
-	msrpm_merge(m->msrpm, (const u8 *)msrpm);
+	msrpm_merge(m->msrpm, host_ptr(&g.limits, host_msrpm));
 	v->msrpm_pa = m->data.pa + CPU_MSRPM;
 	v->nested_cr3 = s->pt.pa;
-	if (s->error)		/* served by now: spare the guest the same again */
-		shadow_fill(s, &g.limits, 0, s->missed, &s->error);
+	if (s->error)		/* the host has served it: spare the guest a second fault */
+		shadow_fill(s, &g.limits, s->missed, &s->error);
 	s->error = 0;
 	v->clean = 0;		/* the copy is not the page that was cached */
 	do {
 		since = rdtsc();
-		run_guest(m->data.pa + CPU_GUEST, r, m->data.pa + CPU_ROOT);
+		run_guest(m->data.pa + CPU_GUEST, regs, m->data.pa + CPU_CT_STATE);
 		m->data.away += rdtsc() - since;
 		v->tlb_ctl &= ~0xffu;
 	} while (v->exit_code == EXIT_NPF && filled(&m->data, s, v));
@@ -102,33 +99,36 @@ static void run_vmcb(struct cpu_memory *m, struct vmcb *v, struct regs *r)
 	v->msrpm_pa = msrpm;
 }
 
-void run(struct cpu_memory *m, struct regs *r)
+static long hc_run(struct cpu_memory *m, struct regs *regs, u64 page)
 {
-	u64 pa = m->host.rax & ~(PAGE - 1);
+	host_pa_t host_vmcb, host_msrpm;
 	struct vmcb *v = &m->guest;
 
-	m->host.rax = CARETAKER_EINVAL;
-	if (!page_ok(&g.limits, pa, PAGE)) {
-		count(&m->data, CARETAKER_C_HC_REFUSED);
-		if (overlap(pa, PAGE, g.p.pa, g.p.size))
+	if (!host_pages(&g.limits, page, PAGE, &host_vmcb)) {
+		if (overlap(page, PAGE, g.p.pa, g.p.size))
 			count(&m->data, CARETAKER_C_PRIVATE);
-		return;
+		return refuse(&m->data, CARETAKER_C_HC_REFUSED, CARETAKER_EINVAL);
 	}
-	copy_vmcb(v, (void *)pa);
-	if (!vmcb_ok(&g.limits, v)) {
-		count(&m->data, CARETAKER_C_VMCB_REFUSED);
-		return;
-	}
-	run_vmcb(m, v, r);
-	if ((u32)v->exit_code == (u32)EXIT_INVALID)
-		((struct vmcb *)pa)->exit_code = EXIT_INVALID;	/* the rest may be of us */
+	copy_vmcb(v, host_ptr(&g.limits, host_vmcb));
+	if (!vmcb_ok(&g.limits, v) ||
+	    !host_pages(&g.limits, v->msrpm_pa, MSRPM_BYTES, &host_msrpm))
+		return refuse(&m->data, CARETAKER_C_VMCB_REFUSED, CARETAKER_EINVAL);
+	run_vmcb(m, v, host_msrpm, regs);
+	if ((u32)v->exit_code == (u32)EXIT_INVALID)	/* the copy may have state of the caretaker's */
+		((struct vmcb *)host_ptr(&g.limits, host_vmcb))->exit_code = EXIT_INVALID;
 	else
-		copy_vmcb((void *)pa, v);
+		copy_vmcb(host_ptr(&g.limits, host_vmcb), v);
 
-	m->host.rax = 0;
 	count(&m->data, CARETAKER_C_RUN);
 	if (v->exit_code == EXIT_NMI)
 		count(&m->data, CARETAKER_C_NMI);
 	if (v->exit_code == EXIT_INTR)
 		count(&m->data, CARETAKER_C_INTR);
+	return 0;
 }
+
+static void __attribute__((used)) kvm_guest_init(void)
+{
+	hypercall_register(CARETAKER_HC_RUN, hc_run, true);
+}
+CT_INIT(kvm_guest_init);

@@ -3,20 +3,21 @@
  * Places that C and assembly must agree on; core.h asserts them.
  *
  * The memory of one CPU:
- *   page 0  VMCB of the host		page 1  where VMRUN of the host saves us
- *   page 2  our FS, GS, TR ...		page 3  private copy of a guest's VMCB
- *   page 4  struct cpu			page 5  stack of NMI, #DF, #MC
- *   pages 6 and 7  stack		pages 8 and 9  MSR permissions of a guest; 10 struct resident
+ *   page 0  VMCB of the host			page 1  where VMRUN of the host saves us
+ *   page 2  the caretaker's FS, GS, TR ...	page 3  private copy of a guest's VMCB
+ *   page 4  struct cpu				page 5  stack of NMI, #DF, #MC
+ *   pages 6 and 7  stack			pages 8 and 9  MSR permissions of a guest
+ *   page 10 of resident/
  */
 #ifndef CT_LAYOUT_H
 #define CT_LAYOUT_H
 
 #define CPU_BYTES	0xb000
-#define SHADOWS		2	/* guests whose nested tables a CPU keeps, */
-#define SHADOW_BYTES	0x80000	/* and room for each */
+#define SHADOWS		2	/* shadow tables that a CPU has, */
+#define SHADOW_BYTES	0x80000	/* and the size of each */
 #define CPU_HOST	0x0000
 #define CPU_HSAVE	0x1000
-#define CPU_ROOT	0x2000
+#define CPU_CT_STATE	0x2000
 #define CPU_GUEST	0x3000
 #define CPU_DATA	0x4000
 #define CPU_IST_TOP	0x6000
@@ -29,14 +30,14 @@
 
 /* In struct cpu, from CPU_DATA. */
 #define DATA_PA		0x00	/* of the CPU's memory */
-#define DATA_CR3	0x08	/* ours */
-#define DATA_CR4	0x10
-#define DATA_GDTR	0x18	/* ours */
-#define DATA_IDTR	0x28
-#define DATA_OUT_GDTR	0x38	/* the host's, for release */
-#define DATA_OUT_IDTR	0x48
-#define DATA_OUT_HSAVE	0x58
-#define DATA_OUT_EFER	0x60
+#define DATA_CT_CR3	0x08	/* the caretaker's own */
+#define DATA_CT_CR4	0x10
+#define DATA_CT_GDTR	0x18
+#define DATA_CT_IDTR	0x28
+#define DATA_HOST_GDTR	0x38	/* the host's, loaded at release */
+#define DATA_HOST_IDTR	0x48
+#define DATA_HOST_HSAVE	0x58
+#define DATA_HOST_EFER	0x60
 
 /* In a VMCB. */
 #define VMCB_ES		0x400
@@ -53,14 +54,6 @@
 #define VMCB_RAX	0x5f8
 #define VMCB_CR2	0x640
 
-#define MSR_APIC_BASE	0x1b
-#define MSR_PAT		0x277
-#define MSR_X2APIC_ID	0x802
-#define MSR_ICR		0x830
-#define MSR_EFER	0xc0000080
-#define MSR_VM_CR	0xc0010114
-#define MSR_SMM_CTL	0xc0010116
-#define MSR_VM_HSAVE_PA	0xc0010117
 #define CR4_LA57	0x1000
 
 /* Selectors: code and data are where Linux has them, so neither is reloaded. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The host's accesses to the few MSRs that decide who is below whom. */
+/* The host's accesses to MSRs with which it could leave guest mode, or reset a CPU. */
 #include "core.h"
 
 #define APIC_X2		(BIT(10) | BIT(11))
@@ -14,15 +14,15 @@ static bool write_icr(struct cpu *c, u64 icr)
 	for (i = 0; i < g.p.cpus; i++)
 		if (__atomic_load_n(&g.cpus[i].data.state, __ATOMIC_ACQUIRE) != CARETAKER_CPU_OUT)
 			owned[n++] = g.cpus[i].data.apic_id;
-	switch (g.p.mutant & CARETAKER_MUTANT_INITS ? ICR_SEND : icr_verdict(icr, owned, n)) {
+	switch (g.p.mutant & CARETAKER_MUTANT_INITS ? ICR_SEND : icr_check(icr, owned, n)) {
 	case ICR_SEND:
-		wrmsr(MSR_ICR, icr);
+		wrmsr(MSR_X2APIC_ICR, icr);
 		return true;
 	case ICR_REFUSE:
 		count(c, CARETAKER_C_ICR_REFUSED);
 		say(c, "refused an IPI");
-		say_value("icr", icr);
-		say_end();
+		say_value(c, "icr", icr);
+		say_end(c);
 		return true;
 	default:
 		return false;
@@ -33,7 +33,7 @@ static bool write_efer(struct cpu_memory *m, u64 value)
 {
 	if (!efer_ok(value, m->host.efer, m->host.cr0 & CR0_PG))
 		return false;
-	m->data.svme = value & EFER_SVME;
+	m->data.host_svme = value & EFER_SVME;
 	m->host.efer = value | EFER_SVME;
 	return true;
 }
@@ -45,7 +45,7 @@ static bool write_hsave(struct cpu_memory *m, u64 value)
 			count(&m->data, CARETAKER_C_PRIVATE);
 		return false;
 	}
-	m->data.hsave = value;
+	m->data.host_hsave_pa = value;
 	return true;
 }
 
@@ -56,13 +56,13 @@ static bool write_msr(struct cpu_memory *m, u32 no, u64 value)
 		return write_efer(m, value);
 	case MSR_VM_HSAVE_PA:
 		return write_hsave(m, value);
-	case MSR_ICR:
+	case MSR_X2APIC_ICR:
 		return write_icr(&m->data, value);
-	case MSR_APIC_BASE:		/* out of x2APIC mode, INITs could not be seen */
+	case MSR_APIC_BASE:		/* out of x2APIC mode, INITs are not intercepted */
 		if (value != rdmsr(MSR_APIC_BASE))
 			return false;
 		return true;
-	default:			/* VM_CR and SMM_CTL; and what no bit of the map stands for */
+	default:			/* VM_CR and SMM_CTL; and what the map has no bits for */
 		return false;
 	}
 }
@@ -71,20 +71,25 @@ static bool read_msr(struct cpu_memory *m, u32 no, u64 *value)
 {
 	switch (no) {
 	case MSR_EFER:
-		*value = (m->host.efer & ~EFER_SVME) | m->data.svme;
+		*value = (m->host.efer & ~EFER_SVME) | m->data.host_svme;
 		return true;
 	case MSR_VM_HSAVE_PA:
-		*value = m->data.hsave;
+		*value = m->data.host_hsave_pa;
 		return true;
 	default:
 		return false;
 	}
 }
 
-void msr_exit(struct cpu_memory *m, struct regs *r)
+/**
+ * msr_exit() - serve an access to an MSR, or refuse it with #GP
+ * @m: memory of this CPU
+ * @regs: the host's registers
+ */
+void msr_exit(struct cpu_memory *m, struct regs *regs)
 {
-	u64 value = (u32)m->host.rax | r->rdx << 32;
-	u32 no = r->rcx;
+	u64 value = (u32)m->host.rax | regs->rdx << 32;
+	u32 no = regs->rcx;
 	bool done;
 
 	count(&m->data, CARETAKER_C_MSR);
@@ -94,7 +99,7 @@ void msr_exit(struct cpu_memory *m, struct regs *r)
 		done = read_msr(m, no, &value);
 		if (done) {
 			m->host.rax = (u32)value;
-			r->rdx = value >> 32;
+			regs->rdx = value >> 32;
 		}
 	}
 	if (done) {

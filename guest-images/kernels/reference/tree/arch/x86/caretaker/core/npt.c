@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Page tables: the nested one under the host and the caretaker's own have the
- * same form, and so have those that we own for guests. Pure: runs in tests.
+ * Page tables. The nested one under the host and the caretaker's own have the
+ * same form, and so have those that the caretaker keeps for guests. Pure: runs
+ * in userspace tests.
  */
 #include "npt.h"
 
@@ -20,6 +21,14 @@ static u64 *entry(u64 *table, u64 va, u32 level)
 	return &table[(va >> shift(level)) & 511];
 }
 
+/**
+ * pt_begin() - begin a page table
+ * @t: the table
+ * @mem: its memory, zeroed, as the caretaker sees it
+ * @pa: physical address of @mem, and so of the table's root
+ * @pages: size of @mem; the table takes pages from it as it grows
+ * @levels: 4 or 5
+ */
 void pt_begin(struct pt *t, u8 *mem, u64 pa, u32 pages, u32 levels)
 {
 	t->mem = mem;
@@ -29,7 +38,7 @@ void pt_begin(struct pt *t, u8 *mem, u64 pa, u32 pages, u32 levels)
 	t->levels = levels;
 }
 
-/* The entry for `va` at `level`, with what is needed above it; NULL if that cannot be. */
+/* Find the entry for an address at a level, and add what is missing above; NULL: no room. */
 static u64 *reach(struct pt *t, u64 va, u32 level)
 {
 	u64 *table = page_at(t, t->pa);
@@ -50,7 +59,17 @@ static u64 *reach(struct pt *t, u64 va, u32 level)
 	return entry(table, va, level);
 }
 
-/* Set one page of `level` (1: 4 KiB, 2: 2 MiB, 3: 1 GiB); false if that cannot be. */
+/**
+ * pt_put() - set one leaf, whatever leaf is there
+ * @t: the table
+ * @va: address that is translated
+ * @pa: where it leads
+ * @flags: PT_W, PT_U, PT_NX
+ * @level: 1: 4 KiB, 2: 2 MiB, 3: 1 GiB
+ *
+ * Return: false if an address is not aligned, a larger leaf or a table is in
+ * the way, or the table's memory is used up.
+ */
 bool pt_put(struct pt *t, u64 va, u64 pa, u64 flags, u32 level)
 {
 	u64 *e;
@@ -64,7 +83,16 @@ bool pt_put(struct pt *t, u64 va, u64 pa, u64 flags, u32 level)
 	return true;
 }
 
-/* The same, where nothing is yet. */
+/**
+ * pt_map() - set one leaf where there is none
+ * @t: the table
+ * @va: address that is translated
+ * @pa: where it leads
+ * @flags: PT_W, PT_U, PT_NX
+ * @level: 1: 4 KiB, 2: 2 MiB, 3: 1 GiB
+ *
+ * Return: as pt_put(); also false if @va is mapped already.
+ */
 bool pt_map(struct pt *t, u64 va, u64 pa, u64 flags, u32 level)
 {
 	u64 *e = reach(t, va, level);
@@ -72,7 +100,15 @@ bool pt_map(struct pt *t, u64 va, u64 pa, u64 flags, u32 level)
 	return e && !(*e & PT_P) && pt_put(t, va, pa, flags, level);
 }
 
-/* Map [0, end) to itself, but for the hole. `end` is a multiple of 1 GiB. */
+/**
+ * pt_identity() - map physical memory to itself, but for a hole
+ * @t: an empty table
+ * @end: of the memory; a multiple of 1 GiB
+ * @hole: what is left out
+ * @flags: PT_W, PT_U, PT_NX
+ *
+ * Return: false if the table's memory is used up.
+ */
 bool pt_identity(struct pt *t, u64 end, struct hole hole, u64 flags)
 {
 	u64 gib, pa;
@@ -91,7 +127,14 @@ bool pt_identity(struct pt *t, u64 end, struct hole hole, u64 flags)
 	return true;
 }
 
-/* Where `va` leads, or PT_NONE; and what the leaf allows. */
+/**
+ * pt_lookup() - translate an address
+ * @t: the table
+ * @va: the address
+ * @flags: PT_W, PT_U and PT_NX of the leaf; not set if there is none
+ *
+ * Return: where it leads, or PT_NONE.
+ */
 u64 pt_lookup(const struct pt *t, u64 va, u64 *flags)
 {
 	u64 *table = page_at(t, t->pa);
@@ -111,7 +154,15 @@ u64 pt_lookup(const struct pt *t, u64 va, u64 *flags)
 	return (e & PT_ADDR & ~below) | (va & below);
 }
 
-/* Is this what pt_identity() should have made, on all of [0, end)? */
+/**
+ * pt_is_identity() - check what pt_identity() made
+ * @t: the table
+ * @end: of the memory; a multiple of 1 GiB
+ * @hole: what has to be left out
+ * @flags: that every leaf has to have
+ *
+ * Return: true if each address below @end is mapped as it has to be, and none above.
+ */
 bool pt_is_identity(const struct pt *t, u64 end, struct hole hole, u64 flags)
 {
 	u64 pa, step, to, got;

@@ -13,22 +13,33 @@
 #define PT_NX		BIT(63)
 #define PT_ADDR		0x000ffffffffff000ULL
 
-/* A page table whose pages come from one piece of memory. */
+/**
+ * struct pt - a page table whose pages come from one piece of memory
+ * @mem: that memory as the caretaker sees it; zeroed
+ * @pa: its physical address, which is that of the root, too
+ * @pages: its size
+ * @used: pages of it that the table has
+ * @levels: 4 or 5
+ */
 struct pt {
-	u8 *mem;	/* zeroed; where we see it */
-	u64 pa;		/* where the MMU sees it; also that of the root */
+	u8 *mem;
+	u64 pa;
 	u32 pages;
 	u32 used;
-	u32 levels;	/* 4 or 5 */
+	u32 levels;
 };
 
-/* What an identity map leaves out. Both are multiples of 2 MiB. */
+/**
+ * struct hole - memory that an identity map leaves out
+ * @start: physical address, a multiple of 2 MiB
+ * @size: a multiple of 2 MiB
+ */
 struct hole {
 	u64 start;
 	u64 size;
 };
 
-#define PT_NONE		(~0ULL)
+#define PT_NONE		(~0ULL)	/* pt_lookup(): not mapped */
 
 void pt_begin(struct pt *t, u8 *mem, u64 pa, u32 pages, u32 levels);
 bool pt_put(struct pt *t, u64 va, u64 pa, u64 flags, u32 level);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Nested tables that we own. The host can edit its own at any time, also while
- * the guest runs: so the guest does not run on them. Pure: runs in tests.
+ * Nested tables of the caretaker's for guests of KVM's. The host can edit its own
+ * at any time, also while the guest runs: so the guest does not run on them. Pure:
+ * runs in userspace tests.
  */
 #include "shadow.h"
 
@@ -13,6 +14,12 @@ static u32 shift(u32 level)
 	return 12 + 9 * (level - 1);
 }
 
+/**
+ * shadow_drop() - empty a shadow table
+ * @s: the table; it stands for no guest afterwards
+ *
+ * Context: the CPU that it belongs to. Its TLB is not flushed.
+ */
 void shadow_drop(struct shadow *s)
 {
 	u64 *at = (u64 *)s->pt.mem;
@@ -26,7 +33,7 @@ void shadow_drop(struct shadow *s)
 	s->error = 0;
 }
 
-/* An entry of the host's, as the processor would have left it; false if it changed. */
+/* Set accessed and dirty in an entry of the host's; false if the host changed it meanwhile. */
 static bool mark(u64 *e, u64 seen, u64 bits)
 {
 	if ((seen & bits) == bits)
@@ -49,21 +56,29 @@ static bool denied(u64 rights, u64 error)
 	       ((error & PF_I) && (rights & PT_NX));
 }
 
-/*
- * Put in what the host's table says of `gpa`. `memory` is where we see physical
- * address 0. `error` is the processor's, and becomes what it would have been
- * on the host's table. An entry that changes under us is read again.
+/**
+ * shadow_fill() - add what the host's table says of an address
+ * @s: the shadow table
+ * @l: limits
+ * @gpa: guest-physical address that faulted
+ * @error: the processor's error code; set to what the host's own table would have given
+ *
+ * The host's table is walked as the processor would. An entry that the host
+ * changes meanwhile is read again.
+ *
+ * Return: see enum fill.
  */
-enum fill shadow_fill(struct shadow *s, const struct limits *l, u64 memory, u64 gpa, u64 *error)
+enum fill shadow_fill(struct shadow *s, const struct limits *l, u64 gpa, u64 *error)
 {
 	u64 table = s->cr3 & PT_ADDR, rights = PT_LOW_RIGHTS;
 	u64 *at, e, size, bits;
+	host_pa_t page;
 	u32 level;
 
 	for (level = s->pt.levels; ; level--) {
-		if (!page_ok(l, table, PAGE))
+		if (!host_pages(l, table, PAGE, &page))
 			return FILL_BAD;
-		at = (u64 *)(memory + table) + ((gpa >> shift(level)) & 511);
+		at = (u64 *)host_ptr(l, page) + ((gpa >> shift(level)) & 511);
 again:
 		e = __atomic_load_n(at, __ATOMIC_RELAXED);
 		*error &= ~(PF_P | PF_RSVD);
@@ -90,7 +105,7 @@ again:
 	if (!mark(at, e, bits))
 		goto again;
 	if (!((e | bits) & PT_D))
-		rights &= ~PT_W;	/* its first write has to be told */
+		rights &= ~PT_W;	/* the first write sets it */
 	return pt_put(&s->pt, gpa & ~(size - 1), e & PT_ADDR & ~(size - 1), rights, level) ?
 	       FILL_DONE : FILL_FULL;
 }

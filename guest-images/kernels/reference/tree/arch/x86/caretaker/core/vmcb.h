@@ -64,7 +64,9 @@ struct vmcb {
 	u8 r9[0x1000 - 0x670];
 };
 
-#define VMCB_USED	0x700	/* bytes that hold anything */
+#define VMCB_CONTROL_BYTES	0x140	/* of the control area that hold anything, */
+#define VMCB_SAVE_AT		0x400
+#define VMCB_SAVE_BYTES		0x300	/* and of the save area */
 
 /* Words 3 and 4 of the intercepts; KVM's guests must have the first line. */
 #define I3_INTR		BIT(0)

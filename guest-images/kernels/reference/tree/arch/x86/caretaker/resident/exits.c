@@ -1,77 +1,96 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a resident vCPU may do without anybody: be interrupted, idle, look at
- * CPUID, use its local APIC with the deadline timer, and interrupt its siblings. All else parks it,
- * before the instruction, so that KVM can do it once the vCPU is fetched.
+ * The exits of a resident vCPU that are served below: interrupts, HLT, CPUID, the local
+ * APIC with the deadline timer, and IPIs to siblings. Any other exit parks the vCPU
+ * before the instruction, so that KVM can serve it once the vCPU is fetched.
  */
-#include "exits.h"
+#include "cpu.h"
 
 #define RFLAGS_IF	BIT(9)
-#define SHADOW		1ULL
+#define INT_SHADOW	1ULL
 #define TICKS_AT_MOST	0x7fffffffULL
 #define DIVIDE_BY_1	0xb
 #define CPUID_OSXSAVE	BIT(27)
 #define CPUID_OSPKE	BIT(4)
 #define CR4_OSXSAVE	BIT(18)
 #define CR4_PKE		BIT(22)
-#define MSR_X2APIC	0x800
-#define MSR_X2APIC_END	0x83f
 
-static u64 its_tsc(const struct resident *r)
+static u64 guest_tsc(const struct resident *res)
 {
-	return rdtsc() + r->own->tsc_offset;
+	return rdtsc() + res->own->tsc_offset;
 }
 
-/* Has its timer run out? */
-void timer_look(struct resident *r)
+/**
+ * timer_check() - raise the timer's interrupt if its deadline has passed
+ * @res: the vCPU of this CPU
+ */
+void timer_check(struct resident *res)
 {
-	u64 at = r->own->tsc_deadline;
+	u64 at = res->own->tsc_deadline;
 
-	if (!at || its_tsc(r) < at || !apic_by_deadline(r->own->apic))
+	if (!at || guest_tsc(res) < at || !apic_by_deadline(res->own->apic))
 		return;
-	r->own->tsc_deadline = 0;
-	apic_timer(r->own->apic);
+	res->own->tsc_deadline = 0;
+	apic_timer(res->own->apic);
 }
 
-/* The CPU's own counter, for the time until then; a little early is looked at again. */
-void timer_arm(struct resident *r)
+/**
+ * timer_arm() - set the CPU's own timer for the deadline
+ * @res: the vCPU of this CPU
+ *
+ * It may be early, by rounding or because the counter is too narrow:
+ * timer_check() looks again.
+ */
+void timer_arm(struct resident *res)
 {
-	u64 at = r->own->tsc_deadline, now = its_tsc(r), left;
+	u64 at = res->own->tsc_deadline, now = guest_tsc(res), left;
 
-	if (!at || r->armed || !apic_by_deadline(r->own->apic))
+	if (!at || res->armed || !apic_by_deadline(res->own->apic))
 		return;
 	left = at > now ? at - now : 0;
 	if (left > TICKS_AT_MOST)
 		left = TICKS_AT_MOST;
-	left = left * r->own->timer_khz / r->own->tsc_khz + 1;
-	wrmsr(0x83e, DIVIDE_BY_1);
-	wrmsr(0x832, TIMER_VECTOR);
-	wrmsr(0x838, left > TICKS_AT_MOST ? TICKS_AT_MOST : left);
-	r->armed = true;
+	left = left * res->own->timer_khz / res->own->tsc_khz + 1;
+	wrmsr(MSR_X2APIC_TDCR, DIVIDE_BY_1);
+	wrmsr(MSR_X2APIC_LVTT, TIMER_VECTOR);
+	wrmsr(MSR_X2APIC_TMICT, left > TICKS_AT_MOST ? TICKS_AT_MOST : left);
+	res->armed = true;
 }
 
-static bool open(const struct vmcb *v)
+static bool takes_interrupts(const struct vmcb *v)
 {
-	return (v->rflags & RFLAGS_IF) && !(v->int_state & SHADOW);
+	return (v->rflags & RFLAGS_IF) && !(v->int_state & INT_SHADOW);
 }
 
-bool may_wake(const struct cpu_memory *m)
+/**
+ * can_wake() - does an interrupt end the vCPU's HLT?
+ * @m: memory of this CPU
+ *
+ * Return: true if one is pending that the vCPU takes.
+ */
+bool can_wake(const struct cpu_memory *m)
 {
-	return (m->guest.rflags & RFLAGS_IF) && apic_pending(m->vcpu.own->apic);
+	return (m->guest.rflags & RFLAGS_IF) && apic_pending(resident_of(m)->own->apic);
 }
 
-/* What is pending goes in now; or the vCPU is to come out as soon as it can. */
-void offer(struct cpu_memory *m)
+/**
+ * offer_interrupt() - deliver a pending interrupt at the next entry
+ * @m: memory of this CPU
+ *
+ * If the vCPU takes none now, its run ends as soon as it does.
+ */
+void offer_interrupt(struct cpu_memory *m)
 {
-	u32 vector = apic_pending(m->vcpu.own->apic);
+	u8 *apic = resident_of(m)->own->apic;
+	u32 vector = apic_pending(apic);
 	struct vmcb *v = &m->guest;
 
 	v->int_ctl &= ~(INT_V_IRQ | INT_V_IGN_TPR | INT_V_PRIO);
 	v->intercept[3] &= ~I3_VINTR;
 	if (!vector)
 		return;
-	if (open(v) && !(v->event_inj & EVENT_VALID)) {
-		apic_accept(m->vcpu.own->apic, vector);
+	if (takes_interrupts(v) && !(v->event_inj & EVENT_VALID)) {
+		apic_accept(apic, vector);
 		v->event_inj = EVENT_INTR(vector);
 		return;
 	}
@@ -81,10 +100,10 @@ void offer(struct cpu_memory *m)
 
 static void do_cpuid(struct cpu_memory *m)
 {
-	struct resident *r = &m->vcpu;
-	const struct caretaker_cpuid *e = r->own->cpuid, *end = e + r->own->cpuids;
-	u32 leaf = m->guest.rax, subleaf = r->gpr[0];
-	u64 *rcx = &r->gpr[0], *rdx = &r->gpr[1], *rbx = &r->gpr[2];
+	struct resident *res = resident_of(m);
+	const struct caretaker_cpuid *e = res->own->cpuid, *end = e + res->own->cpuids;
+	u32 leaf = m->guest.rax, subleaf = res->gpr[0];
+	u64 *rcx = &res->gpr[0], *rdx = &res->gpr[1], *rbx = &res->gpr[2];
 
 	m->guest.rax = *rbx = *rcx = *rdx = 0;
 	for (; e < end; e++) {
@@ -103,12 +122,12 @@ static void do_cpuid(struct cpu_memory *m)
 	skip(&m->guest, 2);
 }
 
-static enum apic_done read_its(struct cpu_memory *m, u32 no, u64 *value)
+static enum apic_done read_msr(struct resident *res, u32 no, u64 *value)
 {
-	const struct caretaker_vcpu *own = m->vcpu.own;
+	const struct caretaker_vcpu *own = res->own;
 	u32 i;
 
-	if (no >= MSR_X2APIC && no <= MSR_X2APIC_END)
+	if (no >= MSR_X2APIC && no <= MSR_X2APIC_LAST)
 		return apic_read(own->apic, no, value);
 	if (no == MSR_TSC_DEADLINE) {
 		*value = own->tsc_deadline;
@@ -123,93 +142,105 @@ static enum apic_done read_its(struct cpu_memory *m, u32 no, u64 *value)
 	return APIC_PARK;
 }
 
+static void post_ipi(struct cpu_memory *m, struct cpu_memory *to, u32 vector)
+{
+	assert_held(&m->data, &posts_lock);
+	__atomic_fetch_or(&resident_of(to)->posted[vector / 32], 1u << (vector % 32),
+			  __ATOMIC_ACQ_REL);
+	if (to != m)
+		kick(to);
+}
+
 /*
- * An interrupt for siblings. Who is parked gets it too, and has it when it is
- * fetched. If one is not here, KVM sees to it: nothing has been sent then.
+ * Send an IPI to siblings. One that is parked gets it, too, and has it when it is fetched. If
+ * one is not on any CPU, nothing is sent: KVM has to.
  */
-static enum apic_done send(struct cpu_memory *m, u64 icr)
+static enum apic_done send_ipi(struct cpu_memory *m, u64 icr)
 {
 	struct cpu_memory *to;
-	u32 i, n = icr & 0xff;
+	u32 i;
 
 	if (!ipi_ok(icr))
 		return APIC_PARK;
-	lock(&posts);
+	spin_lock(&posts_lock, m->data.index);
 	if (!all_here(m)) {
-		unlock(&posts);
+		spin_unlock(&posts_lock);
 		return APIC_PARK;
 	}
 	for (i = 0; i < g.p.cpus; i++) {
 		to = sibling(m, i);
-		if (!to || !ipi_is_for(to->vcpu.own->apic, icr, to == m))
-			continue;
-		__atomic_fetch_or(&to->vcpu.posted[n / 32], 1u << (n % 32), __ATOMIC_ACQ_REL);
-		if (to != m)
-			kick(to);
+		if (to && ipi_is_for(resident_of(to)->own->apic, icr, to == m))
+			post_ipi(m, to, icr & 0xff);
 	}
-	unlock(&posts);
-	return apic_write(m->vcpu.own->apic, MSR_ICR, icr);
+	spin_unlock(&posts_lock);
+	return apic_write(resident_of(m)->own->apic, MSR_X2APIC_ICR, icr);
 }
 
-static enum apic_done write_its(struct cpu_memory *m, u32 no, u64 value)
+static enum apic_done write_msr(struct cpu_memory *m, u32 no, u64 value)
 {
-	struct resident *r = &m->vcpu;
+	struct resident *res = resident_of(m);
 	u64 now;
 
-	if (no == MSR_ICR)
-		return send(m, value);
-	if (no >= MSR_X2APIC && no <= MSR_X2APIC_END)
-		return apic_write(r->own->apic, no, value);
-	if (no == MSR_TSC_DEADLINE && apic_by_deadline(r->own->apic)) {
-		r->own->tsc_deadline = value;
-		r->armed = false;
+	if (no == MSR_X2APIC_ICR)
+		return send_ipi(m, value);
+	if (no >= MSR_X2APIC && no <= MSR_X2APIC_LAST)
+		return apic_write(res->own->apic, no, value);
+	if (no == MSR_TSC_DEADLINE && apic_by_deadline(res->own->apic)) {
+		res->own->tsc_deadline = value;
+		res->armed = false;
 		return APIC_DONE;
 	}
-	return read_its(m, no, &now) == APIC_DONE && now == value ? APIC_DONE : APIC_PARK;
+	return read_msr(res, no, &now) == APIC_DONE && now == value ? APIC_DONE : APIC_PARK;
 }
 
-static bool do_msr(struct cpu_memory *m)
+static enum served do_msr(struct cpu_memory *m)
 {
-	struct resident *r = &m->vcpu;
-	u64 value = (u32)m->guest.rax | r->gpr[1] << 32;
+	struct resident *res = resident_of(m);
+	u64 value = (u32)m->guest.rax | res->gpr[1] << 32;
 	enum apic_done done;
-	u32 no = r->gpr[0];
+	u32 no = res->gpr[0];
 
 	if (m->guest.exit_info_1) {
-		done = write_its(m, no, value);
+		done = write_msr(m, no, value);
 	} else {
-		done = read_its(m, no, &value);
+		done = read_msr(res, no, &value);
 		if (done == APIC_DONE) {
 			m->guest.rax = (u32)value;
-			r->gpr[1] = value >> 32;
+			res->gpr[1] = value >> 32;
 		}
 	}
-	if (done == APIC_DONE)
-		skip(&m->guest, 2);
-	return done == APIC_DONE;	/* KVM knows best what fault that is */
+	if (done != APIC_DONE)
+		return PARK_VCPU;	/* KVM knows which fault it is */
+	skip(&m->guest, 2);
+	return RESUME_GUEST;
 }
 
-/* False: it is to be parked, with RIP at what it did. */
-bool serve(struct cpu_memory *m)
+/**
+ * serve() - serve an exit of the vCPU
+ * @m: memory of this CPU
+ *
+ * Return: RESUME_GUEST; or PARK_VCPU, with RIP at the instruction.
+ */
+enum served serve(struct cpu_memory *m)
 {
 	switch (m->guest.exit_code) {
 	case EXIT_INTR:
 	case EXIT_NMI:
-		window();
-		m->vcpu.armed = false;
-		return true;
+		take_interrupts();
+		resident_of(m)->armed = false;
+		return RESUME_GUEST;
 	case EXIT_VINTR:
-		return true;
+		return RESUME_GUEST;
 	case EXIT_CPUID:
 		do_cpuid(m);
-		return true;
+		return RESUME_GUEST;
 	case EXIT_MSR:
 		return do_msr(m);
 	case EXIT_HLT:
 		skip(&m->guest, 1);
-		m->vcpu.halted = true;
-		return true;
+		resident_of(m)->halted = true;
+		return RESUME_GUEST;
 	default:
-		return false;
+		return PARK_VCPU;
 	}
 }

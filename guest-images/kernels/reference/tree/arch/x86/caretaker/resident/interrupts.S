@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Interrupts of a CPU that is held. GIF is 0 below; here it is 1 for a moment.
- * What comes is only acknowledged: who kicked, or what the timer was set for, is
- * found out by looking.
+ * Interrupts of a CPU that runs a resident vCPU. GIF is 0 below; here it is 1 for
+ * a moment. An interrupt is only acknowledged: which CPU sent it, or what the timer
+ * was set for, is found by looking at shared state.
  */
+#include "../core/msr.h"
+
 	.text
-	.globl	window, idle, irq_stub, nmi_stub
-window:	stgi
+	.globl	take_interrupts, wait_for_interrupt, irq_stub, nmi_stub
+
+/* void take_interrupts(void): let in what is pending */
+take_interrupts:
+	stgi
 	sti
 	nop
 	nop
@@ -14,8 +19,12 @@ window:	stgi
 	clgi
 	ret
 
-/* STI takes effect after HLT has begun: what came before wakes it at once. */
-idle:	stgi
+/*
+ * void wait_for_interrupt(void): STI takes effect after HLT has begun, so an interrupt
+ * that came before ends the HLT at once
+ */
+wait_for_interrupt:
+	stgi
 	sti
 	hlt
 	cli
@@ -27,7 +36,7 @@ irq_stub:
 	pushq	%rax
 	pushq	%rcx
 	pushq	%rdx
-	movl	$0x80b, %ecx		/* EOI */
+	movl	$MSR_X2APIC_EOI, %ecx
 	xorl	%eax, %eax
 	xorl	%edx, %edx
 	wrmsr

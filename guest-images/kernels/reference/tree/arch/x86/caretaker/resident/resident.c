@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A vCPU comes to a CPU of ours, runs there, and is fetched. The CPU was given
- * to us by the last instruction that its Linux executed on it; whichever Linux
- * fetches the vCPU can start the CPU again by an INIT.
+ * The life of a resident vCPU: it comes with a CPU, runs there, is parked and fetched. The
+ * CPU was given up by the last instruction that its Linux executed on it; whichever
+ * Linux fetches the vCPU can start the CPU again by an INIT.
  */
-#include "exits.h"
+#include "cpu.h"
 
 #define CR4_OSXSAVE	BIT(18)
-#define RUN_ASID	2
+#define RESIDENT_ASID	2
 #define SPIV_ENABLED	0x1ff
 #define SPIV_OFF	0xff
 #define ROOM		(SHADOWS * SHADOW_BYTES)	/* no guest of KVM's runs here now */
 #define MASKED_LVT	(BIT(16) | 0xfe)
 
-/* Where GPRs are in struct regs: that has neither RAX nor RSP. */
+/* The senders' side of struct resident.posted, and who may leave while they post. */
+struct spinlock posts_lock;
+
+/* Where GPRs are in struct regs, which has neither RAX nor RSP. */
 static const u8 gpr_of[14] = { 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 
 static u64 xgetbv(void)
@@ -29,117 +32,134 @@ static void xsetbv(u64 value)
 	asm volatile("xsetbv" : : "c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
 }
 
-/* Its nested table: all of its memory at once, for who could serve a fault? */
-static bool map_memory(struct resident *r)
+static bool map_run(struct resident *res, const struct caretaker_memory *run)
 {
-	const struct caretaker_memory *list;
-	u32 i, n, page;
+	u32 page;
 
-	for (i = 0; i < r->own->lists; i++) {
-		list = (const void *)r->own->list[i];
+	if (!run_ok(&g.limits, run))
+		return false;
+	for (page = 0; page < (run->pa & (PAGE - 1)); page++)
+		if (!pt_map(&res->pt, run->gpa + page * PAGE,
+			    (run->pa & ~(PAGE - 1)) + page * PAGE, PT_W | PT_U, 1))
+			return false;
+	return true;
+}
+
+/* Its nested table, with all of its memory at once: no kernel could serve a fault. */
+static bool map_memory(struct resident *res)
+{
+	const struct caretaker_memory *host_list;
+	host_pa_t list;
+	u32 i, n;
+
+	for (i = 0; i < res->own->lists; i++) {
+		if (!host_pages(&g.limits, res->own->list[i], PAGE, &list))
+			return false;
+		host_list = host_ptr(&g.limits, list);
 		for (n = 0; n < CARETAKER_RUNS; n++) {
-			struct caretaker_memory run = list[n];	/* checked is what is used */
+			struct caretaker_memory run = host_list[n];	/* what is checked is used */
 
 			if (!run.pa)
 				break;
-			if (!run_ok(&g.limits, &run))
+			if (!map_run(res, &run))
 				return false;
-			for (page = 0; page < (run.pa & (PAGE - 1)); page++)
-				if (!pt_map(&r->pt, run.gpa + page * PAGE,
-					    (run.pa & ~(PAGE - 1)) + page * PAGE, PT_W | PT_U, 1))
-					return false;
 		}
 	}
 	return true;
 }
 
-/* All of it is copied before any of it is looked at. Returns why it may not come, or NULL. */
-static const char *refusal(struct cpu_memory *m, u64 pa)
+/* All of it is copied before any of it is looked at. Returns why it is refused, or NULL. */
+static const char *take_in(struct cpu_memory *m, host_pa_t from)
 {
-	struct resident *r = &m->vcpu;
+	struct resident *res = resident_of(m);
 	struct pt *room = &m->data.shadow[0].pt;
 
-	if (!page_ok(&g.limits, pa, CARETAKER_VCPU_BYTES) || !(m->host.cr4 & CR4_OSXSAVE))
-		return "refused a vCPU: no such page, or no XSAVE";
+	if (!(m->host.cr4 & CR4_OSXSAVE))
+		return "refused a vCPU: no XSAVE";
 	memset(room->mem, 0, ROOM);
-	r->own = (struct caretaker_vcpu *)(room->mem + ROOM - CARETAKER_VCPU_BYTES);
-	memcpy(r->own, (const void *)pa, CARETAKER_VCPU_BYTES);
+	res->own = (struct caretaker_vcpu *)(room->mem + ROOM - CARETAKER_VCPU_BYTES);
+	memcpy(res->own, host_ptr(&g.limits, from), CARETAKER_VCPU_BYTES);
 	asm volatile("mov %0, %%cr4" : : "r"(READ("cr4") | CR4_OSXSAVE));
-	r->wide = xgetbv();
-	if (!vcpu_ok(&g.limits, r->own, r->wide))
+	res->wide = xgetbv();
+	if (!vcpu_ok(&g.limits, res->own, res->wide))
 		return "refused a vCPU: its state";
-	pt_begin(&r->pt, room->mem, room->pa, (ROOM - CARETAKER_VCPU_BYTES) / PAGE, room->levels);
-	return map_memory(r) ? NULL : "refused a vCPU: its memory";
+	pt_begin(&res->pt, room->mem, room->pa, (ROOM - CARETAKER_VCPU_BYTES) / PAGE, room->levels);
+	return map_memory(res) ? NULL : "refused a vCPU: its memory";
 }
 
 static void load(struct cpu_memory *m)
 {
-	struct resident *r = &m->vcpu;
+	struct resident *res = resident_of(m);
 	u32 i;
 
-	make_vmcb(&m->guest, r->own);
+	make_vmcb(&m->guest, res->own);
 	m->guest.iopm_pa = g.iopm_pa;
 	m->guest.msrpm_pa = m->data.pa + CPU_MSRPM;
-	m->guest.asid = RUN_ASID;
+	m->guest.asid = RESIDENT_ASID;
 	m->guest.tlb_ctl = TLB_FLUSH_ALL;
-	m->guest.nested_cr3 = r->pt.pa;
+	m->guest.nested_cr3 = res->pt.pa;
 	lend_msrs(m->msrpm);
 	for (i = 0; i < 14; i++)
-		r->gpr[i] = r->own->gpr[gpr_of[i]];
-	r->halted = r->own->halted;
-	r->armed = false;
-	r->entries = 0;
-	memset(r->posted, 0, sizeof(r->posted));
-	wrmsr(MSR_TSC_AUX, r->own->tsc_aux);
-	/* XRSTOR first, and XSAVE last: they see to what the narrower XCR0 does not have. */
-	asm volatile("xrstor64 %0" : : "m"(r->own->xsave), "a"(-1), "d"(-1));
-	xsetbv(r->own->xcr0);
+		res->gpr[i] = res->own->gpr[gpr_of[i]];
+	res->halted = res->own->halted;
+	res->armed = false;
+	res->entries = 0;
+	memset(res->posted, 0, sizeof(res->posted));
+	wrmsr(MSR_TSC_AUX, res->own->tsc_aux);
+	/* XRSTOR first, and XSAVE last: both need what the narrower XCR0 does not have. */
+	asm volatile("xrstor64 %0" : : "m"(res->own->xsave), "a"(-1), "d"(-1));
+	xsetbv(res->own->xcr0);
 }
 
 static void unload(struct cpu_memory *m)
 {
-	struct resident *r = &m->vcpu;
-	struct caretaker_vcpu *own = r->own;
-	u64 parts = *(u64 *)(own->xsave + XSAVE_BV) | own->xcr0;	/* that it had, or may have */
+	struct resident *res = resident_of(m);
+	struct caretaker_vcpu *own = res->own;
+	u64 parts = *(u64 *)(own->xsave + XSAVE_BV) | own->xcr0;	/* it had, or may have */
 	struct vmcb *v = &m->guest;
 	u32 i;
 
 	memset(own->xsave, 0, PAGE);
-	xsetbv(r->wide);
+	xsetbv(res->wide);
 	asm volatile("xsave64 %0" : "=m"(own->xsave)
 		     : "a"((u32)parts), "d"((u32)(parts >> 32)) : "memory");
 	own->tsc_aux = rdmsr(MSR_TSC_AUX);
 	for (i = 0; i < 14; i++)
-		own->gpr[gpr_of[i]] = r->gpr[i];
+		own->gpr[gpr_of[i]] = res->gpr[i];
 	if ((u32)v->exit_code == (u32)EXIT_INVALID)
-		memset(v, 0, PAGE);	/* it may be of us */
+		memset(v, 0, PAGE);	/* it may have state of the caretaker's */
 	own->gpr[0] = v->rax;
 	own->gpr[4] = v->rsp;
 	memcpy(own->save, v, PAGE);
-	memset(own->save, 0, SAVE_AT);
+	memset(own->save, 0, VMCB_SAVE_AT);
 	own->event = v->event_inj;
 	own->int_state = v->int_state & 1;
-	own->halted = r->halted;
+	own->halted = res->halted;
 	own->exit_code = v->exit_code;
 	own->exit_info_1 = v->exit_info_1;
 	own->exit_info_2 = v->exit_info_2;
-	own->entries = r->entries;
+	own->entries = res->entries;
 }
 
-/* The CPU's own APIC: for the kicks of other CPUs, and for our timer. */
+/* The CPU's own APIC: for the kicks of other CPUs, and for the timer. */
 static void apic_on(void)
 {
 	u32 lvt;
 
-	wrmsr(0x80f, SPIV_ENABLED);
-	for (lvt = 0x832; lvt <= 0x837; lvt++)
+	wrmsr(MSR_X2APIC_SPIV, SPIV_ENABLED);
+	for (lvt = MSR_X2APIC_LVTT; lvt <= MSR_X2APIC_LVT_ERROR; lvt++)
 		wrmsr(lvt, MASKED_LVT);
-	wrmsr(0x808, 0);
+	wrmsr(MSR_X2APIC_TPR, 0);
 }
 
-u32 posts;
-
-/* The CPU of that index, if it has a vCPU of the same guest. */
+/**
+ * sibling() - find a vCPU of the same guest
+ * @m: memory of a CPU that has a resident vCPU
+ * @index: of any CPU
+ *
+ * Context: with posts_lock held it stays where it is.
+ * Return: memory of that CPU, or NULL if it has none of that guest's.
+ */
 struct cpu_memory *sibling(const struct cpu_memory *m, u32 index)
 {
 	struct cpu_memory *to = &g.cpus[index];
@@ -147,9 +167,15 @@ struct cpu_memory *sibling(const struct cpu_memory *m, u32 index)
 
 	if (state != CARETAKER_CPU_HELD && state != CARETAKER_CPU_PARKED)
 		return NULL;
-	return to->vcpu.own->group == m->vcpu.own->group ? to : NULL;
+	return resident_of(to)->own->group == resident_of(m)->own->group ? to : NULL;
 }
 
+/**
+ * all_here() - are all vCPUs of the guest on CPUs of the caretaker's?
+ * @m: memory of a CPU that has a resident vCPU
+ *
+ * Return: true if they are.
+ */
 bool all_here(const struct cpu_memory *m)
 {
 	u64 n = 0;
@@ -157,60 +183,66 @@ bool all_here(const struct cpu_memory *m)
 
 	for (i = 0; i < g.p.cpus; i++)
 		n += sibling(m, i) != NULL;
-	return n == m->vcpu.own->members;
+	return n == resident_of(m)->own->members;
 }
 
-void lock(u32 *l)
-{
-	while (__atomic_exchange_n(l, 1, __ATOMIC_ACQUIRE))
-		__builtin_ia32_pause();
-}
-
-void unlock(u32 *l)
-{
-	__atomic_store_n(l, 0, __ATOMIC_RELEASE);
-}
-
-/* Out of the guest, or out of HLT. */
+/**
+ * kick() - get a CPU out of its guest, or out of HLT
+ * @m: memory of that CPU, which is HELD, PARKED or LEAVING
+ */
 void kick(struct cpu_memory *m)
 {
 	asm volatile("mfence" : : : "memory");	/* WRMSR of the ICR waits for no store */
-	wrmsr(MSR_ICR, (u64)m->data.apic_id << 32 | KICK_VECTOR);
+	wrmsr(MSR_X2APIC_ICR, (u64)m->data.apic_id << 32 | KICK_VECTOR);
 }
 
-/* Until somebody asks for it, or it does what we do not serve. */
-static void live(struct cpu_memory *m)
+/* For what can only look. */
+static void show_vcpu(struct cpu_memory *m)
 {
-	struct resident *r = &m->vcpu;
+	struct caretaker_cpu_status *w = &g.host_window->cpu[m->data.index];
+
+	w->entries = resident_of(m)->entries;
+	w->exit_code = m->guest.exit_code;
+	w->exit_info_1 = m->guest.exit_info_1;
+	w->exit_info_2 = m->guest.exit_info_2;
+	w->rip = m->guest.rip;
+}
+
+/* Run it, until another CPU asks, or an exit is not served. */
+static void run_vcpu(struct cpu_memory *m)
+{
+	struct resident *res = resident_of(m);
 	struct vmcb *v = &m->guest;
 
 	while (!all_here(m) && __atomic_load_n(&m->data.ask, __ATOMIC_ACQUIRE) == ASK_NOTHING)
 		__builtin_ia32_pause();
 	while (__atomic_load_n(&m->data.ask, __ATOMIC_ACQUIRE) == ASK_NOTHING) {
-		apic_merge(r->own->apic, r->posted);
-		timer_look(r);
-		if (r->halted && !may_wake(m)) {
-			timer_arm(r);
-			idle();
-			r->armed = false;
+		apic_merge(res->own->apic, res->posted);
+		timer_check(res);
+		if (res->halted && !can_wake(m)) {
+			timer_arm(res);
+			wait_for_interrupt();
+			res->armed = false;
 			continue;
 		}
-		r->halted = false;
-		offer(m);
-		timer_arm(r);
+		res->halted = false;
+		offer_interrupt(m);
+		timer_arm(res);
 		v->clean = 0;
-		r->entries++;
-		run_guest(m->data.pa + CPU_GUEST, (struct regs *)r->gpr, m->data.pa + CPU_ROOT);
+		res->entries++;
+		run_guest(m->data.pa + CPU_GUEST, (struct regs *)res->gpr,
+			  m->data.pa + CPU_CT_STATE);
 		v->tlb_ctl = 0;
 		v->event_inj = v->exit_int_info & EVENT_VALID ? v->exit_int_info : 0;
 		show_vcpu(m);
-		if (!serve(m))
+		if (serve(m) == PARK_VCPU)
 			return;
 	}
-	v->exit_code = EXIT_INTR;	/* it was asked to */
+	v->exit_code = EXIT_INTR;	/* another CPU asked */
 }
 
-static void forget(struct cpu_memory *m)
+/* The room that the vCPU had is that of shadow tables again. */
+static void give_back_room(struct cpu_memory *m)
 {
 	u32 i;
 
@@ -219,19 +251,19 @@ static void forget(struct cpu_memory *m)
 		shadow_drop(&m->data.shadow[i]);
 }
 
-/* The CPU is nobody's: whoever sends it an INIT has it. */
+/* Halt for good, outside of SVM: an INIT is let through from here on. */
 static void leave(struct cpu_memory *m)
 {
 	struct cpu *c = &m->data;
 
-	forget(m);
+	give_back_room(m);
 	memset(m->msrpm, 0xff, sizeof(m->msrpm));
 	memset(&m->guest, 0, PAGE);
-	wrmsr(0x832, MASKED_LVT);
-	wrmsr(0x80f, SPIV_OFF);
+	wrmsr(MSR_X2APIC_LVTT, MASKED_LVT);
+	wrmsr(MSR_X2APIC_SPIV, SPIV_OFF);
 	c->ask = ASK_NOTHING;
 	say(c, "is free");
-	say_end();
+	say_end(c);
 	wrmsr(MSR_VM_HSAVE_PA, 0);
 	asm volatile("stgi");
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
@@ -239,44 +271,50 @@ static void leave(struct cpu_memory *m)
 	halt();
 }
 
-static void told(struct cpu_memory *m, const char *what)
+static void log_vcpu(struct cpu_memory *m, const char *what)
 {
+	struct cpu *c = &m->data;
+
 	show_vcpu(m);
-	say(&m->data, what);
-	say_value("exit", m->guest.exit_code);
-	say_value("info1", m->guest.exit_info_1);
-	say_value("info2", m->guest.exit_info_2);
-	say_value("rip", m->guest.rip);
-	say_value("entries", m->vcpu.entries);
-	say_end();
+	say(c, what);
+	say_value(c, "exit", m->guest.exit_code);
+	say_value(c, "info1", m->guest.exit_info_1);
+	say_value(c, "info2", m->guest.exit_info_2);
+	say_value(c, "rip", m->guest.rip);
+	say_value(c, "entries", resident_of(m)->entries);
+	say_end(c);
 }
 
-/* CARETAKER_HC_HOLD. Returns only if it is refused. */
-void hold(struct cpu_memory *m)
+/**
+ * resident_hold() - have this CPU run a vCPU instead of the host
+ * @m: memory of this CPU
+ * @from: a struct caretaker_vcpu in the host's memory
+ *
+ * Return: only if the vCPU is refused: why.
+ */
+const char *resident_hold(struct cpu_memory *m, host_pa_t from)
 {
-	const char *why = refusal(m, m->host.rax & ~(PAGE - 1));
+	const char *why = take_in(m, from);
 
 	if (why) {
-		say(&m->data, why);
-		say_end();
-		forget(m);
-		m->host.rax = CARETAKER_EINVAL;
-		return;
+		give_back_room(m);
+		return why;
 	}
 	load(m);
 	apic_on();
 	set_state(&m->data, CARETAKER_CPU_HELD);
-	told(m, "holds a vCPU");
-	live(m);
+	log_vcpu(m, "holds a vCPU");
+	run_vcpu(m);
 	unload(m);
-	told(m, "parked its vCPU");
+	log_vcpu(m, "parked its vCPU");
 	set_state(&m->data, CARETAKER_CPU_PARKED);
 	while (__atomic_load_n(&m->data.ask, __ATOMIC_ACQUIRE) != ASK_LEAVE)
-		idle();
+		wait_for_interrupt();
 	leave(m);
+	return NULL;
 }
 
-static struct cpu_memory *held(u64 index, u32 state)
+static struct cpu_memory *in_state(u64 index, u32 state)
 {
 	struct cpu_memory *m = &g.cpus[index];
 
@@ -291,36 +329,51 @@ static void ask(struct cpu_memory *m, u32 what)
 	kick(m);
 }
 
-/* CARETAKER_HC_STOP: does not wait; the window says when it is parked. */
+/**
+ * resident_stop() - have a CPU park its vCPU
+ * @index: of that CPU
+ *
+ * Does not wait: the window says when the vCPU is parked.
+ *
+ * Return: 0, or CARETAKER_EINVAL if the CPU has none.
+ */
 long resident_stop(u64 index)
 {
-	struct cpu_memory *m = held(index, CARETAKER_CPU_HELD);
+	struct cpu_memory *m = in_state(index, CARETAKER_CPU_HELD);
 
 	if (!m)
-		return held(index, CARETAKER_CPU_PARKED) ? 0 : CARETAKER_EINVAL;
+		return in_state(index, CARETAKER_CPU_PARKED) ? 0 : CARETAKER_EINVAL;
 	ask(m, ASK_STOP);
 	return 0;
 }
 
-/* CARETAKER_HC_FETCH: once, for then it is gone from here. */
-long resident_fetch(u64 index, u64 pa)
+/**
+ * resident_fetch() - copy a parked vCPU out, and have its CPU leave
+ * @self: this CPU
+ * @index: of the CPU that has it
+ * @to: where a struct caretaker_vcpu goes, in the host's memory
+ *
+ * Return: 0, once for each vCPU; CARETAKER_EBUSY: it runs; CARETAKER_EINVAL: there is
+ * none, or none any more.
+ */
+long resident_fetch(struct cpu *self, u64 index, host_pa_t to)
 {
-	struct cpu_memory *m = held(index, CARETAKER_CPU_PARKED);
+	struct cpu_memory *m = in_state(index, CARETAKER_CPU_PARKED);
 	u32 parked = CARETAKER_CPU_PARKED;
+	struct resident *res;
 
 	if (!m)
-		return held(index, CARETAKER_CPU_HELD) ? CARETAKER_EBUSY : CARETAKER_EINVAL;
-	if (!page_ok(&g.limits, pa, CARETAKER_VCPU_BYTES))
-		return CARETAKER_EINVAL;
-	lock(&posts);
+		return in_state(index, CARETAKER_CPU_HELD) ? CARETAKER_EBUSY : CARETAKER_EINVAL;
+	res = resident_of(m);
+	spin_lock(&posts_lock, self->index);
 	if (!__atomic_compare_exchange_n(&m->data.state, &parked, CARETAKER_CPU_LEAVING, false,
 					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
-		unlock(&posts);
+		spin_unlock(&posts_lock);
 		return CARETAKER_EINVAL;
 	}
-	apic_merge(m->vcpu.own->apic, m->vcpu.posted);
-	unlock(&posts);		/* from here on it gets none */
-	memcpy((void *)pa, m->vcpu.own, CARETAKER_VCPU_BYTES);
+	apic_merge(res->own->apic, res->posted);
+	spin_unlock(&posts_lock);	/* no sibling posts to it from here on */
+	memcpy(host_ptr(&g.limits, to), res->own, CARETAKER_VCPU_BYTES);
 	set_state(&m->data, CARETAKER_CPU_LEAVING);
 	ask(m, ASK_LEAVE);
 	return 0;

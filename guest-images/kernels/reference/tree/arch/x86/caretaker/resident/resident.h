@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * A vCPU that lives on a CPU of ours: no kernel runs there. What is here is
- * private memory of that CPU, and is touched by others only once it is parked.
- */
+/* A vCPU on a CPU that no kernel runs on. What is here is used by the pure files, too. */
 #ifndef CT_RESIDENT_H
 #define CT_RESIDENT_H
 
 #include "../core/check.h"
 
-/* More of a VMCB than a host needs. */
+/* Fields of a VMCB that only a resident's has. */
 #define I0_CR8_WRITE	BIT(24)
 #define I3_VINTR	BIT(4)
 #define I3_RDPMC	BIT(15)
@@ -29,31 +26,42 @@
 #define EXIT_CPUID	0x72
 #define EXIT_HLT	0x78
 
-#define XSAVE_BV	512	/* in an image of XSAVE's: what it has */
+#define XSAVE_BV	512	/* offset in an XSAVE image: which components it has */
 
+/* What another CPU asks of one that runs a resident vCPU. */
 enum { ASK_NOTHING, ASK_STOP, ASK_LEAVE };
 
+/**
+ * struct resident - a resident vCPU, in private memory of its CPU
+ * @gpr: its registers, as in struct regs
+ * @wide: XCR0 of the CPU
+ * @entries: how often it was entered
+ * @halted: it executed HLT
+ * @armed: the CPU's own timer runs
+ * @posted: interrupts that siblings have sent, and that are not in the APIC yet
+ * @own: private copy of what came with it; its APIC lives on there
+ * @pt: its nested table
+ */
 struct resident {
-	u64 gpr[14];		/* struct regs */
-	u64 wide;		/* XCR0 of the CPU */
+	u64 gpr[14];
+	u64 wide;
 	u64 entries;
 	bool halted;
-	bool armed;		/* the CPU's own timer is */
-	u32 posted[8];		/* interrupts from its siblings; other CPUs write it */
-	struct caretaker_vcpu *own;	/* our copy, in which its APIC lives on */
+	bool armed;
+	u32 posted[8];
+	struct caretaker_vcpu *own;
 	struct pt pt;
 };
 
-/* hypercalls.c, resident.c: for core/. */
-struct cpu_memory;
-struct regs;
-bool vcpu_hypercall(struct cpu_memory *m, struct regs *r, u64 number);
-bool host_maps_us(const struct vmcb *host);
-void make_gates(u64 idt[256][2]);
-void show_vcpu(struct cpu_memory *m);
-
-/* vapic.c: its local APIC, in x2APIC mode. Pure. */
+/**
+ * enum apic_done - what became of an access to the local APIC
+ * @APIC_DONE: it is served
+ * @APIC_PARK: nothing has changed; KVM has to serve it
+ * @APIC_FAULT: nothing has changed; it is #GP
+ */
 enum apic_done { APIC_DONE, APIC_PARK, APIC_FAULT };
+
+/* vapic.c: the local APIC, in x2APIC mode. Pure. */
 
 u32 apic_pending(const u8 *apic);
 void apic_accept(u8 *apic, u32 vector);
@@ -66,13 +74,12 @@ bool apic_by_deadline(const u8 *apic);
 enum apic_done apic_read(const u8 *apic, u32 msr, u64 *value);
 enum apic_done apic_write(u8 *apic, u32 msr, u64 value);
 
-/* validate.c: may it become one? Pure. */
+/* validate.c: what may become a resident vCPU, and on which VMCB. Pure. */
 bool xcr0_ok(u64 xcr0, u64 wide);
 bool xsave_ok(const u8 *image, u64 xcr0);
 bool vcpu_ok(const struct limits *l, const struct caretaker_vcpu *v, u64 wide);
 bool run_ok(const struct limits *l, const struct caretaker_memory *run);
 
-/* Its VMCB: what it has of its own, and what we add. */
 void make_vmcb(struct vmcb *v, const struct caretaker_vcpu *from);
 void lend_msrs(u8 *msrpm);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* May this become a resident vCPU, and on what VMCB? Pure: runs in tests. */
+/* What may become a resident vCPU, and on which VMCB. Pure: runs in userspace tests. */
 #include "../../include/asm/caretaker_abi.h"
+#include "../core/msr.h"
 #include "resident.h"
 
 #define XCR0_FP		BIT(0)
@@ -15,15 +16,19 @@
 #define XSAVE_HEAD_END	576
 #define MXCSR_KNOWN	0xffffu
 
-#define SAVE_AT		0x400
-#define SAVE_BYTES	0x300
 
 static bool all_or_none(u64 value, u64 bits)
 {
 	return !(value & bits) || (value & bits) == bits;
 }
 
-/* Would XSETBV take this? It would be our fault if not. */
+/**
+ * xcr0_ok() - would XSETBV take this?
+ * @xcr0: value of XCR0
+ * @wide: what the CPU has in XCR0
+ *
+ * Return: false if it would be #GP, in the caretaker.
+ */
 bool xcr0_ok(u64 xcr0, u64 wide)
 {
 	if (!(xcr0 & XCR0_FP) || (xcr0 & ~wide))
@@ -35,6 +40,7 @@ bool xcr0_ok(u64 xcr0, u64 wide)
 	return all_or_none(xcr0, XCR0_MPX) && all_or_none(xcr0, XCR0_AVX512);
 }
 
+/* 8 bytes, little endian, at any address. */
 static u64 word(const u8 *at)
 {
 	u64 v = 0;
@@ -45,7 +51,13 @@ static u64 word(const u8 *at)
 	return v;
 }
 
-/* Would XRSTOR? */
+/**
+ * xsave_ok() - would XRSTOR take this?
+ * @image: an XSAVE image in standard form
+ * @xcr0: XCR0 when it is loaded
+ *
+ * Return: false if it would be #GP, in the caretaker.
+ */
 bool xsave_ok(const u8 *image, u64 xcr0)
 {
 	u32 i;
@@ -60,7 +72,17 @@ bool xsave_ok(const u8 *image, u64 xcr0)
 	return true;
 }
 
-/* The counts, and what we would load. What VMRUN checks is left to it. */
+/**
+ * vcpu_ok() - may this become a resident vCPU?
+ * @l: limits
+ * @v: private copy of it
+ * @wide: XCR0 of the CPU
+ *
+ * Counts, addresses, and what the caretaker loads itself. What VMRUN checks is left
+ * to VMRUN.
+ *
+ * Return: true if it may.
+ */
 bool vcpu_ok(const struct limits *l, const struct caretaker_vcpu *v, u64 wide)
 {
 	u32 i;
@@ -81,7 +103,13 @@ bool vcpu_ok(const struct limits *l, const struct caretaker_vcpu *v, u64 wide)
 	return xcr0_ok(v->xcr0, wide) && xsave_ok(v->xsave, wide);
 }
 
-/* May this be memory of a guest? Of none is the end of a list. */
+/**
+ * run_ok() - may this be memory of a guest?
+ * @l: limits
+ * @run: private copy of a run
+ *
+ * Return: true if it may; false also for an empty one.
+ */
 bool run_ok(const struct limits *l, const struct caretaker_memory *run)
 {
 	u64 bytes = (run->pa & (PAGE - 1)) * PAGE;
@@ -90,14 +118,20 @@ bool run_ok(const struct limits *l, const struct caretaker_memory *run)
 	       bytes <= l->end - run->gpa && page_ok(l, run->pa & ~(PAGE - 1), bytes);
 }
 
-/* All that could reach outside of the guest ends its run, and so does all that KVM emulates. */
+/**
+ * make_vmcb() - make the VMCB of a resident vCPU
+ * @v: the VMCB; the caller adds the physical addresses and the ASID
+ * @from: what came with the vCPU: the save area is its own, the controls are not
+ *
+ * Whatever reaches outside of the guest, or is emulated by KVM, ends its run.
+ */
 void make_vmcb(struct vmcb *v, const struct caretaker_vcpu *from)
 {
 	u8 *to = (u8 *)v;
 	u32 i;
 
 	for (i = 0; i < PAGE; i++)
-		to[i] = i >= SAVE_AT && i < SAVE_AT + SAVE_BYTES ? from->save[i] : 0;
+		to[i] = i >= VMCB_SAVE_AT && i < VMCB_SAVE_AT + VMCB_SAVE_BYTES ? from->save[i] : 0;
 	v->intercept[0] = I0_CR8_WRITE;
 	v->intercept[3] = I3_INTR | I3_NMI | I3_RDPMC | I3_CPUID | I3_RSM | I3_INVD | I3_HLT |
 			  I3_INVLPGA | I3_IOIO | I3_MSR | I3_TASK_SWITCH | I3_SHUTDOWN;
@@ -113,23 +147,23 @@ void make_vmcb(struct vmcb *v, const struct caretaker_vcpu *from)
 	v->rsp = from->gpr[4];
 }
 
-/* Those that VMLOAD and VMSAVE switch, and TSC_AUX, are its own. */
+/* What VMLOAD and VMSAVE switch, and TSC_AUX, which the caretaker switches. */
+static const u32 own_msrs[] = {
+	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX,
+};
+
+/**
+ * lend_msrs() - make the MSR permission map of a resident vCPU
+ * @msrpm: the map: all is intercepted but the MSRs that are the vCPU's own
+ */
 void lend_msrs(u8 *msrpm)
 {
-	static const struct {
-		u16 at;
-		u8 bits;
-	} own[] = {
-		{ 0x174 / 4, 0x3f },		/* SYSENTER_* */
-		{ 0x800 + 0x80 / 4, 0xfc },	/* STAR, LSTAR, CSTAR */
-		{ 0x800 + 0x84 / 4, 0x03 },	/* SFMASK */
-		{ 0x800 + 0x100 / 4, 0x3f },	/* FS, GS and kernel GS base */
-		{ 0x800 + 0x100 / 4, 0xc0 },	/* TSC_AUX */
-	};
 	u32 i;
 
-	for (i = 0; i < 2 * PAGE; i++)
+	for (i = 0; i < MSRPM_BYTES; i++)
 		msrpm[i] = 0xff;
-	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-		msrpm[own[i].at] &= (u8)~own[i].bits;
+	for (i = 0; i < sizeof(own_msrs) / sizeof(own_msrs[0]); i++)
+		msrpm_allow(msrpm, own_msrs[i], MSRPM_BOTH);
 }

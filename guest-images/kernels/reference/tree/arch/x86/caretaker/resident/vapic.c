@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The local APIC of a resident vCPU, in x2APIC mode: its registers are a page as
- * KVM_GET_LAPIC has them. What a vCPU with a deadline timer and siblings needs; the
- * rest parks it. Pure: runs in tests.
+ * KVM_GET_LAPIC has them. It serves what a vCPU with a deadline timer and siblings
+ * needs; the rest parks the vCPU. Pure: runs in userspace tests.
  */
 #include "../../include/asm/caretaker_abi.h"
+#include "../core/msr.h"
 #include "resident.h"
 
 #define AT_ID		0x020
@@ -43,7 +44,7 @@ static void set(u8 *apic, u32 at, u32 value)
 	*(u32 *)(apic + at) = value;
 }
 
-/* 256 bits, in 8 registers: the highest that is set, or 0, which is no vector of an interrupt. */
+/* 256 bits, in 8 registers: the highest that is set; 0, which is no interrupt's vector, if none. */
 static u32 highest(const u8 *apic, u32 base)
 {
 	u32 i, bits;
@@ -63,7 +64,12 @@ static void put_bit(u8 *apic, u32 base, u32 vector, bool on)
 	set(apic, at, on ? get(apic, at) | bit : get(apic, at) & ~bit);
 }
 
-/* The interrupt that it would take now, if it takes any; or 0. */
+/**
+ * apic_pending() - find the interrupt that the vCPU would take now
+ * @apic: the APIC
+ *
+ * Return: its vector, or 0.
+ */
 u32 apic_pending(const u8 *apic)
 {
 	u32 irr = highest(apic, AT_IRR), isr = highest(apic, AT_ISR), tpr = get(apic, AT_TPR);
@@ -73,19 +79,33 @@ u32 apic_pending(const u8 *apic)
 	return (irr & 0xf0) > (isr & 0xf0) && (irr & 0xf0) > (tpr & 0xf0) ? irr : 0;
 }
 
+/**
+ * apic_accept() - move an interrupt from pending to in service
+ * @apic: the APIC
+ * @vector: from apic_pending()
+ */
 void apic_accept(u8 *apic, u32 vector)
 {
 	put_bit(apic, AT_IRR, vector, false);
 	put_bit(apic, AT_ISR, vector, true);
 }
 
+/**
+ * apic_raise() - make an edge-triggered interrupt pending
+ * @apic: the APIC
+ * @vector: 16 to 255
+ */
 void apic_raise(u8 *apic, u32 vector)
 {
 	put_bit(apic, AT_IRR, vector, true);
 	put_bit(apic, AT_TMR, vector, false);
 }
 
-/* What siblings have sent. */
+/**
+ * apic_merge() - make the interrupts pending that siblings have sent
+ * @apic: the APIC
+ * @posted: those; none afterwards
+ */
 void apic_merge(u8 *apic, u32 posted[8])
 {
 	u32 i, bits;
@@ -97,12 +117,23 @@ void apic_merge(u8 *apic, u32 posted[8])
 	}
 }
 
+/**
+ * apic_by_deadline() - is the timer in TSC-deadline mode?
+ * @apic: the APIC
+ *
+ * Return: true if it is.
+ */
 bool apic_by_deadline(const u8 *apic)
 {
 	return (get(apic, AT_LVTT) & LVT_MODE) == LVT_DEADLINE;
 }
 
-/* The timer's time has come. False: it is masked. */
+/**
+ * apic_timer() - make the timer's interrupt pending
+ * @apic: the APIC
+ *
+ * Return: false if it is masked, or has no vector.
+ */
 bool apic_timer(u8 *apic)
 {
 	u32 lvt = get(apic, AT_LVTT);
@@ -120,18 +151,32 @@ static enum apic_done eoi(u8 *apic)
 	if (!isr)
 		return APIC_DONE;
 	if (get(apic, AT_TMR + 16 * (isr / 32)) & 1u << (isr % 32))
-		return APIC_PARK;	/* the IOAPIC has to be told */
+		return APIC_PARK;	/* the IOAPIC has to see it */
 	put_bit(apic, AT_ISR, isr, false);
 	return APIC_DONE;
 }
 
-/* An interrupt like any other? NMIs, INITs and SIPIs are KVM's. */
+/**
+ * ipi_ok() - is this a fixed interrupt?
+ * @icr: what was written to the ICR
+ *
+ * Return: false for NMI, INIT, SIPI and the like, which KVM has to send.
+ */
 bool ipi_ok(u64 icr)
 {
 	return !(icr & ICR_MODE) && (icr & 0xff) >= 16;
 }
 
-/* Is this APIC one that it goes to? In x2APIC mode a logical id is a cluster and a bit of it. */
+/**
+ * ipi_is_for() - does an IPI reach this APIC?
+ * @apic: the APIC
+ * @icr: what was written to the sender's ICR
+ * @sender: whether it is the sender's
+ *
+ * In x2APIC mode a logical id is a cluster, and a bit in that cluster.
+ *
+ * Return: true if it does.
+ */
 bool ipi_is_for(const u8 *apic, u64 icr, bool sender)
 {
 	u32 to = icr >> 32, ldr = get(apic, AT_LDR);
@@ -157,9 +202,17 @@ static bool plain(u32 at)
 	       (at >= AT_LVTT && at <= AT_LVT_LAST);
 }
 
+/**
+ * apic_read() - serve RDMSR of a register
+ * @apic: the APIC
+ * @msr: MSR_X2APIC to MSR_X2APIC_LAST
+ * @value: what was read; not set unless APIC_DONE
+ *
+ * Return: see enum apic_done.
+ */
 enum apic_done apic_read(const u8 *apic, u32 msr, u64 *value)
 {
-	u32 at = (msr - 0x800) << 4;
+	u32 at = (msr - MSR_X2APIC) << 4;
 
 	if (at == AT_TMCCT || at == AT_EOI || at == AT_SELF || at > AT_SELF)
 		return APIC_PARK;
@@ -169,15 +222,23 @@ enum apic_done apic_read(const u8 *apic, u32 msr, u64 *value)
 	return APIC_DONE;
 }
 
+/**
+ * apic_write() - serve WRMSR of a register
+ * @apic: the APIC
+ * @msr: MSR_X2APIC to MSR_X2APIC_LAST; of the ICR only the register: the caller sends
+ * @value: what is written
+ *
+ * Return: see enum apic_done.
+ */
 enum apic_done apic_write(u8 *apic, u32 msr, u64 value)
 {
-	u32 at = (msr - 0x800) << 4;
+	u32 at = (msr - MSR_X2APIC) << 4;
 
 	if (at != AT_ICR && value >> 32)
 		return APIC_FAULT;
 	if (at == AT_EOI)
 		return value ? APIC_FAULT : eoi(apic);
-	if (at == AT_ICR) {		/* has been sent by who calls */
+	if (at == AT_ICR) {
 		set(apic, at, value);
 		set(apic, at + 16, value >> 32);
 		return APIC_DONE;
