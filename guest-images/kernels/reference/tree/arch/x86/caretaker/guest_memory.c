@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A guest's memory for as long as it has no kernel: held, and told to the caretaker in runs. */
+/* The memory of a resident guest: pinned, and listed for the caretaker as runs of pages. */
 #include <linux/file.h>
 #include <linux/gfp.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
 #include "vcpu.h"
 
-void caretaker_drop_memory(struct vcpu *vcpu)
+/**
+ * caretaker_unpin_memory() - release the memory of a vCPU
+ * @vcpu: the vCPU; it does not run
+ *
+ * Context: the file's mutex is held, or the file is being released.
+ */
+void caretaker_unpin_memory(struct vcpu_file *vcpu)
 {
 	while (vcpu->nfolios)
 		folio_put(vcpu->folios[--vcpu->nfolios]);
@@ -19,8 +26,13 @@ void caretaker_drop_memory(struct vcpu *vcpu)
 	vcpu->memory = NULL;
 }
 
-/* A session has the memory, memfd or guest_memfd: all its pages are there, and none will go. */
-bool caretaker_memory_is_kept(struct file *file)
+/**
+ * caretaker_memory_is_preserved() - has a LUO session this memory?
+ * @file: memfd or guest_memfd
+ *
+ * Return: true if it has: all of its pages are there, and none is moved or freed.
+ */
+bool caretaker_memory_is_preserved(struct file *file)
 {
 	return mapping_preserved(file->f_mapping);
 }
@@ -57,7 +69,7 @@ static int add_run(struct lists *l, u64 gpa, u64 pa)
 	return 0;
 }
 
-static int add_region(struct vcpu *vcpu, struct lists *l, const struct caretaker_region *region)
+static int add_region(struct vcpu_file *vcpu, struct lists *l, const struct caretaker_region *region)
 {
 	u64 size = i_size_read(file_inode(vcpu->memory)), at;
 	long i;
@@ -82,8 +94,8 @@ static int add_region(struct vcpu *vcpu, struct lists *l, const struct caretaker
 	return 0;
 }
 
-/* The session may be closed before the vCPU is: the pages must stay what they are. */
-static int hold_memory(struct vcpu *vcpu)
+/* The session may be closed before the vCPU is: the pages must not be freed. */
+static int pin_memory(struct vcpu_file *vcpu)
 {
 	pgoff_t n = i_size_read(file_inode(vcpu->memory)) >> PAGE_SHIFT, at = 0;
 	struct folio *folio;
@@ -101,19 +113,35 @@ static int hold_memory(struct vcpu *vcpu)
 	return 0;
 }
 
-/* Hold all of it, and put down where these regions are. What was put down is to be freed. */
-int caretaker_list_memory(struct vcpu *vcpu, struct caretaker_vcpu *v,
+/**
+ * caretaker_list_memory() - pin a guest's memory, and list it for the caretaker
+ * @vcpu: the vCPU, with its file of memory
+ * @v: where the addresses of the lists go; caretaker_free_lists() frees them
+ * @regions: what is where in the guest
+ * @n: number of regions
+ *
+ * Context: the file's mutex is held.
+ * Return: 0; -EINVAL: a region is not in the file; -E2BIG: too many runs; -ENOMEM. What
+ * was pinned stays pinned.
+ */
+int caretaker_list_memory(struct vcpu_file *vcpu, struct caretaker_vcpu *v,
 			  const struct caretaker_region *regions, u32 n)
 {
 	struct lists lists = { .v = v };
-	int err = hold_memory(vcpu);
+	int err;
 	u32 i;
 
+	lockdep_assert_held(&vcpu->lock);
+	err = pin_memory(vcpu);
 	for (i = 0; !err && i < n; i++)
 		err = add_region(vcpu, &lists, &regions[i]);
 	return err;
 }
 
+/**
+ * caretaker_free_lists() - free what caretaker_list_memory() made
+ * @v: with the addresses of the lists; none afterwards
+ */
 void caretaker_free_lists(struct caretaker_vcpu *v)
 {
 	while (v->lists)

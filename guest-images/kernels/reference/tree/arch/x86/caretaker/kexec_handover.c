@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a kernel that is loaded for kexec has to be, if a vCPU is to go on under it:
- * one whose image says that it understands what is handed over, on a command line
- * by which it will look. Nothing is taken for granted that is not written there.
+ * Can a resident vCPU go to the kernel that is loaded for kexec? Its image has to say that
+ * it understands the hand-over, and its command line that it will look for it. What is
+ * not written there is not assumed.
  */
 #include <linux/kstrtox.h>
 #include <linux/percpu.h>
@@ -27,7 +27,7 @@ static bool within(u64 at, u64 size, u64 len)
 	return size <= len && at <= len - size;
 }
 
-/* The number in its kernel_info; 0 if there is none. */
+/* The version of the hand-over in its kernel_info; 0 if there is none. */
 static u32 handover_of(const char *image, unsigned long len)
 {
 	const struct setup_header *header;
@@ -65,7 +65,14 @@ static bool is_on(const char *cmdline, const char *option)
 	       !kstrtobool(value, &on) && on;
 }
 
-/* Why no vCPU can go on under it; "" if one can. */
+/**
+ * caretaker_unfit() - find why no resident vCPU can go to a kernel
+ * @image: a bzImage
+ * @len: its size
+ * @cmdline: the command line that it is loaded with
+ *
+ * Return: why, for a person to read; "" if vCPUs can go.
+ */
 const char *caretaker_unfit(const char *image, unsigned long len, const char *cmdline)
 {
 	u32 handover = handover_of(image, len);

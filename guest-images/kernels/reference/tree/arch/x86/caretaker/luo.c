@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How LUO takes a vCPU that lives with the caretaker to the next kernel. See
+ * LUO's handler for files of /dev/caretaker: a resident vCPU goes to the next kernel. See
  * Documentation/virt/caretaker.rst.
  */
 #define pr_fmt(fmt) "caretaker: " fmt
@@ -18,8 +18,15 @@
 
 #include "vcpu.h"
 
-/* What the next kernel is told of one; in memory that is preserved. */
-struct kept {
+/**
+ * struct preserved_vcpu - what the next kernel is told of a vCPU, in preserved memory
+ * @version: CARETAKER_HANDOVER
+ * @index: number of its CPU, as the caretaker knows it
+ * @apic_id: of its CPU, by which the next kernel finds it
+ * @size: of this structure
+ * @record: what does not change while it is resident
+ */
+struct preserved_vcpu {
 	u32 version;
 	u32 index;
 	u32 apic_id;
@@ -29,30 +36,23 @@ struct kept {
 
 static_assert((CARETAKER_HANDOVER & 0xff) == CARETAKER_RECORD_VERSION);
 
-static DEFINE_MUTEX(kept_lock);
-static LIST_HEAD(kept_vcpus);
-static DECLARE_BITMAP(going, CARETAKER_MAX_CPUS);	/* with the kernel that is next */
+static DEFINE_MUTEX(preserved_lock);
+static LIST_HEAD(preserved_vcpus);
 
-static bool may_keep(struct liveupdate_file_handler *handler, struct file *file)
+static bool can_preserve(struct liveupdate_file_handler *handler, struct file *file)
 {
 	return file->f_op == &caretaker_vcpu_fops;
 }
 
-/* Is the vCPU of this CPU to outlive this kernel? */
-bool caretaker_is_kept(unsigned int index)
-{
-	return test_bit(index, going);
-}
-
-/* The caretaker's memory and its window, as long as any vCPU is kept. */
-static int keep_caretaker(struct vcpu *vcpu)
+/* The caretaker's memory and its window are preserved as long as any vCPU is. */
+static int preserve_caretaker(struct vcpu_file *vcpu)
 {
 	struct page *window = pfn_to_page(PHYS_PFN(caretaker.window_pa));
 	struct page *memory = pfn_to_page(PHYS_PFN(caretaker.pa));
 	int err = 0;
 
-	guard(mutex)(&kept_lock);
-	if (list_empty(&kept_vcpus)) {
+	guard(mutex)(&preserved_lock);
+	if (list_empty(&preserved_vcpus)) {
 		err = kho_preserve_pages(memory, caretaker.size >> PAGE_SHIFT);
 		if (err)
 			return err;
@@ -61,73 +61,74 @@ static int keep_caretaker(struct vcpu *vcpu)
 			kho_unpreserve_pages(memory, caretaker.size >> PAGE_SHIFT);
 	}
 	if (!err)
-		list_add(&vcpu->kept, &kept_vcpus);
+		list_add(&vcpu->preserved, &preserved_vcpus);
 	return err;
 }
 
-static void unkeep_caretaker(struct vcpu *vcpu)
+static void unpreserve_caretaker(struct vcpu_file *vcpu)
 {
-	guard(mutex)(&kept_lock);
-	list_del(&vcpu->kept);
-	if (!list_empty(&kept_vcpus))
+	guard(mutex)(&preserved_lock);
+	list_del(&vcpu->preserved);
+	if (!list_empty(&preserved_vcpus))
 		return;
 	kho_unpreserve_pages(pfn_to_page(PHYS_PFN(caretaker.pa)), caretaker.size >> PAGE_SHIFT);
 	kho_unpreserve_pages(pfn_to_page(PHYS_PFN(caretaker.window_pa)),
 			     PFN_UP(sizeof(*caretaker.window)));
 }
 
-static int keep(struct liveupdate_file_op_args *args)
+static int preserve(struct liveupdate_file_op_args *args)
 {
-	struct vcpu *vcpu = args->file->private_data;
-	struct kept *kept;
+	struct vcpu_file *vcpu = args->file->private_data;
+	struct preserved_vcpu *saved;
 	int err;
 
 	guard(mutex)(&vcpu->lock);
 	if (vcpu->state != CARETAKER_VCPU_RUNS)
 		return -EINVAL;
-	kept = kho_alloc_preserve(sizeof(*kept));
-	if (IS_ERR(kept))
-		return PTR_ERR(kept);
-	err = keep_caretaker(vcpu);
+	saved = kho_alloc_preserve(sizeof(*saved));
+	if (IS_ERR(saved))
+		return PTR_ERR(saved);
+	err = preserve_caretaker(vcpu);
 	if (err) {
-		kho_unpreserve_free(kept);
+		kho_unpreserve_free(saved);
 		return err;
 	}
-	kept->version = CARETAKER_HANDOVER;
-	kept->size = sizeof(*kept);
-	kept->index = vcpu->index;
-	kept->apic_id = caretaker.window->cpu[vcpu->index].apic_id;
-	kept->record = *vcpu->record;
-	args->serialized_data = virt_to_phys(kept);
+	saved->version = CARETAKER_HANDOVER;
+	saved->size = sizeof(*saved);
+	saved->index = vcpu->index;
+	saved->apic_id = caretaker.window->cpu[vcpu->index].apic_id;
+	saved->record = *vcpu->record;
+	args->serialized_data = virt_to_phys(saved);
 	return 0;
 }
 
-static void unkeep(struct liveupdate_file_op_args *args)
+static void unpreserve(struct liveupdate_file_op_args *args)
 {
 	kho_unpreserve_free(phys_to_virt(args->serialized_data));
-	unkeep_caretaker(args->file->private_data);
+	unpreserve_caretaker(args->file->private_data);
 }
 
-/* Those of a guest go together, or not at all: IPIs between them would wait for ever. */
-static bool all_are_kept(const struct vcpu *one)
+/* vCPUs of a guest go together: IPIs between them would be lost otherwise. */
+static bool all_preserved(const struct vcpu_file *one)
 {
-	struct vcpu *vcpu;
+	struct vcpu_file *vcpu;
 	u32 n = 0;
 
-	guard(mutex)(&kept_lock);
-	list_for_each_entry(vcpu, &kept_vcpus, kept)
+	guard(mutex)(&preserved_lock);
+	list_for_each_entry(vcpu, &preserved_vcpus, preserved)
 		n += vcpu->group == one->group;
 	return n == one->members;
 }
 
-/* Why it cannot be taken to the kernel that is loaded; NULL if it can. */
-static const char *obstacle(const struct vcpu *vcpu)
+/* Why it cannot go to the kernel that is loaded; NULL if it can. */
+static const char *obstacle(const struct vcpu_file *vcpu)
 {
+	lockdep_assert_held(&vcpu->lock);
 	if (vcpu->state != CARETAKER_VCPU_RUNS)
 		return "a vCPU that is preserved was stopped";
-	if (!caretaker_memory_is_kept(vcpu->memory))
+	if (!caretaker_memory_is_preserved(vcpu->memory))
 		return "the memory of a vCPU is in no session";
-	if (!all_are_kept(vcpu))
+	if (!all_preserved(vcpu))
 		return "not all vCPUs of a guest are preserved";
 	if (!kexec_image || !kexec_image->file_mode || !kexec_image->arch.unfit)
 		return "the next kernel was not loaded with -s, and would not know of a vCPU";
@@ -136,10 +137,10 @@ static const char *obstacle(const struct vcpu *vcpu)
 	return NULL;
 }
 
-/* The last that can be refused: after this the next kernel comes. */
+/* The last step that can fail: after it the next kernel is entered. */
 static int freeze(struct liveupdate_file_op_args *args)
 {
-	struct vcpu *vcpu = args->file->private_data;
+	struct vcpu_file *vcpu = args->file->private_data;
 	const char *why;
 
 	guard(mutex)(&vcpu->lock);
@@ -148,17 +149,15 @@ static int freeze(struct liveupdate_file_op_args *args)
 		pr_err("kexec refused: %s\n", why);
 		return -ENOEXEC;
 	}
-	set_bit(vcpu->index, going);
-	caretaker.stays = true;
+	set_bit(vcpu->index, caretaker.preserved);
 	return 0;
 }
 
 static void unfreeze(struct liveupdate_file_op_args *args)
 {
-	struct vcpu *vcpu = args->file->private_data;
+	struct vcpu_file *vcpu = args->file->private_data;
 
-	clear_bit(vcpu->index, going);
-	caretaker.stays = !bitmap_empty(going, CARETAKER_MAX_CPUS);
+	clear_bit(vcpu->index, caretaker.preserved);
 }
 
 static int index_of(u32 apic_id)
@@ -183,21 +182,21 @@ static int cpu_of(u32 apic_id)
 	return -1;
 }
 
-/* Stop it, and have what it is now; its CPU comes back when the session is finished. */
-static struct vcpu *take_back(const struct kept *kept)
+/* Stop it, and fetch its state; its CPU comes online when the session is finished. */
+static struct vcpu_file *take_back(const struct preserved_vcpu *saved)
 {
-	struct vcpu *vcpu;
+	struct vcpu_file *vcpu;
 	int index, err;
 
-	if (!caretaker.found || kept->version != CARETAKER_HANDOVER || kept->size != sizeof(*kept))
+	if (!caretaker.found || saved->version != CARETAKER_HANDOVER || saved->size != sizeof(*saved))
 		return ERR_PTR(-EOPNOTSUPP);
-	index = index_of(kept->apic_id);
+	index = index_of(saved->apic_id);
 	if (index < 0)
 		return ERR_PTR(index);
 	vcpu = caretaker_new_vcpu();
 	if (!vcpu)
 		return ERR_PTR(-ENOMEM);
-	vcpu->record = kmemdup(&kept->record, sizeof(kept->record), GFP_KERNEL);
+	vcpu->record = kmemdup(&saved->record, sizeof(saved->record), GFP_KERNEL);
 	err = vcpu->record ? caretaker_fetch(index, vcpu->record) : -ENOMEM;
 	if (err) {
 		kfree(vcpu->record);
@@ -205,22 +204,22 @@ static struct vcpu *take_back(const struct kept *kept)
 		return ERR_PTR(err);
 	}
 	vcpu->index = index;
-	vcpu->cpu = cpu_of(kept->apic_id);
+	vcpu->cpu = cpu_of(saved->apic_id);
 	vcpu->state = CARETAKER_VCPU_STOPPED;
 	return vcpu;
 }
 
 static int retrieve(struct liveupdate_file_op_args *args)
 {
-	struct kept *kept = phys_to_virt(args->serialized_data);
-	struct vcpu *vcpu = take_back(kept);
+	struct preserved_vcpu *saved = phys_to_virt(args->serialized_data);
+	struct vcpu_file *vcpu = take_back(saved);
 	struct file *file;
 
 	if (IS_ERR(vcpu))
 		return PTR_ERR(vcpu);
 	file = anon_inode_getfile("[caretaker-vcpu]", &caretaker_vcpu_fops, vcpu, O_RDWR);
 	if (IS_ERR(file)) {
-		caretaker_give_cpu_back(vcpu);
+		caretaker_online_cpu(vcpu);
 		kfree(vcpu->record);
 		kfree(vcpu);
 		return PTR_ERR(file);
@@ -230,15 +229,15 @@ static int retrieve(struct liveupdate_file_op_args *args)
 	return 0;
 }
 
-/* Asked of all files before any is finished: memory goes only after who runs in it. */
+/* Asked of all files before any is finished: a vCPU stops before its memory is freed. */
 static bool can_finish(struct liveupdate_file_op_args *args)
 {
-	struct kept *kept = phys_to_virt(args->serialized_data);
+	struct preserved_vcpu *saved = phys_to_virt(args->serialized_data);
 	int index, err;
 
 	if (args->retrieve_status > 0 || !caretaker.found)
 		return true;
-	index = index_of(kept->apic_id);
+	index = index_of(saved->apic_id);
 	if (index < 0)
 		return true;
 	err = caretaker_fetch(index, NULL);
@@ -249,20 +248,20 @@ static bool can_finish(struct liveupdate_file_op_args *args)
 
 static void finish(struct liveupdate_file_op_args *args)
 {
-	struct kept *kept = phys_to_virt(args->serialized_data);
-	int cpu = cpu_of(kept->apic_id);
+	struct preserved_vcpu *saved = phys_to_virt(args->serialized_data);
+	int cpu = cpu_of(saved->apic_id);
 
 	if (cpu >= 0 && !cpu_online(cpu) && add_cpu(cpu))
-		pr_warn("CPU %d does not come back\n", cpu);
-	kho_restore_free(kept);
+		pr_warn("CPU %d cannot be brought online\n", cpu);
+	kho_restore_free(saved);
 }
 
 static const struct liveupdate_file_ops luo_ops = {
 	.owner = THIS_MODULE,
 	.retrieved_once = true,
-	.can_preserve = may_keep,
-	.preserve = keep,
-	.unpreserve = unkeep,
+	.can_preserve = can_preserve,
+	.preserve = preserve,
+	.unpreserve = unpreserve,
 	.freeze = freeze,
 	.unfreeze = unfreeze,
 	.retrieve = retrieve,
@@ -275,10 +274,15 @@ static struct liveupdate_file_handler luo_handler = {
 	.compatible = "caretaker-vcpu-v1",
 };
 
-void __init caretaker_keeps_vcpus(void)
+static int __init caretaker_luo(void)
 {
-	int err = liveupdate_register_file_handler(&luo_handler);
+	int err;
 
+	if (!caretaker_ready())
+		return 0;
+	err = liveupdate_register_file_handler(&luo_handler);
 	if (err && err != -EOPNOTSUPP)
 		pr_err("vCPUs cannot be preserved: %d\n", err);
+	return 0;
 }
+late_initcall(caretaker_luo);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A vCPU in the words of KVM's uapi, which is what is kept and handed over, and
- * in the processor's, which is what the caretaker runs.
+ * A vCPU as KVM's uapi has it, which is what is preserved and adopted, and as the
+ * processor has it, which is what the caretaker runs.
  */
 #include <linux/errno.h>
 #include <linux/string.h>
@@ -39,7 +39,7 @@ static struct vmcb_save_area *save_of(struct caretaker_vcpu *v)
 	return (void *)v->save + offsetof(struct vmcb, save);
 }
 
-/* MSRs that are in the VMCB, or are lent: the vCPU may change them. */
+/* MSRs that the vCPU can change: those in the VMCB, and those that are lent. */
 static u64 *own_msr(struct caretaker_vcpu *v, u32 index)
 {
 	struct vmcb_save_area *s = save_of(v);
@@ -152,7 +152,7 @@ static void get_sregs(struct caretaker_record *r, const struct vmcb_save_area *s
 #define PUT_GPR(n, name)	v->gpr[n] = r->regs.name;
 #define GET_GPR(n, name)	r->regs.name = v->gpr[n];
 
-/* An event that was under way is to be delivered first. */
+/* An event whose delivery was interrupted comes first. */
 static u64 event_of(const struct caretaker_record *r)
 {
 	const struct kvm_vcpu_events *e = &r->events;
@@ -194,6 +194,14 @@ static void get_event(struct caretaker_record *r, u64 event)
 	}
 }
 
+/**
+ * caretaker_from_record() - make of a record what the caretaker runs
+ * @v: zeroed; what is about memory, the group and the CPU is left to the caller
+ * @r: the record
+ *
+ * Return: 0; -EINVAL: not a record; -EOPNOTSUPP: it has state that would be lost; -E2BIG: too
+ * many MSRs.
+ */
 int caretaker_from_record(struct caretaker_vcpu *v, const struct caretaker_record *r)
 {
 	u32 i;
@@ -202,7 +210,7 @@ int caretaker_from_record(struct caretaker_vcpu *v, const struct caretaker_recor
 	if (r->magic != CARETAKER_RECORD_MAGIC || r->version != CARETAKER_RECORD_VERSION ||
 	    r->nmsrs > CARETAKER_RECORD_MSRS || r->ncpuids > CARETAKER_RECORD_CPUIDS)
 		return -EINVAL;
-	/* What would be lost, or what nobody would emulate. */
+	/* State that would be lost, or that is not emulated. */
 	if ((r->sregs.apic_base & (XAPIC_ENABLE | X2APIC_ENABLE)) != (XAPIC_ENABLE | X2APIC_ENABLE) ||
 	    (r->debugregs.dr7 & 0xff) ||
 	    r->events.exception.pending || r->events.nmi.pending || r->events.nmi.masked ||
@@ -238,7 +246,11 @@ int caretaker_from_record(struct caretaker_vcpu *v, const struct caretaker_recor
 	return 0;
 }
 
-/* Into the record that it came from: what cannot have changed is there. */
+/**
+ * caretaker_to_record() - update a record with what a vCPU has become
+ * @r: the record that it came from, which has all that cannot have changed
+ * @from: the vCPU
+ */
 void caretaker_to_record(struct caretaker_record *r, const struct caretaker_vcpu *from)
 {
 	struct caretaker_vcpu *v = (struct caretaker_vcpu *)from;

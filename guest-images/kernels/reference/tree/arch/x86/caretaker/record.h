@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* From KVM's words for a vCPU to the caretaker's, and back. */
+/* From KVM's form of a vCPU to the caretaker's, and back. */
 #ifndef CARETAKER_RECORD_H
 #define CARETAKER_RECORD_H
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * In and out: all CPUs at once at run time, single CPUs as they come on-line
- * and go off, and whoever is still in when the kernel crashes.
+ * CPUs enter and leave: all at once at run time, single ones as they come online and go
+ * offline, and each that is still below when the kernel crashes.
  */
 #define pr_fmt(fmt) "caretaker: " fmt
 
 #include <linux/cpu.h>
 #include <linux/ktime.h>
+#include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/stop_machine.h>
 #include <asm/apic.h>
@@ -18,11 +19,10 @@
 DEFINE_PER_CPU(bool, caretaker_in);
 EXPORT_PER_CPU_SYMBOL_GPL(caretaker_in);
 
-/* Physical address of the vCPU that a CPU is to run when it is off-line; why it did not. */
 DEFINE_PER_CPU(unsigned long, caretaker_hold);
 DEFINE_PER_CPU(long, caretaker_hold_error);
 
-static DEFINE_MUTEX(swallow_lock);
+static DEFINE_MUTEX(swallow_lock);	/* outside of cpus_read_lock() */
 
 struct move {
 	bool in;
@@ -34,12 +34,13 @@ struct move {
 
 static long enter_this_cpu(void)
 {
-	/* What lies there may be another build's, from the kernel before. */
+	/* The image may be another build's, from the previous kernel. */
 	const struct caretaker_image *head = phys_to_virt(caretaker.pa);
 	unsigned int cpu = smp_processor_id();
 	struct caretaker_answer a;
 	long r;
 
+	lockdep_assert_irqs_disabled();
 	r = caretaker_go(head->enter, cpu);
 	if (r)
 		return r;
@@ -49,7 +50,7 @@ static long enter_this_cpu(void)
 	return 0;
 }
 
-/* With interrupts off. It leaves by its own code, so that has to be mapped. */
+/* The image, which this CPU leaves by, has to be mapped. With interrupts off. */
 static long ask_release(void)
 {
 	unsigned long cr3 = __read_cr3();
@@ -100,11 +101,20 @@ static int move_all(struct move *m)
 {
 	int r;
 
+	lockdep_assert_held(&swallow_lock);
+	lockdep_assert_cpus_held();
 	m->cpus = num_online_cpus();
 	r = stop_machine_cpuslocked(move_this_cpu, m, cpu_online_mask);
 	return r ?: atomic_read(&m->error);
 }
 
+/**
+ * caretaker_swallow() - have all CPUs enter
+ *
+ * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
+ * Return: 0; -EALREADY; -ENODEV: there is no caretaker; -EOPNOTSUPP: not in x2APIC mode; the
+ * error of a CPU that failed to enter, and then all have left again.
+ */
 int caretaker_swallow(void)
 {
 	struct move m = { .in = true };
@@ -113,7 +123,7 @@ int caretaker_swallow(void)
 	if (caretaker.unusable)
 		return -ENODEV;
 	if (!x2apic_mode) {
-		pr_err("not in x2APIC mode: INITs could not be kept from its CPUs\n");
+		pr_err("not in x2APIC mode, without which INITs cannot be intercepted\n");
 		return -EOPNOTSUPP;
 	}
 	guard(mutex)(&swallow_lock);
@@ -124,13 +134,19 @@ int caretaker_swallow(void)
 	caretaker.swallowed = !r;
 	cpus_read_unlock();
 	if (r)
-		pr_err("CPU %d refused (%d); the host is as it was\n", m.culprit, r);
+		pr_err("CPU %d: entry failed (%d), rolled back\n", m.culprit, r);
 	else
-		pr_info("below %d CPUs\n", m.cpus);
+		pr_info("active on %d CPUs\n", m.cpus);
 	caretaker.fail_cpu = -1;
 	return r;
 }
 
+/**
+ * caretaker_release() - have all CPUs leave
+ *
+ * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
+ * Return: 0, or -EALREADY.
+ */
 int caretaker_release(void)
 {
 	struct move m = { .in = false };
@@ -147,11 +163,12 @@ int caretaker_release(void)
 	return r;
 }
 
-/* Has it any CPU that Linux has not, or is about to? With CPUs kept from coming and going. */
+/* Has the caretaker a CPU that Linux has not, or will it have one? */
 static bool has_cpus(void)
 {
 	unsigned int i;
 
+	lockdep_assert_cpus_held();
 	for_each_possible_cpu(i)
 		if (per_cpu(caretaker_hold, i))
 			return true;
@@ -161,9 +178,15 @@ static bool has_cpus(void)
 	return false;
 }
 
-/*
- * This kernel's own caretaker takes the place of the one that is there, which may
- * be another build's. KVM's guests go on, on a host that is native for so long.
+/**
+ * caretaker_replace() - load this kernel's image in place of the one that is there
+ *
+ * That one may be another build's. Guests of KVM's go on, on a host that is native
+ * meanwhile.
+ *
+ * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
+ * Return: 0; -ENODEV; -EALREADY: not swallowed; -EBUSY: a vCPU is resident; -ENOSPC: this
+ * kernel's image needs more memory; an error of the new one, and then the host is native.
  */
 int caretaker_replace(void)
 {
@@ -179,13 +202,14 @@ int caretaker_replace(void)
 		return -EALREADY;
 	if (has_cpus())
 		return -EBUSY;
-	if (!caretaker_has_room())
+	if (caretaker_memory_size() > caretaker.size)
 		return -ENOSPC;
 
 	/* From here on the old one is gone; if the new one fails, the host is native. */
 	began = ktime_get_ns();
 	move_all(&out);
-	r = caretaker_renew() ?: move_all(&in);
+	caretaker.unusable = caretaker_init_image();
+	r = caretaker.unusable ? -ENODEV : move_all(&in);
 	caretaker.swallowed = !r;
 	caretaker.fail_cpu = -1;
 	if (r)
@@ -196,7 +220,12 @@ int caretaker_replace(void)
 	return r;
 }
 
-/* A new CPU, before it says that it is alive. False: it must not go on. */
+/**
+ * caretaker_ap_starting() - have a CPU that comes online enter, if the host is swallowed
+ *
+ * Context: on that CPU, before it reports itself alive; interrupts are off.
+ * Return: false if it must not come online.
+ */
 bool caretaker_ap_starting(void)
 {
 	u64 base;
@@ -211,21 +240,36 @@ bool caretaker_ap_starting(void)
 	return !r;
 }
 
-/* The boot CPU, if the kernel before this one was swallowed and has stayed so. */
+/**
+ * caretaker_attach_this_cpu() - note that the boot CPU is below already
+ *
+ * Context: boot, with one CPU online: this kernel was entered by a swallowed one.
+ */
 void __init caretaker_attach_this_cpu(void)
 {
 	this_cpu_write(caretaker_in, true);
 	caretaker.swallowed = true;
 }
 
-/* The last that an off-line CPU does: it is to be reached by an INIT again. */
+/**
+ * caretaker_cpu_dies() - have a CPU that goes offline leave, so that an INIT reaches it
+ *
+ * Unless it is given to the caretaker, see caretaker_cpu_dead().
+ *
+ * Context: on that CPU; interrupts are off.
+ */
 void caretaker_cpu_dies(void)
 {
 	if (this_cpu_read(caretaker_in) && !this_cpu_read(caretaker_hold))
 		leave_this_cpu();
 }
 
-/* Or the very last: it is given away, with a vCPU to run. */
+/**
+ * caretaker_cpu_dead() - give an offline CPU to the caretaker, if it has a vCPU to run
+ *
+ * Context: on that CPU, after it was reported dead. Returns if there is no vCPU, or
+ * if the vCPU was refused.
+ */
 void caretaker_cpu_dead(void)
 {
 	unsigned long vcpu = this_cpu_read(caretaker_hold);
@@ -236,7 +280,11 @@ void caretaker_cpu_dead(void)
 	leave_this_cpu();
 }
 
-/* In an NMI, maybe in the middle of anything: up, if there is somebody below. */
+/**
+ * caretaker_emergency() - have this CPU leave, if it is below
+ *
+ * Context: a crash; any, NMI included.
+ */
 void caretaker_emergency(void)
 {
 	this_cpu_write(caretaker_in, false);

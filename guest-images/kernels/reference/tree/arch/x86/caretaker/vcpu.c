@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/caretaker: a file for each vCPU that lives on a CPU which Linux gave away.
+ * /dev/caretaker: a file for each vCPU that is resident on a CPU of the caretaker's.
  * See Documentation/virt/caretaker.rst.
  */
 #define pr_fmt(fmt) "caretaker: " fmt
@@ -25,7 +25,12 @@
 #define PATIENCE_US	(5 * USEC_PER_SEC)
 #define VCPU_ORDER	get_order(CARETAKER_VCPU_BYTES)
 
-/* Is this CPU the caretaker's? Then it must not be started. */
+/**
+ * caretaker_has() - has the caretaker this CPU?
+ * @apic_id: of the CPU
+ *
+ * Return: true if it has: the CPU must not be started.
+ */
 bool caretaker_has(unsigned int apic_id)
 {
 	unsigned int i;
@@ -47,7 +52,16 @@ static int wait_for(unsigned int index, u32 wanted)
 				 STEP_US, PATIENCE_US, false, index);
 }
 
-/* Stop the vCPU of a CPU, and have it; the CPU is free then. */
+/**
+ * caretaker_fetch() - stop a vCPU, and take it from the caretaker
+ * @index: number of its CPU, as the caretaker knows it
+ * @into: the record that it came from, which is updated; or NULL to discard it
+ *
+ * The CPU can be brought online afterwards.
+ *
+ * Context: may sleep, up to 10 seconds.
+ * Return: 0; -ENOMEM; -EINVAL: the CPU has none; -ETIMEDOUT.
+ */
 int caretaker_fetch(unsigned int index, struct caretaker_record *into)
 {
 	struct caretaker_vcpu *v;
@@ -72,7 +86,13 @@ out:
 	return err;
 }
 
-/* Nobody will have them: they must not run when their memory is somebody else's. */
+/**
+ * caretaker_discard_vcpus() - stop all vCPUs that do not go to the next kernel
+ *
+ * They must not run when their memory is used for something else.
+ *
+ * Context: reboot or kexec, after LUO has frozen its sessions.
+ */
 void caretaker_discard_vcpus(void)
 {
 	unsigned int i;
@@ -80,7 +100,7 @@ void caretaker_discard_vcpus(void)
 	for (i = 0; i < CARETAKER_MAX_CPUS; i++) {
 		u32 state = caretaker_cpu_state(i);
 
-		if (caretaker_is_kept(i) ||
+		if (test_bit(i, caretaker.preserved) ||
 		    (state != CARETAKER_CPU_HELD && state != CARETAKER_CPU_PARKED))
 			continue;
 		pr_notice("the vCPU on CPU %u was not preserved: %s\n", i,
@@ -88,7 +108,13 @@ void caretaker_discard_vcpus(void)
 	}
 }
 
-void caretaker_give_cpu_back(struct vcpu *vcpu)
+/**
+ * caretaker_online_cpu() - bring the CPU of a vCPU online
+ * @vcpu: the vCPU; the caretaker does not have its CPU any more
+ *
+ * Context: may sleep; the file's mutex is held, or no other code has the file.
+ */
+void caretaker_online_cpu(struct vcpu_file *vcpu)
 {
 	int err;
 
@@ -96,16 +122,17 @@ void caretaker_give_cpu_back(struct vcpu *vcpu)
 		return;
 	err = add_cpu(vcpu->cpu);
 	if (err)
-		pr_warn("CPU %d does not come back: %d\n", vcpu->cpu, err);
+		pr_warn("CPU %d cannot be brought online: %d\n", vcpu->cpu, err);
 	vcpu->cpu = -1;
 }
 
-/* Take the CPU off-line; the last that it does is to go away with the vCPU. */
-static int give_cpu_away(struct vcpu *vcpu, unsigned int cpu, phys_addr_t pa)
+/* Offline the CPU; the last that it does is to enter the caretaker with the vCPU. */
+static int offline_cpu_with(struct vcpu_file *vcpu, unsigned int cpu, phys_addr_t pa)
 {
 	long refused = 0;
 	int err;
 
+	lockdep_assert_held(&vcpu->lock);
 	per_cpu(caretaker_hold_error, cpu) = 0;
 	per_cpu(caretaker_hold, cpu) = pa;
 	err = remove_cpu(cpu);
@@ -121,11 +148,11 @@ static int give_cpu_away(struct vcpu *vcpu, unsigned int cpu, phys_addr_t pa)
 	per_cpu(caretaker_hold, cpu) = 0;
 	if (!err && !refused)
 		return 0;
-	caretaker_give_cpu_back(vcpu);
+	caretaker_online_cpu(vcpu);
 	return refused ?: err;
 }
 
-static int reside(struct vcpu *vcpu, const struct caretaker_reside *args)
+static int reside(struct vcpu_file *vcpu, const struct caretaker_reside *args)
 {
 	struct page *pages = alloc_pages(GFP_KERNEL | __GFP_ZERO, VCPU_ORDER);
 	struct caretaker_vcpu *v;
@@ -143,7 +170,7 @@ static int reside(struct vcpu *vcpu, const struct caretaker_reside *args)
 	v->timer_khz = lapic_timer_period * HZ / 1000;
 	err = caretaker_list_memory(vcpu, v, args->regions, args->nregions);
 	if (!err)
-		err = give_cpu_away(vcpu, args->cpu, page_to_phys(pages));
+		err = offline_cpu_with(vcpu, args->cpu, page_to_phys(pages));
 	if (!err) {
 		vcpu->index = args->cpu;
 		vcpu->state = CARETAKER_VCPU_RUNS;
@@ -154,7 +181,7 @@ out:
 	return err;
 }
 
-static int do_reside(struct vcpu *vcpu, const void __user *from)
+static int do_reside(struct vcpu_file *vcpu, const void __user *from)
 {
 	struct caretaker_reside args;
 	int err;
@@ -178,19 +205,19 @@ static int do_reside(struct vcpu *vcpu, const void __user *from)
 	vcpu->memory = fget(args.memory);
 	if (!vcpu->memory)
 		err = -EBADF;
-	else if (!caretaker_memory_is_kept(vcpu->memory))
+	else if (!caretaker_memory_is_preserved(vcpu->memory))
 		err = -ENOTUNIQ;
 	else
 		err = reside(vcpu, &args);
 	if (err) {
-		caretaker_drop_memory(vcpu);
+		caretaker_unpin_memory(vcpu);
 		kfree(vcpu->record);
 		vcpu->record = NULL;
 	}
 	return err;
 }
 
-static int do_stop(struct vcpu *vcpu)
+static int do_stop(struct vcpu_file *vcpu)
 {
 	int err;
 
@@ -200,12 +227,12 @@ static int do_stop(struct vcpu *vcpu)
 	if (err)
 		return err;
 	vcpu->state = CARETAKER_VCPU_STOPPED;
-	caretaker_drop_memory(vcpu);
-	caretaker_give_cpu_back(vcpu);
+	caretaker_unpin_memory(vcpu);
+	caretaker_online_cpu(vcpu);
 	return 0;
 }
 
-static int do_state(struct vcpu *vcpu, void __user *to)
+static int do_state(struct vcpu_file *vcpu, void __user *to)
 {
 	struct caretaker_state s = { .state = vcpu->state, .cpu = vcpu->index };
 
@@ -225,7 +252,7 @@ static int do_state(struct vcpu *vcpu, void __user *to)
 
 static long vcpu_ioctl(struct file *file, unsigned int what, unsigned long arg)
 {
-	struct vcpu *vcpu = file->private_data;
+	struct vcpu_file *vcpu = file->private_data;
 
 	guard(mutex)(&vcpu->lock);
 	switch (what) {
@@ -242,7 +269,7 @@ static long vcpu_ioctl(struct file *file, unsigned int what, unsigned long arg)
 
 static ssize_t vcpu_read(struct file *file, char __user *to, size_t n, loff_t *at)
 {
-	struct vcpu *vcpu = file->private_data;
+	struct vcpu_file *vcpu = file->private_data;
 
 	guard(mutex)(&vcpu->lock);
 	if (vcpu->state != CARETAKER_VCPU_STOPPED)
@@ -252,7 +279,7 @@ static ssize_t vcpu_read(struct file *file, char __user *to, size_t n, loff_t *a
 
 static int vcpu_release(struct inode *inode, struct file *file)
 {
-	struct vcpu *vcpu = file->private_data;
+	struct vcpu_file *vcpu = file->private_data;
 	int err = 0;
 
 	if (vcpu->state == CARETAKER_VCPU_RUNS) {
@@ -261,16 +288,21 @@ static int vcpu_release(struct inode *inode, struct file *file)
 			  err ? "it cannot be stopped, and its memory is lost" : "stopped");
 	}
 	if (!err)
-		caretaker_drop_memory(vcpu);
-	caretaker_give_cpu_back(vcpu);
+		caretaker_unpin_memory(vcpu);
+	caretaker_online_cpu(vcpu);
 	kfree(vcpu->record);
 	kfree(vcpu);
 	return 0;
 }
 
-struct vcpu *caretaker_new_vcpu(void)
+/**
+ * caretaker_new_vcpu() - make what a file of /dev/caretaker has
+ *
+ * Return: a vCPU that has no state yet, or NULL.
+ */
+struct vcpu_file *caretaker_new_vcpu(void)
 {
-	struct vcpu *vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL);
+	struct vcpu_file *vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL);
 
 	if (vcpu) {
 		mutex_init(&vcpu->lock);
@@ -302,14 +334,6 @@ static struct miscdevice device = {
 
 static int __init caretaker_vcpus(void)
 {
-	int err;
-
-	if (!caretaker_ready())
-		return 0;
-	err = misc_register(&device);
-	if (err)
-		return err;
-	caretaker_keeps_vcpus();
-	return 0;
+	return caretaker_ready() ? misc_register(&device) : 0;
 }
 late_initcall(caretaker_vcpus);

@@ -1,43 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A vCPU that lives on a CPU which Linux gave away, between the files that are about it. */
+/* Resident vCPUs, shared by the files that are about them. */
 #ifndef CARETAKER_VCPU_H
 #define CARETAKER_VCPU_H
 
 #include <linux/caretaker.h>
 #include <linux/fs.h>
-#include <linux/init.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 
 #include "caretaker.h"
 
-struct vcpu {
+/**
+ * struct vcpu_file - a file of /dev/caretaker
+ * @lock: over all of it, but while the file is opened or released
+ * @state: CARETAKER_VCPU_* but PARKED, which is RUNS here
+ * @index: number of its CPU, as the caretaker knows it
+ * @cpu: number of its CPU, as Linux does; -1 if the CPU is online, or not known
+ * @group: the same for all vCPUs of a guest
+ * @members: how many vCPUs the guest has
+ * @record: its state before it became resident, and again once it is stopped
+ * @memory: file of the guest's memory, or NULL
+ * @folios: pinned folios of that file
+ * @nfolios: how many
+ * @preserved: link of a list in luo.c, while a session has this file
+ */
+struct vcpu_file {
 	struct mutex lock;
-	u32 state;			/* CARETAKER_VCPU_* but PARKED, which is RUNS here */
-	unsigned int index;		/* of its CPU, as the caretaker knows it */
-	int cpu;			/* as Linux does, and is to have it back; or -1 */
-	unsigned long group;		/* of the vCPUs of its guest, */
-	u32 members;			/* which are so many */
+	u32 state;
+	unsigned int index;
+	int cpu;
+	unsigned long group;
+	u32 members;
 	struct caretaker_record *record;
 	struct file *memory;
 	struct folio **folios;
 	long nfolios;
-	struct list_head kept;		/* of those that are preserved */
+	struct list_head preserved;
 };
 
 extern const struct file_operations caretaker_vcpu_fops;
 
-struct vcpu *caretaker_new_vcpu(void);
+/* vcpu.c */
+struct vcpu_file *caretaker_new_vcpu(void);
 int caretaker_fetch(unsigned int index, struct caretaker_record *into);
-void caretaker_give_cpu_back(struct vcpu *vcpu);
+void caretaker_online_cpu(struct vcpu_file *vcpu);
 
-int caretaker_list_memory(struct vcpu *vcpu, struct caretaker_vcpu *v,
+/* guest_memory.c */
+int caretaker_list_memory(struct vcpu_file *vcpu, struct caretaker_vcpu *v,
 			  const struct caretaker_region *regions, u32 n);
 void caretaker_free_lists(struct caretaker_vcpu *v);
-void caretaker_drop_memory(struct vcpu *vcpu);
-bool caretaker_memory_is_kept(struct file *file);
-
-bool caretaker_is_kept(unsigned int index);
-void __init caretaker_keeps_vcpus(void);
+void caretaker_unpin_memory(struct vcpu_file *vcpu);
+bool caretaker_memory_is_preserved(struct file *file);
 
 #endif

@@ -140,7 +140,9 @@ struct cpu_memory {
 	struct vmcb ct_state;
 	struct vmcb guest;
 	struct cpu data;
+	/* private: */
 	u8 pad[PAGE - sizeof(struct cpu)];
+	/* public: */
 	u8 ist[PAGE];
 	u8 stack[2 * PAGE];
 	u8 msrpm[2 * PAGE];
