@@ -72,6 +72,23 @@ _MUTANTS = {
     ),
     "host-asid": ("check.c", "v->asid == l->host_asid || ", "", "vmcbs"),
     "no-way-back": ("check.c", "I3_INTR | I3_NMI", "I3_NMI", "vmcbs"),
+    "loadsave-without-the-feature": (
+        "check.c",
+        "v->misc_ctl2 & if_has(l, SVM_VLS, MISC2_V_LOADSAVE)",
+        "v->misc_ctl2 & MISC2_V_LOADSAVE",
+        "vmcb_features",
+    ),
+    "any-misc-ctl2": ("check.c", " || (v->misc_ctl2 & ~misc_ctl2)", "", "vmcb_fields"),
+    "any-misc-ctl": ("check.c", "v->misc_ctl != MISC_NP", "!(v->misc_ctl & 1)", "vmcb_fields"),
+    "any-int-ctl": ("check.c", " || (v->int_ctl & ~int_ctl)", "", "vmcb_fields"),
+    "any-event": ("check.c", " && event_ok(v->event_inj)", "", "vmcb_events"),
+    "any-flush": (
+        "check.c",
+        "return l->svm_features & SVM_FLUSH_ASID",
+        "return true",
+        "vmcb_fields",
+    ),
+    "exceptions-of-its-own": ("check.c", "(v->intercept[2] & i2) == i2 && ", "", "vmcbs"),
     "touching-is-overlap": (
         "types.h",
         "a < b + m && b < a + n",

@@ -45,6 +45,7 @@ _MUTANTS = {
         "i < VMCB_SAVE_AT + VMCB_SAVE_BYTES ?",
         "vmcb",
     ),
+    "endless-exceptions": ("validate.c", "I2_DB | I2_AC | I2_MC", "I2_MC", "vmcb"),
     "without-svme": ("validate.c", "v->efer |= EFER_SVME;", ";", "vmcb"),
     "lends-efer": ("validate.c", "MSR_STAR, MSR_LSTAR", "MSR_EFER, MSR_LSTAR", "msrs"),
     "no-classes": ("vapic.c", "(irr & 0xf0) > (isr & 0xf0) &&", "irr > isr &&", "priorities"),

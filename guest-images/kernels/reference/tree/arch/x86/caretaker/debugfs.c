@@ -110,6 +110,7 @@ static void do_bad_vmcb(u64 root, u64 maps)
 	if (!pages)
 		return;
 	v = page_address(pages);
+	v->control.intercepts[INTERCEPT_EXCEPTION] = BIT(DB_VECTOR) | BIT(AC_VECTOR) | BIT(MC_VECTOR);
 	v->control.intercepts[INTERCEPT_WORD3] = BIT(INTERCEPT_INTR - 96) |
 		BIT(INTERCEPT_NMI - 96) | BIT(INTERCEPT_INVLPGA - 96) |
 		BIT(INTERCEPT_MSR_PROT - 96) | BIT(INTERCEPT_SHUTDOWN - 96);

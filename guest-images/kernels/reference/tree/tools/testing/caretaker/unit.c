@@ -203,7 +203,7 @@ static void pages(void)
 static struct vmcb good(void)
 {
 	struct vmcb v = {
-		.intercept = { [3] = 0x94000003, [4] = 0x7f },
+		.intercept = { [2] = 0x60002, [3] = 0x94000003, [4] = 0x7f },
 		.iopm_pa = MIB(10), .msrpm_pa = MIB(11), .nested_cr3 = MIB(12),
 		.asid = 2, .int_ctl = INT_V_MASKING, .misc_ctl = MISC_NP,
 	};
@@ -225,6 +225,8 @@ static void vmcbs(void)
 
 	CHECK(vmcb_ok(&limits, &v));
 	for (bit = 0; bit < 32; bit++) {
+		if (good().intercept[2] & BIT(bit))
+			REFUSED(v.intercept[2] &= ~BIT(bit));
 		if (good().intercept[3] & BIT(bit))
 			REFUSED(v.intercept[3] &= ~BIT(bit));
 		if (good().intercept[4] & BIT(bit))
@@ -243,10 +245,89 @@ static void vmcbs(void)
 	REFUSED(v.msrpm_pa = MIB(300) - PAGE);
 	REFUSED(v.nested_cr3 = MIB(303));
 	REFUSED(v.nested_cr3 = GIB(1024));
-	v = good();
-	v.intercept[4] &= ~0x30ULL;			/* CLGI and STGI of its own */
-	v.int_ctl |= INT_V_GIF;
-	CHECK(vmcb_ok(&limits, &v));
+}
+
+/* Is the guest let have its own VMLOAD and VMSAVE, or CLGI and STGI? */
+static bool own_ok(u64 features, u64 intercepts)
+{
+	struct vmcb v = good();
+	bool ok;
+
+	v.intercept[4] &= ~intercepts;
+	if (intercepts & (I4_STGI | I4_CLGI))
+		v.int_ctl |= INT_V_GIF_ON;
+	if (intercepts & (I4_VMLOAD | I4_VMSAVE))
+		v.misc_ctl2 |= MISC2_V_LOADSAVE;
+	limits.svm_features = features;
+	ok = vmcb_ok(&limits, &v);
+	limits.svm_features = 0;
+	return ok;
+}
+
+/* What an instruction does is virtualized by a bit only if the processor knows the bit. */
+static void vmcb_features(void)
+{
+	CHECK(own_ok(SVM_VGIF, I4_STGI | I4_CLGI));
+	CHECK(own_ok(SVM_VLS, I4_VMLOAD | I4_VMSAVE));
+	CHECK(!own_ok(~SVM_VGIF, I4_STGI | I4_CLGI));
+	CHECK(!own_ok(~SVM_VLS, I4_VMLOAD | I4_VMSAVE));
+}
+
+#define ALLOWED_BITS(field, width) ({					\
+	u64 allowed_ = 0;						\
+	u32 bit_;							\
+									\
+	for (bit_ = 0; bit_ < (width); bit_++) {			\
+		struct vmcb v_ = good();				\
+									\
+		v_.field ^= BIT(bit_);					\
+		if (vmcb_ok(&limits, &v_))				\
+			allowed_ |= BIT(bit_);				\
+	}								\
+	allowed_; })
+
+/* Bit by bit, on a processor that has nothing, and on one that has everything. */
+static void vmcb_fields(void)
+{
+	u32 features[] = { 0, ~0u }, i, n;
+
+	for (i = 0; i < 2; i++) {
+		limits.svm_features = features[i];
+		limits.eraps = i;
+		CHECK(ALLOWED_BITS(int_ctl, 32) == (i ? 0x061f1bffULL : 0x001f01ffULL));
+		CHECK(ALLOWED_BITS(misc_ctl, 64) == 0);
+		CHECK(ALLOWED_BITS(misc_ctl2, 64) == (i ? 3 : 0));
+		CHECK(ALLOWED_BITS(tlb_ctl, 32) == (i ? 0x301 : 1));
+		CHECK(ALLOWED_BITS(int_vector, 32) == 0xff);
+		CHECK(ALLOWED_BITS(int_state, 64) == 3);
+		for (n = 0; n < 9; n++)
+			CHECK(ALLOWED_BITS(r0[n], 32) == 0);
+		CHECK(ALLOWED_BITS(intercept[5], 32) == 0xffffffff);
+	}
+	limits.svm_features = 0;
+	limits.eraps = false;
+	REFUSED(v.tlb_ctl = 3);
+	REFUSED(v.tlb_ctl = 7);
+	limits.svm_features = SVM_FLUSH_ASID;
+	REFUSED(v.tlb_ctl = 2);
+	CHECK(ALLOWED_BITS(tlb_ctl, 32) == 1);
+	limits.svm_features = 0;
+}
+
+static bool event(u64 value)
+{
+	struct vmcb v = good();
+
+	v.event_inj = value;
+	return vmcb_ok(&limits, &v);
+}
+
+static void vmcb_events(void)
+{
+	CHECK(event(0x80000030) && event(0x80000202) && event(EVENT_GP) && event(0x80000480));
+	CHECK(event(0x7fffffff));				/* not valid: not delivered */
+	CHECK(!event(0x80000130) && !event(0x80000530) && !event(0x80000630) && !event(0x80000730));
+	CHECK(!event(0x80001030) && !event(0xc0000030));	/* reserved */
 }
 
 static bool allowed(const u8 *map, u32 at, u32 msr)
@@ -439,6 +520,9 @@ static const struct {
 	{ "icr_init_sipi", icr_init_sipi },
 	{ "pages", pages },
 	{ "vmcbs", vmcbs },
+	{ "vmcb_features", vmcb_features },
+	{ "vmcb_fields", vmcb_fields },
+	{ "vmcb_events", vmcb_events },
 	{ "msrpms", msrpms },
 	{ "efers", efers },
 	{ "shadow_follows", shadow_follows },

@@ -5,32 +5,88 @@
 
 #define IOPM_BYTES	(3 * PAGE)
 
+/* Bits that a field may have if the processor has a feature. */
+static u64 if_has(const struct limits *l, u64 feature, u64 bits)
+{
+	return l->svm_features & feature ? bits : 0;
+}
+
+/* The guest must return the CPU for all that is the host's, or is not the guest's to do. */
+static bool intercepts_ok(const struct limits *l, const struct vmcb *v)
+{
+	u64 i2 = I2_DB | I2_AC | I2_MC;
+	u64 i3 = I3_INTR | I3_NMI | I3_SHUTDOWN | I3_MSR | I3_INVLPGA;
+	u64 i4 = I4_VMRUN | I4_VMMCALL | I4_SKINIT;
+
+	if (!(v->misc_ctl2 & if_has(l, SVM_VLS, MISC2_V_LOADSAVE)))
+		i4 |= I4_VMLOAD | I4_VMSAVE;
+	if (!(v->int_ctl & if_has(l, SVM_VGIF, INT_V_GIF_ON)))
+		i4 |= I4_STGI | I4_CLGI;
+	return (v->intercept[2] & i2) == i2 && (v->intercept[3] & i3) == i3 &&
+	       (v->intercept[4] & i4) == i4;
+}
+
+static bool tlb_ctl_ok(const struct limits *l, u32 ctl)
+{
+	if (ctl & 0xff00 & ~(l->eraps ? ERAP_CTL : 0))
+		return false;
+	switch (ctl & ~0xff00u) {
+	case TLB_NOTHING:
+	case TLB_FLUSH_ALL:
+		return true;
+	case TLB_FLUSH_ASID:
+	case TLB_FLUSH_ASID_LOCAL:
+		return l->svm_features & SVM_FLUSH_ASID;
+	default:
+		return false;
+	}
+}
+
+static bool event_ok(u64 event)
+{
+	u32 type = EVENT_TYPE(event);
+
+	return !(event & EVENT_VALID) || (!(event & EVENT_RESERVED) && type != 1 && type < 5);
+}
+
+/*
+ * Each field that the processor reads, but for addresses, against what is known to be
+ * harmless. What belongs to SEV or AVIC it does not read, as those are off.
+ */
+static bool controls_ok(const struct limits *l, const struct vmcb *v)
+{
+	u64 int_ctl = INT_V_TPR | INT_V_IRQ | INT_V_PRIO | INT_V_IGN_TPR | INT_V_MASKING |
+		      if_has(l, SVM_VGIF, INT_V_GIF | INT_V_GIF_ON) |
+		      if_has(l, SVM_VNMI, INT_V_NMI | INT_V_NMI_ON);
+	u64 misc_ctl2 = if_has(l, SVM_LBRV, MISC2_V_LBR) | if_has(l, SVM_VLS, MISC2_V_LOADSAVE);
+	u32 i, reserved = 0;
+
+	for (i = 0; i < sizeof(v->r0) / sizeof(v->r0[0]); i++)
+		reserved |= v->r0[i];
+	if (reserved || (v->int_ctl & ~int_ctl) || !(v->int_ctl & INT_V_MASKING))
+		return false;
+	if (v->misc_ctl != MISC_NP || (v->misc_ctl2 & ~misc_ctl2))
+		return false;
+	if (v->int_vector >> 8 || (v->int_state & ~INT_STATE))
+		return false;
+	return tlb_ctl_ok(l, v->tlb_ctl) && event_ok(v->event_inj);
+}
+
 /**
  * vmcb_ok() - may this VMCB be run?
  * @l: limits
  * @v: private copy of the VMCB: nobody can change it after the check
  *
- * It may not name private memory, and must return the CPU when the host has an
- * interrupt or an NMI to take, or when the guest tries SVM itself. What VMRUN
- * checks (control registers, segments) is left to VMRUN.
+ * It may not name private memory or use a feature that is not known to be harmless,
+ * or that the processor lacks (AMD64 manual, volume 2, appendix B), and must return the
+ * CPU when the host has an interrupt or an NMI to take, or when the guest tries SVM
+ * itself. What VMRUN checks (control registers, segments) is left to VMRUN.
  *
  * Return: true if it may be run.
  */
 bool vmcb_ok(const struct limits *l, const struct vmcb *v)
 {
-	u64 i3 = I3_INTR | I3_NMI | I3_SHUTDOWN | I3_MSR | I3_INVLPGA;
-	u64 i4 = I4_VMRUN | I4_VMMCALL | I4_SKINIT;
-
-	if (!(v->misc_ctl2 & MISC2_V_LOADSAVE))
-		i4 |= I4_VMLOAD | I4_VMSAVE;
-	if (!(v->int_ctl & INT_V_GIF))
-		i4 |= I4_STGI | I4_CLGI;
-
-	if ((v->intercept[3] & i3) != i3 || (v->intercept[4] & i4) != i4)
-		return false;
-	if (!(v->int_ctl & INT_V_MASKING) || (v->int_ctl & INT_AVIC))
-		return false;
-	if (!(v->misc_ctl & MISC_NP) || (v->misc_ctl & MISC_SEV))
+	if (!intercepts_ok(l, v) || !controls_ok(l, v))
 		return false;
 	if (!v->asid || v->asid == l->host_asid || v->asid >= l->asids)
 		return false;

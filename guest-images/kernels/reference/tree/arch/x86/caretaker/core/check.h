@@ -13,6 +13,8 @@
  * @host_map: where physical address 0 is mapped: 0 in the caretaker, a buffer in tests
  * @host_asid: ASID of the host, which no guest may have
  * @asids: number of ASIDs that the processor has
+ * @svm_features: SVM_*, what the processor has
+ * @eraps: the processor has ERAP_CONTROL
  */
 struct limits {
 	struct hole hole;
@@ -20,6 +22,8 @@ struct limits {
 	u64 host_map;
 	u32 host_asid;
 	u32 asids;
+	u32 svm_features;
+	bool eraps;
 };
 
 /**

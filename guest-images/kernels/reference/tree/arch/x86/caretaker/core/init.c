@@ -12,15 +12,20 @@ struct globals g;
 
 static bool processor_ok(void)
 {
-	u32 ext[4], svm[4];
+	u32 ext[4], svm[4], max[4], ext2[4] = { 0 };
 
+	cpuid(0x80000000, 0, max);
+	if (max[0] >= 0x80000021)
+		cpuid(0x80000021, 0, ext2);
 	cpuid(0x80000001, 0, ext);
 	cpuid(0x8000000a, 0, svm);
 	if (!(ext[2] & BIT(2)) || !(ext[3] & BIT(26)))	/* SVM, 1 GiB pages */
 		return false;
-	if (!(svm[3] & BIT(0)) || svm[1] < 3)		/* nested paging, ASIDs */
+	if (!(svm[3] & SVM_NP) || svm[1] < 3)		/* nested paging, ASIDs */
 		return false;
-	g.nrips = svm[3] & BIT(3);
+	g.nrips = svm[3] & SVM_NRIPS;
+	g.limits.svm_features = svm[3];
+	g.limits.eraps = ext2[0] & BIT(24);
 	g.limits.asids = svm[1];
 	g.limits.host_asid = 1;
 	return true;

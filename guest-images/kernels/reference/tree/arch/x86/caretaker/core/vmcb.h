@@ -15,12 +15,13 @@ struct seg {
 struct vmcb {
 	/* control area */
 	u32 intercept[6];
-	u8 r0[0x40 - 0x18];
+	u32 r0[9];
+	u32 pause_filter;	/* threshold and count */
 	u64 iopm_pa;
 	u64 msrpm_pa;
 	u64 tsc_offset;
 	u32 asid;
-	u32 tlb_ctl;		/* one byte, and three of others' */
+	u32 tlb_ctl;		/* byte 0; byte 1 is ERAP_CONTROL */
 	u32 int_ctl;
 	u32 int_vector;
 	u64 int_state;
@@ -82,18 +83,40 @@ struct vmcb {
 #define I4_CLGI		BIT(5)
 #define I4_SKINIT	BIT(6)
 
+/* Exceptions whose delivery can loop for ever in the processor, or that are the host's. */
+#define I2_DB		BIT(1)
+#define I2_AC		BIT(17)
+#define I2_MC		BIT(18)
+
+#define INT_V_TPR	0xffULL
+#define INT_V_IRQ	BIT(8)
+#define INT_V_GIF	BIT(9)
+#define INT_V_NMI	(BIT(11) | BIT(12))	/* pending, blocked */
+#define INT_V_PRIO	(15ULL << 16)
+#define INT_V_IGN_TPR	BIT(20)
 #define INT_V_MASKING	BIT(24)
-#define INT_V_GIF	BIT(25)
-#define INT_AVIC	(BIT(30) | BIT(31))
+#define INT_V_GIF_ON	BIT(25)
+#define INT_V_NMI_ON	BIT(26)
+#define INT_STATE	3ULL		/* interrupt shadow, guest interrupt mask */
 #define MISC_NP		BIT(0)
-#define MISC_SEV	(BIT(1) | BIT(2))
+#define MISC2_V_LBR	BIT(0)
 #define MISC2_V_LOADSAVE	BIT(1)
+#define TLB_NOTHING	0
 #define TLB_FLUSH_ALL	1
+#define TLB_FLUSH_ASID	3
+#define TLB_FLUSH_ASID_LOCAL	7
+#define ERAP_CTL	0x300		/* larger RAP, clear RAP */
+#define EVENT_TYPE(e)	((e) >> 8 & 7)
+#define EVENT_RESERVED	0x7ffff000ULL
+#define EVENT_DB	0x80000301ULL
+#define EVENT_AC	0x80000b11ULL
 #define EVENT_UD	0x80000306ULL
 #define EVENT_DF	0x80000b08ULL
 #define EVENT_GP	0x80000b0dULL
 #define EVENT_VALID	BIT(31)
 
+#define EXIT_DB		0x41
+#define EXIT_AC		0x51
 #define EXIT_INTR	0x60
 #define EXIT_NMI	0x61
 #define EXIT_INVLPGA	0x7a
@@ -115,7 +138,17 @@ struct vmcb {
 #define EFER_NXE	BIT(11)
 #define EFER_SVME	BIT(12)
 
+/* Features of SVM: CPUID Fn8000_000A_EDX. */
+#define SVM_NP		BIT(0)
+#define SVM_LBRV	BIT(1)
+#define SVM_NRIPS	BIT(3)
+#define SVM_FLUSH_ASID	BIT(6)
+#define SVM_VLS		BIT(15)		/* VMLOAD and VMSAVE of a guest's own */
+#define SVM_VGIF	BIT(16)
+#define SVM_VNMI	BIT(25)
+
 #define AT(field, at)	_Static_assert(__builtin_offsetof(struct vmcb, field) == (at), #field)
+AT(pause_filter, 0x3c);
 AT(iopm_pa, 0x40);
 AT(msrpm_pa, 0x48);
 AT(asid, 0x58);

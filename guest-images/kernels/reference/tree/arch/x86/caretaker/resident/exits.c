@@ -215,6 +215,17 @@ static enum served do_msr(struct cpu_memory *m)
 	return RESUME_GUEST;
 }
 
+/*
+ * Deliver an exception that was intercepted only so that a guest whose delivery of it
+ * raises it again can be stopped. If another event was being delivered, run_vcpu()
+ * has set that one: it raises the exception again.
+ */
+static void redeliver(struct vmcb *v, u64 event)
+{
+	if (!(v->event_inj & EVENT_VALID))
+		v->event_inj = event;
+}
+
 /**
  * serve() - serve an exit of the vCPU
  * @m: memory of this CPU
@@ -230,6 +241,12 @@ enum served serve(struct cpu_memory *m)
 		resident_of(m)->armed = false;
 		return RESUME_GUEST;
 	case EXIT_VINTR:
+		return RESUME_GUEST;
+	case EXIT_DB:
+		redeliver(&m->guest, EVENT_DB);
+		return RESUME_GUEST;
+	case EXIT_AC:
+		redeliver(&m->guest, EVENT_AC);	/* its error code is 0 */
 		return RESUME_GUEST;
 	case EXIT_CPUID:
 		do_cpuid(m);

@@ -18,9 +18,6 @@
 #define I4_MONITOR	BIT(10)
 #define I4_MWAIT	(BIT(11) | BIT(12))
 #define I4_XSETBV	BIT(13)
-#define INT_V_IRQ	BIT(8)
-#define INT_V_PRIO	(15ULL << 16)
-#define INT_V_IGN_TPR	BIT(20)
 #define EVENT_INTR(v)	(EVENT_VALID | (v))
 #define EXIT_VINTR	0x64
 #define EXIT_CPUID	0x72

@@ -133,6 +133,7 @@ void make_vmcb(struct vmcb *v, const struct caretaker_vcpu *from)
 	for (i = 0; i < PAGE; i++)
 		to[i] = i >= VMCB_SAVE_AT && i < VMCB_SAVE_AT + VMCB_SAVE_BYTES ? from->save[i] : 0;
 	v->intercept[0] = I0_CR8_WRITE;
+	v->intercept[2] = I2_DB | I2_AC | I2_MC;
 	v->intercept[3] = I3_INTR | I3_NMI | I3_RDPMC | I3_CPUID | I3_RSM | I3_INVD | I3_HLT |
 			  I3_INVLPGA | I3_IOIO | I3_MSR | I3_TASK_SWITCH | I3_SHUTDOWN;
 	v->intercept[4] = I4_VMRUN | I4_VMMCALL | I4_VMLOAD | I4_VMSAVE | I4_STGI | I4_CLGI |
