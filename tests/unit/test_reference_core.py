@@ -123,6 +123,14 @@ _MUTANTS = {
         "msrpms",
     ),
     "guest-gets-efer": ("check.c", "LEND(MSR_STAR,", "LEND(MSR_EFER,", "msrpms"),
+    "efer-of-another": ("check.c", "if (value & ~known)", "if (value >> 22)", "efers"),
+    "tce-by-guess": ("check.c", "known |= id->fn1_ecx & BIT(17)", "known |= 1", "efer_features"),
+    "vector-of-an-exception": (
+        "check.c",
+        "ICR_VECTOR(icr) < FIRST_VECTOR ? ICR_REFUSE",
+        "ICR_VECTOR(icr) < 16 ? ICR_REFUSE",
+        "icr_ordinary",
+    ),
     "efer-lma": ("check.c", "if ((value ^ now) & EFER_LMA)", "if (0)", "efers"),
 }
 

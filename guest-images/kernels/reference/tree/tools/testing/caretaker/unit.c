@@ -155,6 +155,13 @@ static void icr_ordinary(void)
 	CHECK(icr(0x100001400ULL) == ICR_FAULT);		/* reserved bits */
 	CHECK(icr(0x1001000fdULL) == ICR_FAULT);
 	CHECK(icr(0x100000200ULL) == ICR_REFUSE);		/* SMI */
+	CHECK(icr(0x100000020ULL) == ICR_SEND);
+	CHECK(icr(0x10000001fULL) == ICR_REFUSE);		/* an exception's vector */
+	CHECK(icr(0x100004014ULL) == ICR_REFUSE);
+	CHECK(icr(0x000c0010ULL) == ICR_REFUSE);
+	CHECK(icr(0x300000810ULL) == ICR_REFUSE);
+	CHECK(icr(0x100000110ULL) == ICR_REFUSE);		/* lowest priority */
+	CHECK(icr(0x10000041fULL) == ICR_SEND);		/* an NMI has no vector */
 }
 
 static void icr_init_sipi(void)
@@ -361,12 +368,41 @@ static void msrpms(void)
 
 static void efers(void)
 {
-	CHECK(efer_ok(0xd01, 0x1d01, true));
-	CHECK(efer_ok(0x1d01, 0xd01, true));
-	CHECK(!efer_ok(0xd01 | BIT(40), 0xd01, true));
-	CHECK(!efer_ok(0x901, 0xd01, true));		/* LMA is not written */
-	CHECK(!efer_ok(0xc01, 0xd01, true));		/* LME, while paging */
-	CHECK(efer_ok(0x801, 0x901, false));
+	u64 known = 0x1d01;
+
+	CHECK(efer_ok(known, 0xd01, 0x1d01, true));
+	CHECK(efer_ok(known, 0x1d01, 0xd01, true));
+	CHECK(!efer_ok(known, 0xd01 | BIT(40), 0xd01, true));
+	CHECK(!efer_ok(known, 0xd01 | BIT(15), 0xd01, true));	/* TCE, on one without */
+	CHECK(efer_ok(known | BIT(15), 0xd01 | BIT(15), 0xd01, true));
+	CHECK(!efer_ok(known, 0x901, 0xd01, true));		/* LMA is not written */
+	CHECK(!efer_ok(known, 0xc01, 0xd01, true));		/* LME, while paging */
+	CHECK(efer_ok(known, 0x801, 0x901, false));
+}
+
+/* Each bit of EFER needs its bit of CPUID, and no other. */
+static void efer_features(void)
+{
+	static const struct {
+		struct efer_cpuid id;
+		u64 bits;
+	} one[] = {
+		{ { .fn1_edx = 1u << 11 }, 0x1 },
+		{ { .fn1_edx = 1u << 20 }, 0x800 },
+		{ { .fn1_edx = 1u << 25 }, 1u << 14 },
+		{ { .fn1_edx = 1u << 29 }, 0x500 },
+		{ { .fn1_ecx = 1u << 17 }, 1u << 15 },
+		{ { .fn8_ebx = 1u << 8 }, 1u << 17 },
+		{ { .fn8_ebx = 1u << 13 }, 1u << 18 },
+		{ { .fn21_eax = 1u << 7 }, 1u << 20 },
+		{ { .fn21_eax = 1u << 8 }, 1u << 21 },
+	};
+	struct efer_cpuid all = { ~0u, ~0u, ~0u, ~0u };
+	u32 i;
+
+	for (i = 0; i < sizeof(one) / sizeof(one[0]); i++)
+		CHECK(efer_known(&one[i].id) == (one[i].bits | EFER_SVME));
+	CHECK(efer_known(&all) == 0x36dd01);
 }
 
 /* A guest of the host's: its table at 64 KiB of "memory", ours beside it. */
@@ -525,6 +561,7 @@ static const struct {
 	{ "vmcb_events", vmcb_events },
 	{ "msrpms", msrpms },
 	{ "efers", efers },
+	{ "efer_features", efer_features },
 	{ "shadow_follows", shadow_follows },
 	{ "shadow_leaves_to_host", shadow_leaves_to_host },
 	{ "shadow_keeps_private", shadow_keeps_private },

@@ -150,6 +150,10 @@ void msrpm_merge(u8 *ours, const u8 *hosts)
 #define ICR_LOGICAL		BIT(11)
 #define ICR_SHORTHAND(icr)	(((icr) >> 18) & 3)
 #define ICR_RESERVED		(BIT(12) | BIT(13) | BIT(16) | BIT(17) | 0xfff00000ULL)
+#define ICR_VECTOR(icr)		((icr) & 0xff)
+#define FIRST_VECTOR		32	/* below are exceptions */
+#define MODE_FIXED		0
+#define MODE_LOWEST		1
 #define MODE_SMI		2
 #define MODE_INIT		5
 #define MODE_SIPI		6
@@ -164,8 +168,9 @@ void msrpm_merge(u8 *ours, const u8 *hosts)
  *
  * An INIT would take a CPU from the caretaker, and a SIPI start it elsewhere. Only
  * one CPU that is named, and that the caretaker does not have, may get them: a
- * shorthand, a broadcast or a logical address does not say which CPUs it reaches.
- * Ordinary interrupts and NMIs are between the host's own CPUs.
+ * shorthand, a broadcast or a logical address does not say which CPUs it reaches. An
+ * interrupt with the vector of an exception would be one to a CPU of the caretaker's.
+ * Other interrupts and NMIs are between the host's own CPUs.
  *
  * Return: ICR_SEND, ICR_REFUSE (drop it), or ICR_FAULT (reserved bits: #GP).
  */
@@ -177,6 +182,8 @@ enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n)
 
 	if (icr & ICR_RESERVED)
 		return ICR_FAULT;
+	if (mode == MODE_FIXED || mode == MODE_LOWEST)
+		return ICR_VECTOR(icr) < FIRST_VECTOR ? ICR_REFUSE : ICR_SEND;
 	if (mode != MODE_INIT && mode != MODE_SIPI)
 		return mode == MODE_SMI ? ICR_REFUSE : ICR_SEND;
 	if (mode == MODE_INIT && INIT_DEASSERT(icr))
@@ -189,20 +196,42 @@ enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n)
 	return ICR_SEND;
 }
 
-#define EFER_KNOWN	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_SVME | \
-			 BIT(14) | BIT(15) | BIT(17) | BIT(18) | BIT(20) | BIT(21))
+/**
+ * efer_known() - find the bits of EFER that the processor has
+ * @id: its CPUID
+ *
+ * AMD64 manual, volume 2, section 3.1.7, and volume 3, appendix E.
+ *
+ * Return: a mask.
+ */
+u64 efer_known(const struct efer_cpuid *id)
+{
+	u64 known = EFER_SVME;
+
+	known |= id->fn1_edx & BIT(11) ? EFER_SCE : 0;
+	known |= id->fn1_edx & BIT(20) ? EFER_NXE : 0;
+	known |= id->fn1_edx & BIT(25) ? EFER_FFXSR : 0;
+	known |= id->fn1_edx & BIT(29) ? EFER_LME | EFER_LMA : 0;
+	known |= id->fn1_ecx & BIT(17) ? EFER_TCE : 0;
+	known |= id->fn8_ebx & BIT(8) ? EFER_MCOMMIT : 0;
+	known |= id->fn8_ebx & BIT(13) ? EFER_INTWB : 0;
+	known |= id->fn21_eax & BIT(7) ? EFER_UAIE : 0;
+	known |= id->fn21_eax & BIT(8) ? EFER_AIBRSE : 0;
+	return known;
+}
 
 /**
  * efer_ok() - would the processor take this write to EFER?
+ * @known: bits that it has
  * @value: what is written
  * @now: what EFER is
  * @paging: CR0.PG
  *
  * Return: false if it would be #GP.
  */
-bool efer_ok(u64 value, u64 now, bool paging)
+bool efer_ok(u64 known, u64 value, u64 now, bool paging)
 {
-	if (value & ~EFER_KNOWN)
+	if (value & ~known)
 		return false;
 	if ((value ^ now) & EFER_LMA)
 		return false;

@@ -86,6 +86,12 @@ enum icr_verdict { ICR_SEND, ICR_REFUSE, ICR_FAULT };
 bool vmcb_ok(const struct limits *l, const struct vmcb *v);
 enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n);
 void msrpm_merge(u8 *ours, const u8 *hosts);
-bool efer_ok(u64 value, u64 now, bool paging);
+/* What CPUID says of EFER: leaves 0x80000001, 0x80000008, 0x80000021; 0 where there is none. */
+struct efer_cpuid {
+	u32 fn1_ecx, fn1_edx, fn8_ebx, fn21_eax;
+};
+
+u64 efer_known(const struct efer_cpuid *id);
+bool efer_ok(u64 known, u64 value, u64 now, bool paging);
 
 #endif

@@ -177,6 +177,7 @@ struct globals {
 	u64 npt_pa;		/* of the host */
 	u64 iopm_pa;		/* of residents: intercepts all I/O */
 	bool nrips;
+	u64 efer_known;		/* bits that the processor has */
 	struct hypercall hypercall[NR_HYPERCALLS];
 	u64 idt[256][2];
 };

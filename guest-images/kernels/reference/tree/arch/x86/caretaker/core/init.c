@@ -10,22 +10,35 @@ struct globals g;
 #define CR4_ROOT	(BIT(5) | BIT(6) | BIT(9))	/* PAE, MCE, OSFXSR */
 #define PT_PAGES_MIN	16
 
-static bool processor_ok(void)
+/* An extended leaf of CPUID; zeroes if the processor has none of that number. */
+static void cpuid_ext(u32 leaf, u32 out[4])
 {
-	u32 ext[4], svm[4], max[4], ext2[4] = { 0 };
+	u32 max[4];
 
 	cpuid(0x80000000, 0, max);
-	if (max[0] >= 0x80000021)
-		cpuid(0x80000021, 0, ext2);
-	cpuid(0x80000001, 0, ext);
-	cpuid(0x8000000a, 0, svm);
-	if (!(ext[2] & BIT(2)) || !(ext[3] & BIT(26)))	/* SVM, 1 GiB pages */
+	memset(out, 0, 4 * sizeof(*out));
+	if (max[0] >= leaf)
+		cpuid(leaf, 0, out);
+}
+
+static bool processor_ok(void)
+{
+	u32 fn1[4], fn8[4], svm[4], fn21[4];
+
+	cpuid_ext(0x80000001, fn1);
+	cpuid_ext(0x80000008, fn8);
+	cpuid_ext(0x8000000a, svm);
+	cpuid_ext(0x80000021, fn21);
+	if (!(fn1[2] & BIT(2)) || !(fn1[3] & BIT(26)))	/* SVM, 1 GiB pages */
 		return false;
 	if (!(svm[3] & SVM_NP) || svm[1] < 3)		/* nested paging, ASIDs */
 		return false;
 	g.nrips = svm[3] & SVM_NRIPS;
+	g.efer_known = efer_known(&(struct efer_cpuid){
+		.fn1_ecx = fn1[2], .fn1_edx = fn1[3], .fn8_ebx = fn8[1], .fn21_eax = fn21[0],
+	});
 	g.limits.svm_features = svm[3];
-	g.limits.eraps = ext2[0] & BIT(24);
+	g.limits.eraps = fn21[0] & BIT(24);
 	g.limits.asids = svm[1];
 	g.limits.host_asid = 1;
 	return true;

@@ -137,6 +137,12 @@ struct vmcb {
 #define EFER_LMA	BIT(10)
 #define EFER_NXE	BIT(11)
 #define EFER_SVME	BIT(12)
+#define EFER_FFXSR	BIT(14)
+#define EFER_TCE	BIT(15)
+#define EFER_MCOMMIT	BIT(17)
+#define EFER_INTWB	BIT(18)
+#define EFER_UAIE	BIT(20)
+#define EFER_AIBRSE	BIT(21)
 
 /* Features of SVM: CPUID Fn8000_000A_EDX. */
 #define SVM_NP		BIT(0)
