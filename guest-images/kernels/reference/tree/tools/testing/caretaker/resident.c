@@ -114,6 +114,28 @@ static void vcpus(void)
 	CHECK(vcpu_ok(&limits, v, 7));		/* KVM keeps more than the vCPU has on */
 }
 
+static bool timer_is_ok(u32 lvtt, u32 initial, u32 current)
+{
+	struct caretaker_vcpu *v = good();
+
+	*(u32 *)(v->apic + 0x320) = lvtt;
+	*(u32 *)(v->apic + 0x380) = initial;
+	*(u32 *)(v->apic + 0x390) = current;
+	CHECK(apic_timer_ok(v->apic) == vcpu_ok(&limits, v, 7));
+	return vcpu_ok(&limits, v, 7);
+}
+
+static void timers(void)
+{
+	CHECK(timer_is_ok(0x400ec, 0, 0) && timer_is_ok(0x400ec, 1000, 500));	/* deadline */
+	CHECK(timer_is_ok(0x100ec, 1000, 500) && timer_is_ok(0x300ec, 1000, 500));	/* masked */
+	CHECK(timer_is_ok(0x000ec, 0, 0) && timer_is_ok(0x200ec, 0, 0));	/* not started */
+	CHECK(timer_is_ok(0x000ec, 1000, 0));		/* one-shot, run out */
+	CHECK(!timer_is_ok(0x000ec, 1000, 1));
+	CHECK(!timer_is_ok(0x200ec, 1000, 1));
+	CHECK(!timer_is_ok(0x200ec, 1000, 0));		/* periodic: starts again */
+}
+
 static bool run_is_ok(u64 gpa, u64 pa, u64 pages)
 {
 	struct caretaker_memory run = { .gpa = gpa, .pa = pa | pages };
@@ -275,6 +297,9 @@ static void ipis(void)
 
 static void registers(void)
 {
+	/* None in x2APIC mode, but EOI and SELF_IPI, which cannot be read. */
+	static const u32 reserved[] = { 0x800, 0x801, 0x809, 0x80b, 0x80c, 0x80e, 0x831, 0x83f };
+	u32 msr, i, faults = 0;
 	u64 value = 0;
 
 	fresh();
@@ -285,6 +310,32 @@ static void registers(void)
 	CHECK(apic_write(apic, 0x837, 0x1ffffffffULL) == APIC_FAULT);
 	CHECK(apic_write(apic, 0x836, 0x400) == APIC_DONE);
 	CHECK(apic_read(apic, 0x836, &value) == APIC_DONE && value == 0x400);
+	CHECK(apic_read(apic, 0x810, &value) == APIC_DONE && apic_read(apic, 0x827, &value) == APIC_DONE);
+	for (msr = 0x800; msr <= 0x83f; msr++)
+		faults += apic_read(apic, msr, &value) == APIC_FAULT;
+	CHECK(faults == 64 - 41 - 1);				/* one parks */
+	for (i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+		CHECK(apic_read(apic, reserved[i], &value) == APIC_FAULT);
+}
+
+static u64 ppr(u32 tpr, u32 in_service)
+{
+	u64 value = ~0ULL;
+
+	fresh();
+	CHECK(apic_write(apic, 0x808, tpr) == APIC_DONE);
+	if (in_service) {
+		apic_raise(apic, in_service);
+		apic_accept(apic, in_service);
+	}
+	CHECK(apic_read(apic, 0x80a, &value) == APIC_DONE);
+	return value;
+}
+
+static void processor_priority(void)
+{
+	CHECK(ppr(0, 0) == 0 && ppr(0x3c, 0) == 0x3c && ppr(0, 0x51) == 0x50);
+	CHECK(ppr(0x4f, 0x51) == 0x50 && ppr(0x53, 0x51) == 0x53 && ppr(0x62, 0x51) == 0x62);
 }
 
 static const struct {
@@ -294,6 +345,7 @@ static const struct {
 	{ "xcr0s", xcr0s },
 	{ "xsaves", xsaves },
 	{ "vcpus", vcpus },
+	{ "timers", timers },
 	{ "runs", runs },
 	{ "vmcb", vmcb },
 	{ "msrs", msrs },
@@ -302,6 +354,7 @@ static const struct {
 	{ "timer", timer },
 	{ "ipis", ipis },
 	{ "registers", registers },
+	{ "processor_priority", processor_priority },
 };
 
 int main(void)

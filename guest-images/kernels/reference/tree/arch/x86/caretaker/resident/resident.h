@@ -60,6 +60,8 @@ enum apic_done { APIC_DONE, APIC_PARK, APIC_FAULT };
 
 /* vapic.c: the local APIC, in x2APIC mode. Pure. */
 
+u32 apic_tpr(const u8 *apic);
+bool apic_timer_ok(const u8 *apic);
 u32 apic_pending(const u8 *apic);
 void apic_accept(u8 *apic, u32 vector);
 void apic_raise(u8 *apic, u32 vector);

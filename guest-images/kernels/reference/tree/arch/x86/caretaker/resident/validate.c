@@ -99,6 +99,8 @@ bool vcpu_ok(const struct limits *l, const struct caretaker_vcpu *v, u64 wide)
 		return false;
 	if (!v->tsc_khz || !v->timer_khz || v->tsc_aux >> 32)
 		return false;
+	if (!apic_timer_ok(v->apic))
+		return false;
 	/* KVM keeps more of the FPU's state than the vCPU has switched on. */
 	return xcr0_ok(v->xcr0, wide) && xsave_ok(v->xsave, wide);
 }

@@ -9,7 +9,9 @@
 #include "resident.h"
 
 #define AT_ID		0x020
+#define AT_VERSION	0x030
 #define AT_TPR		0x080
+#define AT_PPR		0x0a0
 #define AT_EOI		0x0b0
 #define AT_LDR		0x0d0
 #define AT_SPIV		0x0f0
@@ -29,6 +31,7 @@
 #define ENABLED		BIT(8)
 #define LVT_MASKED	BIT(16)
 #define LVT_MODE	(3u << 17)
+#define LVT_ONESHOT	0
 #define LVT_DEADLINE	(2u << 17)
 #define ICR_MODE	0x700
 #define ICR_LOGICAL	BIT(11)
@@ -62,6 +65,17 @@ static void put_bit(u8 *apic, u32 base, u32 vector, bool on)
 	u32 at = base + 16 * (vector / 32), bit = 1u << (vector % 32);
 
 	set(apic, at, on ? get(apic, at) | bit : get(apic, at) & ~bit);
+}
+
+/**
+ * apic_tpr() - find the task priority
+ * @apic: the APIC
+ *
+ * Return: TPR, 8 bits.
+ */
+u32 apic_tpr(const u8 *apic)
+{
+	return get(apic, AT_TPR);
 }
 
 /**
@@ -126,6 +140,21 @@ void apic_merge(u8 *apic, u32 posted[8])
 bool apic_by_deadline(const u8 *apic)
 {
 	return (get(apic, AT_LVTT) & LVT_MODE) == LVT_DEADLINE;
+}
+
+/**
+ * apic_timer_ok() - is the timer one that can be served?
+ * @apic: the APIC, with TMCCT as it is now
+ *
+ * Return: false if it counts, and would interrupt: it is not emulated.
+ */
+bool apic_timer_ok(const u8 *apic)
+{
+	u32 lvt = get(apic, AT_LVTT);
+
+	if ((lvt & LVT_MASKED) || apic_by_deadline(apic) || !get(apic, AT_TMICT))
+		return true;
+	return (lvt & LVT_MODE) == LVT_ONESHOT && !get(apic, AT_TMCCT);
 }
 
 /**
@@ -196,6 +225,36 @@ bool ipi_is_for(const u8 *apic, u64 icr, bool sender)
 	return to == get(apic, AT_ID);
 }
 
+/* The interrupt in service or the task, whichever is higher. */
+static u32 ppr(const u8 *apic)
+{
+	u32 isr = highest(apic, AT_ISR) & 0xf0, tpr = get(apic, AT_TPR);
+
+	return (tpr & 0xf0) >= isr ? tpr : isr;
+}
+
+/* Registers that can be read; an access to any other is #GP. AMD64 manual, volume 2, 16.11. */
+static bool readable(u32 at)
+{
+	switch (at) {
+	case AT_ID:
+	case AT_VERSION:
+	case AT_TPR:
+	case AT_PPR:
+	case AT_LDR:
+	case AT_SPIV:
+	case AT_ISR ... AT_ESR:
+	case AT_CMCI:
+	case AT_ICR:
+	case AT_LVTT ... AT_LVT_LAST:
+	case AT_TMICT:
+	case AT_TDCR:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static bool plain(u32 at)
 {
 	return at == AT_SPIV || at == AT_CMCI || at == AT_TDCR ||
@@ -214,9 +273,11 @@ enum apic_done apic_read(const u8 *apic, u32 msr, u64 *value)
 {
 	u32 at = (msr - MSR_X2APIC) << 4;
 
-	if (at == AT_TMCCT || at == AT_EOI || at == AT_SELF || at > AT_SELF)
+	if (at == AT_TMCCT)
 		return APIC_PARK;
-	*value = get(apic, at);
+	if (!readable(at))
+		return APIC_FAULT;
+	*value = at == AT_PPR ? ppr(apic) : get(apic, at);
 	if (at == AT_ICR)
 		*value |= (u64)get(apic, at + 16) << 32;
 	return APIC_DONE;
