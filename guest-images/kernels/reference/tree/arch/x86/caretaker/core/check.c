@@ -151,7 +151,6 @@ void msrpm_merge(u8 *ours, const u8 *hosts)
 #define ICR_SHORTHAND(icr)	(((icr) >> 18) & 3)
 #define ICR_RESERVED		(BIT(12) | BIT(13) | BIT(16) | BIT(17) | 0xfff00000ULL)
 #define ICR_VECTOR(icr)		((icr) & 0xff)
-#define FIRST_VECTOR		32	/* below are exceptions */
 #define MODE_FIXED		0
 #define MODE_LOWEST		1
 #define MODE_SMI		2

@@ -80,6 +80,8 @@ static inline void *host_ptr(const struct limits *l, host_pa_t at)
 	return (void *)(l->host_map + at.pa);
 }
 
+#define FIRST_VECTOR	32	/* of interrupts: those below are of exceptions */
+
 /* What becomes of a write to the x2APIC's ICR. */
 enum icr_verdict { ICR_SEND, ICR_REFUSE, ICR_FAULT };
 

@@ -11,6 +11,7 @@
 #include "layout.h"
 #include "lock.h"
 #include "msr.h"
+#include "privileged.h"
 #include "shadow.h"
 
 struct regs {	/* general registers of the host or a guest, but RAX and RSP */
@@ -59,8 +60,10 @@ struct tss {
  *   PARKED to LEAVING     resident_fetch() on another CPU     posts_lock
  *   LEAVING to OUT        leave()                             itself
  *   any to DEAD           stop(), root_trap()                 itself
- * data.ask                resident_stop(), resident_fetch()   nothing: a store;
- *                         on another CPU; leave()             read by the CPU
+ * data.ask                ask() on another CPU: STOP while    posts_lock
+ *                         the CPU is HELD, LEAVE with the
+ *                         change to LEAVING
+ *                         leave(): NOTHING                    itself, LEAVING
  * data.released           capture(), release.c                itself
  * data.away, counter,     log.c, kvm_guest.c                  itself
  * clock, shadow
@@ -73,8 +76,8 @@ struct tss {
  * ======================  ==================================  ====================
  *
  * Other CPUs read state, apic_id, and of a CPU that is HELD or PARKED the group
- * and the APIC ids of its vCPU. post_ipi() and the change to LEAVING assert
- * posts_lock; say_value() and say_end() assert log_lock.
+ * and the APIC ids of its vCPU. post_ipi() and ask() assert posts_lock; say_value()
+ * and say_end() assert log_lock.
  */
 
 /**
@@ -226,35 +229,6 @@ AT(host.cr2, VMCB_CR2);
 _Static_assert(sizeof(struct cpu_memory) == CPU_BYTES, "memory of a CPU");
 _Static_assert(sizeof(struct regs) == FRAME_CPU, "frame");
 _Static_assert(__builtin_offsetof(struct caretaker_image, build) == 32, "head of the image");
-
-#define READ(reg) ({ u64 v_; asm volatile("mov %%" reg ", %0" : "=r"(v_)); v_; })
-
-static inline u64 rdmsr(u32 no)
-{
-	u32 lo, hi;
-
-	asm volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(no));
-	return ((u64)hi << 32) | lo;
-}
-
-static inline void wrmsr(u32 no, u64 value)
-{
-	asm volatile("wrmsr" : : "c"(no), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
-}
-
-static inline u64 rdtsc(void)
-{
-	u32 lo, hi;
-
-	asm volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	return ((u64)hi << 32) | lo;
-}
-
-static inline void cpuid(u32 leaf, u32 sub, u32 out[4])
-{
-	asm volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
-		     : "a"(leaf), "c"(sub));
-}
 
 /* Levels of the page table of a CPU in long mode. */
 static inline u32 paging_levels(u64 cr4)

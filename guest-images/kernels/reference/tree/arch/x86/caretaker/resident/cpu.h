@@ -30,7 +30,7 @@ void wait_for_interrupt(void);
 /* resident.c */
 extern struct spinlock posts_lock;
 const char *resident_hold(struct cpu_memory *m, host_pa_t from);
-long resident_stop(u64 index);
+long resident_stop(struct cpu *self, u64 index);
 long resident_fetch(struct cpu *self, u64 index, host_pa_t to);
 struct cpu_memory *sibling(const struct cpu_memory *m, u32 index);
 bool all_here(const struct cpu_memory *m);

@@ -85,7 +85,8 @@ void offer_interrupt(struct cpu_memory *m)
 	u32 vector = apic_pending(apic);
 	struct vmcb *v = &m->guest;
 
-	v->int_ctl &= ~(INT_V_IRQ | INT_V_IGN_TPR | INT_V_PRIO);
+	v->int_ctl &= ~(INT_V_IRQ | INT_V_IGN_TPR | INT_V_PRIO | INT_V_TPR);
+	v->int_ctl |= apic_tpr(apic) >> 4;	/* what the vCPU reads from CR8 */
 	v->intercept[3] &= ~I3_VINTR;
 	if (!vector)
 		return;
@@ -176,6 +177,16 @@ static enum apic_done send_ipi(struct cpu_memory *m, u64 icr)
 	return apic_write(resident_of(m)->own->apic, MSR_X2APIC_ICR, icr);
 }
 
+/* A deadline does not survive that the timer leaves deadline mode. */
+static enum apic_done write_apic(struct resident *res, u32 no, u64 value)
+{
+	enum apic_done done = apic_write(res->own->apic, no, value);
+
+	if (no == MSR_X2APIC_LVTT && !apic_by_deadline(res->own->apic))
+		res->own->tsc_deadline = 0;
+	return done;
+}
+
 static enum apic_done write_msr(struct cpu_memory *m, u32 no, u64 value)
 {
 	struct resident *res = resident_of(m);
@@ -184,7 +195,7 @@ static enum apic_done write_msr(struct cpu_memory *m, u32 no, u64 value)
 	if (no == MSR_X2APIC_ICR)
 		return send_ipi(m, value);
 	if (no >= MSR_X2APIC && no <= MSR_X2APIC_LAST)
-		return apic_write(res->own->apic, no, value);
+		return write_apic(res, no, value);
 	if (no == MSR_TSC_DEADLINE && apic_by_deadline(res->own->apic)) {
 		res->own->tsc_deadline = value;
 		res->armed = false;

@@ -23,7 +23,7 @@ static long answer(struct cpu_memory *m, long r)
 
 static long hc_stop(struct cpu_memory *m, struct regs *regs, u64 page)
 {
-	return answer(m, resident_stop(regs->rbx));
+	return answer(m, resident_stop(&m->data, regs->rbx));
 }
 
 static long hc_fetch(struct cpu_memory *m, struct regs *regs, u64 page)

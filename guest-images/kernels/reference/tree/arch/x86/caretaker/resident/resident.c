@@ -19,19 +19,6 @@ struct spinlock posts_lock;
 /* Where GPRs are in struct regs, which has neither RAX nor RSP. */
 static const u8 gpr_of[14] = { 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 
-static u64 xgetbv(void)
-{
-	u32 lo, hi;
-
-	asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	return (u64)hi << 32 | lo;
-}
-
-static void xsetbv(u64 value)
-{
-	asm volatile("xsetbv" : : "c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
-}
-
 static bool map_run(struct resident *res, const struct caretaker_memory *run)
 {
 	u32 page;
@@ -79,7 +66,7 @@ static const char *take_in(struct cpu_memory *m, host_pa_t from)
 	memset(room->mem, 0, ROOM);
 	res->own = (struct caretaker_vcpu *)(room->mem + ROOM - CARETAKER_VCPU_BYTES);
 	memcpy(res->own, host_ptr(&g.limits, from), CARETAKER_VCPU_BYTES);
-	asm volatile("mov %0, %%cr4" : : "r"(READ("cr4") | CR4_OSXSAVE));
+	set_cr4(READ("cr4") | CR4_OSXSAVE);
 	res->wide = xgetbv();
 	if (!vcpu_ok(&g.limits, res->own, res->wide))
 		return "refused a vCPU: its state";
@@ -107,8 +94,34 @@ static void load(struct cpu_memory *m)
 	memset(res->posted, 0, sizeof(res->posted));
 	wrmsr(MSR_TSC_AUX, res->own->tsc_aux);
 	/* XRSTOR first, and XSAVE last: both need what the narrower XCR0 does not have. */
-	asm volatile("xrstor64 %0" : : "m"(res->own->xsave), "a"(-1), "d"(-1));
+	xrstor(res->own->xsave);
 	xsetbv(res->own->xcr0);
+}
+
+/*
+ * What VMRUN left in the VMCB goes into the record; but if it refused the VMCB, that may be
+ * state of the caretaker's. A vCPU that never ran is then as it came.
+ */
+static void unload_vmcb(struct cpu_memory *m)
+{
+	struct resident *res = resident_of(m);
+	struct caretaker_vcpu *own = res->own;
+	const struct vmcb *v = &m->guest;
+
+	own->exit_code = v->exit_code;
+	own->exit_info_1 = v->exit_info_1;
+	own->exit_info_2 = v->exit_info_2;
+	if ((u32)v->exit_code == (u32)EXIT_INVALID) {
+		if (res->entries > 1)
+			memset(own->save, 0, sizeof(own->save));
+		return;
+	}
+	own->gpr[0] = v->rax;
+	own->gpr[4] = v->rsp;
+	memcpy(own->save, v, PAGE);
+	memset(own->save, 0, VMCB_SAVE_AT);
+	own->event = v->event_inj;
+	own->int_state = v->int_state & 1;
 }
 
 static void unload(struct cpu_memory *m)
@@ -116,28 +129,16 @@ static void unload(struct cpu_memory *m)
 	struct resident *res = resident_of(m);
 	struct caretaker_vcpu *own = res->own;
 	u64 parts = *(u64 *)(own->xsave + XSAVE_BV) | own->xcr0;	/* it had, or may have */
-	struct vmcb *v = &m->guest;
 	u32 i;
 
 	memset(own->xsave, 0, PAGE);
 	xsetbv(res->wide);
-	asm volatile("xsave64 %0" : "=m"(own->xsave)
-		     : "a"((u32)parts), "d"((u32)(parts >> 32)) : "memory");
+	xsave(own->xsave, parts);
 	own->tsc_aux = rdmsr(MSR_TSC_AUX);
 	for (i = 0; i < 14; i++)
 		own->gpr[gpr_of[i]] = res->gpr[i];
-	if ((u32)v->exit_code == (u32)EXIT_INVALID)
-		memset(v, 0, PAGE);	/* it may have state of the caretaker's */
-	own->gpr[0] = v->rax;
-	own->gpr[4] = v->rsp;
-	memcpy(own->save, v, PAGE);
-	memset(own->save, 0, VMCB_SAVE_AT);
-	own->event = v->event_inj;
-	own->int_state = v->int_state & 1;
+	unload_vmcb(m);
 	own->halted = res->halted;
-	own->exit_code = v->exit_code;
-	own->exit_info_1 = v->exit_info_1;
-	own->exit_info_2 = v->exit_info_2;
 	own->entries = res->entries;
 }
 
@@ -149,7 +150,7 @@ static void apic_on(void)
 	wrmsr(MSR_X2APIC_SPIV, SPIV_ENABLED);
 	for (lvt = MSR_X2APIC_LVTT; lvt <= MSR_X2APIC_LVT_ERROR; lvt++)
 		wrmsr(lvt, MASKED_LVT);
-	wrmsr(MSR_X2APIC_TPR, 0);
+	wrmsr(MSR_X2APIC_TPR, FIRST_VECTOR - 16);	/* no exceptions' vectors */
 }
 
 /**
@@ -192,7 +193,7 @@ bool all_here(const struct cpu_memory *m)
  */
 void kick(struct cpu_memory *m)
 {
-	asm volatile("mfence" : : : "memory");	/* WRMSR of the ICR waits for no store */
+	mfence();	/* WRMSR of the ICR waits for no store */
 	wrmsr(MSR_X2APIC_ICR, (u64)m->data.apic_id << 32 | KICK_VECTOR);
 }
 
@@ -265,7 +266,7 @@ static void leave(struct cpu_memory *m)
 	say(c, "is free");
 	say_end(c);
 	wrmsr(MSR_VM_HSAVE_PA, 0);
-	asm volatile("stgi");
+	stgi();
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
 	set_state(c, CARETAKER_CPU_OUT);
 	halt();
@@ -323,28 +324,37 @@ static struct cpu_memory *in_state(u64 index, u32 state)
 	return m;
 }
 
-static void ask(struct cpu_memory *m, u32 what)
+/* Ask a CPU for something, unless it has been asked for something else. */
+static void ask(struct cpu *self, struct cpu_memory *m, u32 from, u32 what)
 {
-	__atomic_store_n(&m->data.ask, what, __ATOMIC_RELEASE);
-	kick(m);
+	assert_held(self, &posts_lock);
+	if (__atomic_compare_exchange_n(&m->data.ask, &from, what, false,
+					__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		kick(m);
 }
 
 /**
  * resident_stop() - have a CPU park its vCPU
+ * @self: this CPU
  * @index: of that CPU
  *
  * Does not wait: the window says when the vCPU is parked.
  *
  * Return: 0, or CARETAKER_EINVAL if the CPU has none.
  */
-long resident_stop(u64 index)
+long resident_stop(struct cpu *self, u64 index)
 {
-	struct cpu_memory *m = in_state(index, CARETAKER_CPU_HELD);
+	long r = CARETAKER_EINVAL;
+	struct cpu_memory *m;
 
-	if (!m)
-		return in_state(index, CARETAKER_CPU_PARKED) ? 0 : CARETAKER_EINVAL;
-	ask(m, ASK_STOP);
-	return 0;
+	spin_lock(&posts_lock, self->index);	/* so that it is not fetched meanwhile */
+	m = in_state(index, CARETAKER_CPU_HELD);
+	if (m)
+		ask(self, m, ASK_NOTHING, ASK_STOP);
+	if (m || in_state(index, CARETAKER_CPU_PARKED))
+		r = 0;
+	spin_unlock(&posts_lock);
+	return r;
 }
 
 /**
@@ -358,23 +368,22 @@ long resident_stop(u64 index)
  */
 long resident_fetch(struct cpu *self, u64 index, host_pa_t to)
 {
-	struct cpu_memory *m = in_state(index, CARETAKER_CPU_PARKED);
-	u32 parked = CARETAKER_CPU_PARKED;
+	long r = CARETAKER_EINVAL;
+	struct cpu_memory *m;
 	struct resident *res;
 
-	if (!m)
-		return in_state(index, CARETAKER_CPU_HELD) ? CARETAKER_EBUSY : CARETAKER_EINVAL;
-	res = resident_of(m);
 	spin_lock(&posts_lock, self->index);
-	if (!__atomic_compare_exchange_n(&m->data.state, &parked, CARETAKER_CPU_LEAVING, false,
-					 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
-		spin_unlock(&posts_lock);
-		return CARETAKER_EINVAL;
+	m = in_state(index, CARETAKER_CPU_PARKED);
+	if (m) {
+		res = resident_of(m);
+		set_state(&m->data, CARETAKER_CPU_LEAVING);	/* no sibling posts to it */
+		apic_merge(res->own->apic, res->posted);
+		memcpy(host_ptr(&g.limits, to), res->own, CARETAKER_VCPU_BYTES);
+		ask(self, m, m->data.ask, ASK_LEAVE);
+		r = 0;
+	} else if (in_state(index, CARETAKER_CPU_HELD)) {
+		r = CARETAKER_EBUSY;
 	}
-	apic_merge(res->own->apic, res->posted);
-	spin_unlock(&posts_lock);	/* no sibling posts to it from here on */
-	memcpy(host_ptr(&g.limits, to), res->own, CARETAKER_VCPU_BYTES);
-	set_state(&m->data, CARETAKER_CPU_LEAVING);
-	ask(m, ASK_LEAVE);
-	return 0;
+	spin_unlock(&posts_lock);
+	return r;
 }
