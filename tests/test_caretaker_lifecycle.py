@@ -38,6 +38,12 @@ _MUTANTS = {
         "",
         "stop_and_fetch",
     ),
+    "half-of-an-id": (
+        "resident.c",
+        " && own->guest[1] == other->guest[1]",
+        "",
+        "siblings",
+    ),
     "endless-ac": ("exits.c", "redeliver(&m->guest, EVENT_AC);", ";", "exceptions"),
     "event-lost-to-ac": ("exits.c", "if (!(v->event_inj & EVENT_VALID))", "", "exceptions"),
     "deadline-survives": (

@@ -116,6 +116,12 @@ _MUTANTS = {
     "write-untold": ("shadow.c", "rights &= ~PT_W;", "rights &= ~0ULL;", "shadow_follows"),
     "mmio-unmarked": ("shadow.c", "*error |= PF_RSVD;", ";", "shadow_leaves_to_host"),
     "stale-after-drop": ("shadow.c", "*at++ = 0;", "*at++ |= 0;", "shadow_follows"),
+    "depth-of-its-own": (
+        "shadow.c",
+        "for (level = s->levels; ; level--)",
+        "for (level = s->pt.levels; ; level--)",
+        "shadow_depths",
+    ),
     "guest-gets-all-msrs": (
         "check.c",
         "(ours[byte] & ~bits) | (hosts[byte] & bits)",

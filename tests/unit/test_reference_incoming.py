@@ -14,7 +14,8 @@ import pytest
 _KERNEL = Path(__file__).parents[2] / "guest-images/kernels/reference/tree"
 _PARTS = ("arch/x86/caretaker", "arch/x86/include", "tools/testing/caretaker")
 _FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
-_OURS = ("linux/kstrtox.h", "linux/percpu.h", "linux/string.h", "asm/bootparam.h", "asm/cmdline.h")
+_OURS = ("linux/kstrtox.h", "linux/percpu.h", "linux/string.h", "asm/bootparam.h", "asm/cmdline.h",
+         "linux/pgtable.h", "asm/cpuid/api.h")  # fmt: skip
 _CMDLINE = "console=ttyS0 kho=on liveupdate=on caretaker=on quiet"
 
 _NONE = "the next kernel has no caretaker"
@@ -75,11 +76,16 @@ def image(
     return bytes(whole) + fixed + chunks
 
 
-def said(program: Path, folder: Path, content: bytes, cmdline: str = _CMDLINE) -> str:
+def said(
+    program: Path, folder: Path, content: bytes, cmdline: str = _CMDLINE, levels: str = ""
+) -> str:
     """Say why nothing could go on under it; "" if it could."""
     (folder / "image").write_bytes(content)
     ran = subprocess.run(
-        [program, folder / "image", cmdline], capture_output=True, text=True, check=False
+        [program, folder / "image", cmdline, *levels.split()],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.strip()
@@ -135,6 +141,30 @@ def test_what_its_command_line_has_to_say(
     program: Path, tmp_path: Path, cmdline: str, why: str
 ) -> None:
     assert said(program, tmp_path, image(), cmdline) == why
+
+
+_DEEPER = (
+    "the next kernel's command line has no no5lvl, and this kernel has 4 levels of page tables"
+)
+_FLATTER = "the next kernel's command line has no5lvl, and this kernel has 5 levels of page tables"
+
+
+@pytest.mark.parametrize(
+    ("levels", "words", "why"),
+    [
+        pytest.param("5", "", "", id="5-to-5"),
+        pytest.param("5", " no5lvl", _FLATTER, id="5-to-4"),
+        pytest.param("4", " no5lvl", "", id="4-to-4"),
+        pytest.param("4", "", _DEEPER, id="4-to-5"),
+        pytest.param("4", " xno5lvl no5lvlx", _DEEPER, id="4-to-5-by-other-words"),
+        pytest.param("", " no5lvl", "", id="no-la57"),
+        pytest.param("", "", "", id="no-la57-at-all"),
+    ],
+)
+def test_its_page_tables_have_the_same_depth(
+    program: Path, tmp_path: Path, levels: str, words: str, why: str
+) -> None:
+    assert said(program, tmp_path, image(), _CMDLINE + words, levels) == why
 
 
 # What is broken, and the image or the command line that is then not told as it should be.

@@ -4,10 +4,54 @@
 #include <linux/gfp.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/pagemap.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 
 #include "vcpu.h"
+
+static DEFINE_MUTEX(guests_lock);
+static LIST_HEAD(guests);
+
+static struct guest *find_guest(struct inode *inode)
+{
+	struct guest *guest;
+
+	lockdep_assert_held(&guests_lock);
+	list_for_each_entry(guest, &guests, list)
+		if (guest->inode == inode)
+			return guest;
+	return NULL;
+}
+
+/* The guest that has this memory, a new one if none of its vCPUs has a file yet. */
+static struct guest *get_guest(struct inode *inode)
+{
+	struct guest *guest;
+
+	guard(mutex)(&guests_lock);
+	guest = find_guest(inode);
+	if (!guest) {
+		guest = kzalloc(sizeof(*guest), GFP_KERNEL);
+		if (!guest)
+			return NULL;
+		guest->inode = inode;
+		get_random_bytes(guest->id, sizeof(guest->id));
+		list_add(&guest->list, &guests);
+	}
+	guest->vcpus++;
+	return guest;
+}
+
+static void put_guest(struct guest *guest)
+{
+	guard(mutex)(&guests_lock);
+	if (--guest->vcpus)
+		return;
+	list_del(&guest->list);
+	kfree(guest);
+}
 
 /**
  * caretaker_unpin_memory() - release the memory of a vCPU
@@ -20,6 +64,9 @@ void caretaker_unpin_memory(struct vcpu_file *vcpu)
 	while (vcpu->nfolios)
 		folio_put(vcpu->folios[--vcpu->nfolios]);
 	kvfree(vcpu->folios);
+	if (vcpu->guest)
+		put_guest(vcpu->guest);
+	vcpu->guest = NULL;
 	if (vcpu->memory)
 		fput(vcpu->memory);
 	vcpu->folios = NULL;
@@ -115,7 +162,7 @@ static int pin_memory(struct vcpu_file *vcpu)
 
 /**
  * caretaker_list_memory() - pin a guest's memory, and list it for the caretaker
- * @vcpu: the vCPU, with its file of memory
+ * @vcpu: the vCPU, with its file of memory; it becomes one of a guest
  * @v: where the addresses of the lists go; caretaker_free_lists() frees them
  * @regions: what is where in the guest
  * @n: number of regions
@@ -132,6 +179,9 @@ int caretaker_list_memory(struct vcpu_file *vcpu, struct caretaker_vcpu *v,
 	u32 i;
 
 	lockdep_assert_held(&vcpu->lock);
+	vcpu->guest = get_guest(file_inode(vcpu->memory));
+	if (!vcpu->guest)
+		return -ENOMEM;
 	err = pin_memory(vcpu);
 	for (i = 0; !err && i < n; i++)
 		err = add_region(vcpu, &lists, &regions[i]);

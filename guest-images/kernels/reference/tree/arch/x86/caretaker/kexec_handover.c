@@ -2,14 +2,17 @@
 /*
  * Can a resident vCPU go to the kernel that is loaded for kexec? Its image has to say that
  * it understands the hand-over, and its command line that it will look for it. What is
- * not written there is not assumed.
+ * not written there is not assumed. Its page tables must have as many levels as this
+ * kernel's: so have the caretaker's, which cannot be changed.
  */
 #include <linux/kstrtox.h>
 #include <linux/percpu.h>
+#include <linux/pgtable.h>
 #include <linux/string.h>
 #include <asm/bootparam.h>
 #include <asm/caretaker.h>
 #include <asm/cmdline.h>
+#include <asm/cpuid/api.h>
 
 #define KERNEL_INFO_MAGIC	0x506f544c	/* "LToP" */
 #define SINCE			0x020f		/* of the boot protocol */
@@ -65,6 +68,12 @@ static bool is_on(const char *cmdline, const char *option)
 	       !kstrtobool(value, &on) && on;
 }
 
+/* Will it have 5 levels of page tables? CPUID itself says: Linux hides LA57 if it has no5lvl. */
+static bool five_levels(const char *cmdline)
+{
+	return (cpuid_ecx(7) & BIT(16)) && !cmdline_find_option_bool(cmdline, "no5lvl");
+}
+
 /**
  * caretaker_unfit() - find why no resident vCPU can go to a kernel
  * @image: a bzImage
@@ -89,5 +98,9 @@ const char *caretaker_unfit(const char *image, unsigned long len, const char *cm
 		return "the next kernel's command line has no kho=on";
 	if (!is_on(cmdline, "liveupdate"))
 		return "the next kernel's command line has no liveupdate=on";
+	if (five_levels(cmdline) > pgtable_l5_enabled())
+		return "the next kernel's command line has no no5lvl, and this kernel has 4 levels of page tables";
+	if (five_levels(cmdline) < pgtable_l5_enabled())
+		return "the next kernel's command line has no5lvl, and this kernel has 5 levels of page tables";
 	return "";
 }

@@ -105,6 +105,7 @@ const char *caretaker_init_image(void)
 	memset(caretaker.window, 0, sizeof(*caretaker.window));
 	caretaker.window->magic = CARETAKER_MAGIC;
 	caretaker.window->abi = CARETAKER_ABI;
+	caretaker.window->levels = (pgtable_l5_enabled() ? 5 : 4);
 	memset(image, 0, caretaker.size);
 	memcpy(image, caretaker_image_start, caretaker_image_end - caretaker_image_start);
 	r = caretaker_go(CARETAKER_HEAD->init, (unsigned long)&p);
@@ -138,5 +139,7 @@ const char *__init caretaker_load_image(void)
 const char *__init caretaker_attach(void)
 {
 	caretaker.window = phys_to_virt(caretaker.window_pa);
+	if (caretaker.window->levels != (pgtable_l5_enabled() ? 5 : 4))
+		return "the caretaker below has page tables of another depth: see no5lvl";
 	return make_pgd() ? NULL : "no memory";
 }

@@ -116,7 +116,7 @@ static bool all_preserved(const struct vcpu_file *one)
 
 	guard(mutex)(&preserved_lock);
 	list_for_each_entry(vcpu, &preserved_vcpus, preserved)
-		n += vcpu->group == one->group;
+		n += vcpu->guest == one->guest;
 	return n == one->members;
 }
 

@@ -165,12 +165,13 @@ static int reside(struct vcpu_file *vcpu, const struct caretaker_reside *args)
 	if (err)
 		goto out;
 	v->tsc_khz = vcpu->record->tsc_khz ?: tsc_khz;
-	v->group = vcpu->group = (unsigned long)file_inode(vcpu->memory);
 	v->members = vcpu->members = args->members;
 	v->timer_khz = lapic_timer_period * HZ / 1000;
 	err = caretaker_list_memory(vcpu, v, args->regions, args->nregions);
-	if (!err)
+	if (!err) {
+		memcpy(v->guest, vcpu->guest->id, sizeof(v->guest));
 		err = offline_cpu_with(vcpu, args->cpu, page_to_phys(pages));
+	}
 	if (!err) {
 		vcpu->index = args->cpu;
 		vcpu->state = CARETAKER_VCPU_RUNS;

@@ -16,7 +16,7 @@
  * @state: CARETAKER_VCPU_* but PARKED, which is RUNS here
  * @index: number of its CPU, as the caretaker knows it
  * @cpu: number of its CPU, as Linux does; -1 if the CPU is online, or not known
- * @group: the same for all vCPUs of a guest
+ * @guest: whose vCPU it is, while it has memory
  * @members: how many vCPUs the guest has
  * @record: its state before it became resident, and again once it is stopped
  * @memory: file of the guest's memory, or NULL
@@ -29,13 +29,27 @@ struct vcpu_file {
 	u32 state;
 	unsigned int index;
 	int cpu;
-	unsigned long group;
+	struct guest *guest;
 	u32 members;
 	struct caretaker_record *record;
 	struct file *memory;
 	struct folio **folios;
 	long nfolios;
 	struct list_head preserved;
+};
+
+/**
+ * struct guest - what has the same memory is one guest
+ * @list: link of all guests, under guests_lock (guest_memory.c)
+ * @inode: of its memory, which its vCPUs hold
+ * @id: random: by it the caretaker knows which vCPUs belong together, over kexecs, too
+ * @vcpus: number of files that have it, under guests_lock
+ */
+struct guest {
+	struct list_head list;
+	struct inode *inode;
+	u64 id[2];
+	unsigned int vcpus;
 };
 
 extern const struct file_operations caretaker_vcpu_fops;

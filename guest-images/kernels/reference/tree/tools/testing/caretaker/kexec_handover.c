@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a kernel has to be to be the next one, in userspace: says of an image and a
- * command line why no vCPU could go on under it, or nothing. Headers of the kernel's
- * that are included there are to be found as empty files:
+ * command line why no vCPU could go on under it, or nothing. With a third word the processor
+ * has 5 levels of page tables, and the word says how many this kernel uses. Headers of the
+ * kernel's that are included there have to exist as empty files:
  *
  *   gcc -I<empty> -I../../../arch/x86/include -fsanitize=address,undefined kexec_handover.c
  */
@@ -53,18 +54,47 @@ static int kstrtobool(const char *s, bool *to)
 	return *to || !strcmp(s, "off") || *s == '0' || *s == 'n' || *s == 'N' ? 0 : -22;
 }
 
+static bool cmdline_find_option_bool(const char *cmdline, const char *option)
+{
+	size_t n = strlen(option), word;
+	const char *at;
+
+	for (at = cmdline; *at; at += word, at += strspn(at, " ")) {
+		word = strcspn(at, " ");
+		if (word == n && !strncmp(at, option, n))
+			return true;
+	}
+	return false;
+}
+
+#define BIT(n)	(1UL << (n))
+
+static bool has_la57, l5_enabled;	/* by the third word of this program's command line */
+
+static u32 cpuid_ecx(u32 leaf)
+{
+	return leaf == 7 && has_la57 ? 1u << 16 : 0;
+}
+
+static bool pgtable_l5_enabled(void)
+{
+	return l5_enabled;
+}
+
 #include <asm/caretaker_abi.h>
 const char *caretaker_unfit(const char *image, unsigned long len, const char *cmdline);
 #include "../../../arch/x86/caretaker/kexec_handover.c"
 
 int main(int argc, char **argv)
 {
-	FILE *file = argc == 3 ? fopen(argv[1], "rb") : NULL;
+	FILE *file = argc == 3 || argc == 4 ? fopen(argv[1], "rb") : NULL;
 	char *image;
 	long len;
 
 	if (!file)
 		return 2;
+	has_la57 = argc == 4;
+	l5_enabled = argc == 4 && !strcmp(argv[3], "5");
 	fseek(file, 0, SEEK_END);
 	len = ftell(file);
 	rewind(file);

@@ -259,6 +259,28 @@ static void fetch_once(void)
 	CHECK(cpus[1].data.state == CARETAKER_CPU_OUT);
 }
 
+/* vCPUs are of one guest if all of its id is the same. */
+static void siblings(void)
+{
+	static struct caretaker_vcpu others[2];
+	u32 i;
+
+	fresh();
+	for (i = 0; i < 2; i++) {
+		others[i].guest[0] = 0x1234;
+		others[i].guest[1] = 0x5678;
+		others[i].members = 2;
+		cpus[1 + i].data.state = CARETAKER_CPU_HELD;
+		resident_of(&cpus[1 + i])->own = &others[i];
+	}
+	CHECK(sibling(&cpus[1], 2) == &cpus[2] && !sibling(&cpus[1], 0) && all_here(&cpus[1]));
+	others[1].guest[1]++;
+	CHECK(!sibling(&cpus[1], 2) && !all_here(&cpus[1]));
+	others[1].guest[1]--;
+	others[1].guest[0]++;
+	CHECK(!sibling(&cpus[1], 2));
+}
+
 static void raises_ac(struct vmcb *v, u32 entry)
 {
 	if (entry == 1) {
@@ -338,6 +360,7 @@ static const struct {
 	{ "own_apic", own_apic },
 	{ "stop_and_fetch", stop_and_fetch },
 	{ "fetch_once", fetch_once },
+	{ "siblings", siblings },
 	{ "exceptions", exceptions },
 	{ "deadline", deadline },
 	{ "task_priority", task_priority },

@@ -415,14 +415,20 @@ struct guest {
 #define HOST_TABLE	0x10000
 #define HOST_PAGES	12
 
-static struct guest guest(u32 pages)
+static struct guest guest_of(u32 pages, u32 levels, u32 host_levels)
 {
 	struct guest g = { .memory = calloc(64, PAGE) };
 
-	pt_begin(&g.host, g.memory + HOST_TABLE, HOST_TABLE, HOST_PAGES, 4);
-	g.s.pt = table(pages, 4);
+	pt_begin(&g.host, g.memory + HOST_TABLE, HOST_TABLE, HOST_PAGES, host_levels);
+	g.s.pt = table(pages, levels);
 	g.s.cr3 = HOST_TABLE;
+	g.s.levels = host_levels;
 	return g;
+}
+
+static struct guest guest(u32 pages)
+{
+	return guest_of(pages, 4, 4);
 }
 
 static void bye(struct guest *g)
@@ -528,6 +534,34 @@ static void shadow_keeps_private(void)
 	bye(&g);
 }
 
+/*
+ * The host's table has another depth than the caretaker's: it is walked by its own. With one
+ * level too many, the last table would be a page of the guest's.
+ */
+static void shadow_depths(void)
+{
+	struct guest g = guest_of(16, 5, 4);
+	u64 error = PF_U, flags;
+
+	CHECK(pt_map(&g.host, 0, 0x20000, PT_W | PT_U, 1));
+	((u64 *)(g.memory + 0x20000))[7] = 0x30000 | PT_P | PT_W | PT_U;	/* by the guest */
+	CHECK(fill(&g, 0x7000, &error) == FILL_HOSTS);
+	CHECK(pt_lookup(&g.s.pt, 0x7000, &flags) == PT_NONE);
+	error = PF_U;
+	CHECK(fill(&g, 0x123, &error) == FILL_DONE);
+	CHECK(pt_lookup(&g.s.pt, 0x123, &flags) == 0x20123);
+	error = PF_U | PF_P;
+	CHECK(fill(&g, BIT(48), &error) == FILL_HOSTS && error == PF_U);
+	bye(&g);
+
+	g = guest_of(16, 4, 5);
+	error = PF_U;
+	CHECK(pt_map(&g.host, 0x5000, 0x9000, PT_W | PT_U, 1));
+	CHECK(fill(&g, 0x5123, &error) == FILL_DONE);
+	CHECK(pt_lookup(&g.s.pt, 0x5123, &flags) == 0x9123);
+	bye(&g);
+}
+
 static void shadow_full(void)
 {
 	struct guest g = guest(4);
@@ -565,6 +599,7 @@ static const struct {
 	{ "shadow_follows", shadow_follows },
 	{ "shadow_leaves_to_host", shadow_leaves_to_host },
 	{ "shadow_keeps_private", shadow_keeps_private },
+	{ "shadow_depths", shadow_depths },
 	{ "shadow_full", shadow_full },
 };
 

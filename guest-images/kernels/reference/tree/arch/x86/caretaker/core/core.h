@@ -75,8 +75,8 @@ struct tss {
  *                                                             posts_lock
  * ======================  ==================================  ====================
  *
- * Other CPUs read state, apic_id, and of a CPU that is HELD or PARKED the group
- * and the APIC ids of its vCPU. post_ipi() and ask() assert posts_lock; say_value()
+ * Other CPUs read state, apic_id, and of a CPU that is HELD or PARKED the guest's
+ * and the APIC's ids of its vCPU. post_ipi() and ask() assert posts_lock; say_value()
  * and say_end() assert log_lock.
  */
 

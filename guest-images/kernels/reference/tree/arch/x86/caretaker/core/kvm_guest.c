@@ -19,7 +19,7 @@ static void flush(struct vmcb *v)
 }
 
 /* The table that stands for the guest's, emptied if the host has the TLB flushed. */
-static struct shadow *take_shadow(struct cpu *c, struct vmcb *v)
+static struct shadow *take_shadow(struct cpu *c, struct vmcb *v, u32 levels)
 {
 	struct shadow *s, *oldest = &c->shadow[0];
 	u32 ctl = v->tlb_ctl & 0xff;
@@ -31,12 +31,13 @@ static struct shadow *take_shadow(struct cpu *c, struct vmcb *v)
 			oldest = s;
 	}
 	for (s = c->shadow; s < c->shadow + SHADOWS; s++)
-		if (s->asid == v->asid && s->cr3 == v->nested_cr3)
+		if (s->asid == v->asid && s->cr3 == v->nested_cr3 && s->levels == levels)
 			goto found;
 	s = oldest;
 	shadow_drop(s);
 	s->asid = v->asid;
 	s->cr3 = v->nested_cr3;
+	s->levels = levels;
 	flush(v);
 found:
 	s->since = ++c->clock;
@@ -78,7 +79,8 @@ static bool filled(struct cpu *c, struct shadow *s, struct vmcb *v)
 
 static void run_vmcb(struct cpu_memory *m, struct vmcb *v, host_pa_t host_msrpm, struct regs *regs)
 {
-	struct shadow *s = take_shadow(&m->data, v);
+	/* KVM's nested tables have as many levels as the table that its kernel runs on. */
+	struct shadow *s = take_shadow(&m->data, v, paging_levels(m->host.cr4));
 	u64 cr3 = v->nested_cr3, msrpm = v->msrpm_pa;
 	u64 since;
 

@@ -33,6 +33,8 @@ static long hc_release(struct cpu_memory *m, struct regs *regs, u64 page)
 	struct vmcb *v = &m->host;
 	struct cpu *c = &m->data;
 
+	if ((v->cr4 ^ c->ct_cr4) & CR4_LA57)	/* it cannot be changed on the way */
+		return refuse(c, CARETAKER_C_HC_REFUSED, CARETAKER_EPERM);
 	if (v->cs.selector != SEL_CODE || !(v->efer & EFER_LMA) || !host_maps_image(v))
 		return refuse(c, CARETAKER_C_HC_REFUSED, CARETAKER_EPERM);
 	c->host_gdtr = (struct table){ .limit = v->gdtr.limit, .base = v->gdtr.base };

@@ -75,7 +75,11 @@ enum fill shadow_fill(struct shadow *s, const struct limits *l, u64 gpa, u64 *er
 	host_pa_t page;
 	u32 level;
 
-	for (level = s->pt.levels; ; level--) {
+	if (s->levels < 5 && gpa >> 48) {	/* the host's table has no entry for it */
+		*error &= ~(PF_P | PF_RSVD);
+		return FILL_HOSTS;
+	}
+	for (level = s->levels; ; level--) {
 		if (!host_pages(l, table, PAGE, &page))
 			return FILL_BAD;
 		at = (u64 *)host_ptr(l, page) + ((gpa >> shift(level)) & 511);

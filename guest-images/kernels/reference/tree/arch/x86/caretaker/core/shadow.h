@@ -8,6 +8,7 @@
  * struct shadow - nested table of the caretaker's for one guest of KVM's, on one CPU
  * @pt: the table
  * @cr3: root of the host's table for which it stands,
+ * @levels: how many levels that has,
  * @asid: and the guest's ASID; 0: of none
  * @since: when it was last used, by the CPU's count of uses
  * @missed: address of the last fault that was left to the host
@@ -19,6 +20,7 @@
 struct shadow {
 	struct pt pt;
 	u64 cr3;
+	u32 levels;
 	u32 asid;
 	u32 since;
 	u64 missed;

@@ -163,12 +163,14 @@ static void apic_on(void)
  */
 struct cpu_memory *sibling(const struct cpu_memory *m, u32 index)
 {
+	const struct caretaker_vcpu *own = resident_of(m)->own, *other;
 	struct cpu_memory *to = &g.cpus[index];
 	u32 state = __atomic_load_n(&to->data.state, __ATOMIC_ACQUIRE);
 
 	if (state != CARETAKER_CPU_HELD && state != CARETAKER_CPU_PARKED)
 		return NULL;
-	return resident_of(to)->own->group == resident_of(m)->own->group ? to : NULL;
+	other = resident_of(to)->own;
+	return own->guest[0] == other->guest[0] && own->guest[1] == other->guest[1] ? to : NULL;
 }
 
 /**

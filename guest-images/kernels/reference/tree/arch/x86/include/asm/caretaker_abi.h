@@ -10,7 +10,7 @@
 #ifndef _ASM_X86_CARETAKER_ABI_H
 #define _ASM_X86_CARETAKER_ABI_H
 
-#define CARETAKER_ABI		2
+#define CARETAKER_ABI		3
 #define CARETAKER_MAGIC		0x4b415443	/* "CTAK" */
 #define CARETAKER_MAX_CPUS	64
 
@@ -90,6 +90,8 @@ struct caretaker_cpu_status {
 struct caretaker_window {
 	unsigned int magic;
 	unsigned int abi;
+	unsigned int levels;		/* of its page tables, and so of the host's: 4 or 5 */
+	unsigned int reserved;
 	unsigned long long log_end;	/* bytes ever logged */
 	struct caretaker_cpu_status cpu[CARETAKER_MAX_CPUS];
 	unsigned char log[12288];
@@ -155,7 +157,7 @@ struct caretaker_vcpu {
 	unsigned int cpuids;
 	unsigned int msrs;		/* that it may read, and write as they are */
 	unsigned int timer_khz;		/* of the CPU's APIC, undivided */
-	unsigned long long group;	/* of the guest's vCPUs, */
+	unsigned long long guest[2];	/* random, the same for all vCPUs of the guest, */
 	unsigned long long members;	/* which are so many: none runs before all are there */
 	unsigned long long tsc_khz;
 	unsigned long long tsc_offset;
