@@ -70,7 +70,7 @@ long caretaker_go(unsigned long offset, unsigned long arg);
 
 /* swallow.c */
 int caretaker_swallow(void);
-int caretaker_release(void);
+int caretaker_release(bool leave_residents);
 int caretaker_replace(void);
 void caretaker_attach_this_cpu(void);
 

@@ -97,19 +97,9 @@ static void do_fail_cpu(u64 cpu, u64 unused)
 	strscpy(result, "0\n");
 }
 
-/*
- * A VMCB that passes the caretaker's checks, and that the processor refuses;
- * unless the tables that it names, nested ones and permissions, are private.
- */
-static void do_bad_vmcb(u64 root, u64 maps)
+/* A VMCB that passes the caretaker's checks, and that the processor refuses. */
+static void make_vmcb(struct vmcb *v)
 {
-	struct page *pages = alloc_pages(GFP_KERNEL | __GFP_ZERO, 3);
-	struct vmcb *v;
-	long r;
-
-	if (!pages)
-		return;
-	v = page_address(pages);
 	v->control.intercepts[INTERCEPT_EXCEPTION] = BIT(DB_VECTOR) | BIT(AC_VECTOR) | BIT(MC_VECTOR);
 	v->control.intercepts[INTERCEPT_WORD3] = BIT(INTERCEPT_INTR - 96) |
 		BIT(INTERCEPT_NMI - 96) | BIT(INTERCEPT_INVLPGA - 96) |
@@ -118,16 +108,56 @@ static void do_bad_vmcb(u64 root, u64 maps)
 	v->control.int_ctl = V_INTR_MASKING_MASK;
 	v->control.misc_ctl = SVM_MISC_ENABLE_NP;
 	v->control.asid = 2;
-	v->control.iopm_base_pa = v->control.msrpm_base_pa = page_to_phys(pages) + PAGE_SIZE;
-	v->control.nested_cr3 = page_to_phys(pages) + PAGE_SIZE;
+	v->control.iopm_base_pa = v->control.msrpm_base_pa = v->control.nested_cr3 =
+		__pa(v) + PAGE_SIZE;
+	v->save.rip = 0x1234;
+}
+
+static struct vmcb *new_vmcb(void)
+{
+	struct vmcb *v = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, 3);
+
+	if (v)
+		make_vmcb(v);
+	else
+		strscpy(result, "no memory\n");
+	return v;
+}
+
+/* EFER.SVME is not set in it. */
+static void run_and_free(struct vmcb *v)
+{
+	long r = caretaker_call(__pa(v) | CARETAKER_HC_RUN).rax;
+
+	sprintf(result, "%ld %#llx %#llx\n", r, v->control.exit_code, v->save.rip);
+	free_pages((unsigned long)v, 3);
+}
+
+/* The tables that it names, nested ones and permissions, are where the numbers say. */
+static void do_bad_vmcb(u64 root, u64 maps)
+{
+	struct vmcb *v = new_vmcb();
+
+	if (!v)
+		return;
 	if (root)
 		v->control.nested_cr3 = root;
 	if (maps)
 		v->control.iopm_base_pa = v->control.msrpm_base_pa = maps;
-	v->save.rip = 0x1234;
-	r = caretaker_call(page_to_phys(pages) | CARETAKER_HC_RUN).rax;	/* no EFER.SVME */
-	sprintf(result, "%ld %#llx %#llx\n", r, v->control.exit_code, v->save.rip);
-	__free_pages(pages, 3);
+	run_and_free(v);
+}
+
+/* Its guest may use VMLOAD and VMSAVE, by a bit that not every processor has. */
+static void do_loose_vmcb(u64 unused, u64 unused2)
+{
+	struct vmcb *v = new_vmcb();
+
+	if (!v)
+		return;
+	v->control.intercepts[INTERCEPT_WORD4] &=
+		~(BIT(INTERCEPT_VMLOAD - 128) | BIT(INTERCEPT_VMSAVE - 128));
+	v->control.misc_ctl2 |= SVM_MISC2_ENABLE_V_VMLOAD_VMSAVE;
+	run_and_free(v);
 }
 
 /* A triple fault: no IDT to take the breakpoint, nor what comes of that. */
@@ -156,6 +186,7 @@ static const struct verb {
 	{ "invlpga", do_invlpga },
 	{ "fail_cpu", do_fail_cpu },
 	{ "bad_vmcb", do_bad_vmcb },
+	{ "loose_vmcb", do_loose_vmcb },
 	{ "triple", do_triple },
 };
 

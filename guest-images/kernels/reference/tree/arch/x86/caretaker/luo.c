@@ -124,6 +124,8 @@ static bool all_preserved(const struct vcpu_file *one)
 static const char *obstacle(const struct vcpu_file *vcpu)
 {
 	lockdep_assert_held(&vcpu->lock);
+	if (!caretaker.swallowed)
+		return "the host was released, with a vCPU that is preserved";
 	if (vcpu->state != CARETAKER_VCPU_RUNS)
 		return "a vCPU that is preserved was stopped";
 	if (!caretaker_memory_is_preserved(vcpu->memory))

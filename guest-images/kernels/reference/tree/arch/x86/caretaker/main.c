@@ -166,7 +166,7 @@ static int caretaker_reboot(struct notifier_block *nb, unsigned long action, voi
 		return NOTIFY_DONE;
 	caretaker_discard_vcpus();
 	if (bitmap_empty(caretaker.preserved, CARETAKER_MAX_CPUS)) {
-		caretaker_release();
+		caretaker_release(true);
 		return NOTIFY_DONE;
 	}
 	/* Offline they are native, and the next kernel can start them. */

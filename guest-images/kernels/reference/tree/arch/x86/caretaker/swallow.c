@@ -141,30 +141,20 @@ int caretaker_swallow(void)
 	return r;
 }
 
-/**
- * caretaker_release() - have all CPUs leave
- *
- * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
- * Return: 0, or -EALREADY.
- */
-int caretaker_release(void)
+static bool is_resident(unsigned int index)
 {
-	struct move m = { .in = false };
-	int r;
-
-	guard(mutex)(&swallow_lock);
-	if (!caretaker.swallowed)
-		return -EALREADY;
-	cpus_read_lock();
-	r = move_all(&m);
-	caretaker.swallowed = false;
-	cpus_read_unlock();
-	pr_info("released %d CPUs\n", m.cpus);
-	return r;
+	switch (caretaker_cpu_state(index)) {
+	case CARETAKER_CPU_HELD:
+	case CARETAKER_CPU_PARKED:
+	case CARETAKER_CPU_LEAVING:
+		return true;
+	default:
+		return false;
+	}
 }
 
-/* Has the caretaker a CPU that Linux has not, or will it have one? */
-static bool has_cpus(void)
+/* Has the caretaker a vCPU, or is it about to get one? */
+static bool has_residents(void)
 {
 	unsigned int i;
 
@@ -173,7 +163,42 @@ static bool has_cpus(void)
 		if (per_cpu(caretaker_hold, i))
 			return true;
 	for (i = 0; i < CARETAKER_MAX_CPUS; i++)
-		if (caretaker_cpu_state(i) >= CARETAKER_CPU_DEAD)
+		if (is_resident(i))
+			return true;
+	return false;
+}
+
+/**
+ * caretaker_release() - have all CPUs leave
+ * @leave_residents: also if there are resident vCPUs; they could not be stopped or fetched
+ * any more, so that is for the end of this kernel only
+ *
+ * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
+ * Return: 0; -EALREADY; -EBUSY: a vCPU is resident.
+ */
+int caretaker_release(bool leave_residents)
+{
+	struct move m = { .in = false };
+	int r;
+
+	guard(mutex)(&swallow_lock);
+	guard(cpus_read_lock)();
+	if (!caretaker.swallowed)
+		return -EALREADY;
+	if (!leave_residents && has_residents())
+		return -EBUSY;
+	r = move_all(&m);
+	caretaker.swallowed = false;
+	pr_info("released %d CPUs\n", m.cpus);
+	return r;
+}
+
+static bool has_dead_cpus(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < CARETAKER_MAX_CPUS; i++)
+		if (caretaker_cpu_state(i) == CARETAKER_CPU_DEAD)
 			return true;
 	return false;
 }
@@ -185,7 +210,7 @@ static bool has_cpus(void)
  * meanwhile.
  *
  * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
- * Return: 0; -ENODEV; -EALREADY: not swallowed; -EBUSY: a vCPU is resident; -ENOSPC: this
+ * Return: 0; -ENODEV; -EALREADY: not swallowed; -EBUSY: a vCPU is resident, or a CPU is dead; -ENOSPC: this
  * kernel's image needs more memory; an error of the new one, and then the host is native.
  */
 int caretaker_replace(void)
@@ -200,7 +225,7 @@ int caretaker_replace(void)
 	guard(cpus_read_lock)();
 	if (!caretaker.swallowed)
 		return -EALREADY;
-	if (has_cpus())
+	if (has_residents() || has_dead_cpus())
 		return -EBUSY;
 	if (caretaker_memory_size() > caretaker.size)
 		return -ENOSPC;

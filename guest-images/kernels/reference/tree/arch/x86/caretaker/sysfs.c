@@ -38,7 +38,7 @@ STORE(swallow)
 
 STORE(release)
 {
-	return caretaker_release() ?: n;
+	return caretaker_release(false) ?: n;
 }
 
 STORE(replace)

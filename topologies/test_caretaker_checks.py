@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What passed the caretaker's checks, though the processor has it not: refused, by CPUID."""
+
+from __future__ import annotations
+
+import pytest
+
+from topologies.conftest import Kept
+
+pytestmark = [pytest.mark.tier("nightly"), pytest.mark.arch("x86_64")]
+
+EFER, TCE = 0xC000_0080, 1 << 15
+EIO, EINVAL = "-5", "-22"
+
+
+def test_no_guest_gets_a_vmsave_that_is_not_virtual(kept: Kept) -> None:
+    """It would write to physical memory past its nested table."""
+    grown = kept.counted("vmcb_refused")
+    assert kept.caretaker.do("loose_vmcb")[0] == EINVAL
+    assert grown() == [1]
+
+
+def test_efer_takes_no_bit_that_the_processor_lacks(kept: Kept) -> None:
+    if " tce" in kept.host.session.check(["cat", "/proc/cpuinfo"]):
+        pytest.skip("this processor has translation cache extension")
+    now = int(kept.caretaker.do("rdmsr", EFER)[1], 16)
+    grown = kept.counted("msr_refused")
+    assert kept.caretaker.do("wrmsr", EFER, now | TCE) == [EIO]
+    assert grown() == [1]
+    assert int(kept.caretaker.do("rdmsr", EFER)[1], 16) == now

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What would lose a resident guest by mistake: refused, and the guest lives on.
+
+A release of its host, an IPI with the vector of an exception to its CPU, a next kernel whose page
+tables have another depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from lab.stand.stand import Stand
+from topologies.conftest import Kept
+from topologies.residents import Resident
+from topologies.test_resident_refused import insist_on, insist_refused
+
+pytestmark = [
+    pytest.mark.tier("nightly"),
+    pytest.mark.arch("x86_64"),
+    pytest.mark.timeout(1800),
+]
+
+EXCEPTION = 1 << 32 | 0x4014  # fixed, to the CPU whose APIC has the id 1, vector 20
+
+
+@pytest.fixture
+def resident(kept: Kept, stand: Stand) -> Iterator[Resident]:
+    """Start a guest under KVM that has to live at the end."""
+    with ExitStack() as stack:
+        guest = Resident.start(kept.host, stand.lab.watch, stack)
+        yield guest
+        insist_on(guest)
+
+
+def test_its_host_cannot_be_released(kept: Kept, resident: Resident) -> None:
+    resident.hold()
+    said = kept.host.session.run(["sh", "-c", "echo 1 >/sys/kernel/caretaker/release"])
+    assert said.status != 0
+    assert "resource busy" in said.stderr
+    assert resident.held() == ["held"]
+    resident.insist_lives()
+
+
+@pytest.mark.parametrize(
+    "icr",
+    [
+        pytest.param(EXCEPTION, id="named"),
+        pytest.param(0xC4014, id="to-others"),
+        pytest.param(1 << 32 | 0x4110, id="lowest-priority"),
+    ],
+)
+def test_no_ipi_raises_an_exception_there(kept: Kept, resident: Resident, icr: int) -> None:
+    resident.hold()
+    grown = kept.counted("icr_refused")
+    assert kept.caretaker.do("icr", icr) == ["0"]
+    assert grown() == [1]
+    assert resident.held() == ["held"]
+    resident.insist_lives()
+
+
+def test_a_kernel_of_another_depth_is_not_entered(resident: Resident) -> None:
+    flags = resident.host.session.check(["cat", "/proc/cpuinfo"])
+    if " la57" not in flags:
+        pytest.skip("this processor's page tables have 4 levels only")
+    resident.hold()
+    resident.load("-s", cmdline=f"{resident.host.cmdline(nonce='0' * 16)} no5lvl")
+    insist_refused(
+        resident,
+        "the next kernel's command line has no5lvl, and this kernel has 5 levels of page tables",
+    )
