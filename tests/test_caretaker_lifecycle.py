@@ -67,7 +67,7 @@ def _run(kernel: Path, out: Path) -> subprocess.CompletedProcess[str]:
     testing = kernel / "tools/testing/caretaker"
     sources = [caretaker / folder / name for folder, names in _SOURCES.items() for name in names]
     includes = [f"-I{caretaker / folder}" for folder in _SOURCES]
-    fake = ["-include", testing / "privileged.h"]
+    fake = ["-include", str(testing / "privileged.h")]
     subprocess.run(
         ["gcc", *_FLAGS, *includes, *fake, testing / "lifecycle.c", *sources, "-o", program],
         check=True,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/debug/caretaker/do: what a bad host would do, on this CPU. Write
- * "verb number [number]", read what came of it.
+ * /sys/kernel/debug/caretaker/do: does what a faulty host would do, on this CPU. Write
+ * "verb number [number]", then read the result.
  */
 #include <linux/cleanup.h>
 #include <linux/debugfs.h>
@@ -225,7 +225,7 @@ static const struct file_operations do_fops = {
 	.read = do_show,
 };
 
-/* The private memory itself, for userspace to touch or to give to a guest. */
+/* The private memory itself, for userspace to map, also into a guest. */
 static int map_memory(struct file *file, struct vm_area_struct *vma)
 {
 	unsigned long n = vma->vm_end - vma->vm_start;

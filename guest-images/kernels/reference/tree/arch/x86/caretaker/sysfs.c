@@ -51,7 +51,7 @@ static void ask_info(void *answer)
 	*(struct caretaker_answer *)answer = caretaker_call(CARETAKER_HC_INFO);
 }
 
-/* Each CPU is asked itself; what we believe is not in it. */
+/* Each CPU asks the caretaker itself; what this kernel believes is not used. */
 SHOW(cpus)
 {
 	struct caretaker_answer a;
@@ -113,7 +113,7 @@ SHOW(counters)
 	return at;
 }
 
-/* CPUs that Linux gave away, and what they run; not what this kernel believes. */
+/* CPUs with resident vCPUs, as the caretaker shows them; not as this kernel believes. */
 SHOW(vcpus)
 {
 	int at = 0, i;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * vCPUs that run without a kernel. The numbers are private ones; see
+ * Resident vCPUs, which run without a kernel. The numbers are private ones; see
  * Documentation/virt/caretaker.rst.
  */
 #ifndef _UAPI_LINUX_CARETAKER_H
@@ -16,8 +16,8 @@
 #define CARETAKER_RECORD_CPUIDS		100
 
 /*
- * A vCPU that is in no VM: what KVM_GET_* gave, and what KVM_SET_* takes. `events`
- * need not be set if it is not KVM that has them: only what is injected counts.
+ * A vCPU that is in no VM: what KVM_GET_* return and KVM_SET_* take. Of `events` only
+ * what is injected counts.
  */
 struct caretaker_record {
 	__u32 magic;
@@ -28,7 +28,7 @@ struct caretaker_record {
 	__u32 tsc_khz;			/* of the guest */
 	__u64 tsc_offset;		/* KVM_VCPU_TSC_OFFSET */
 	__u64 xcr0;
-	/* Why it stopped: the processor's exit code (0x60: it was asked to). */
+	/* Why it stopped: the processor's exit code (0x60: CARETAKER_STOP or a retrieval). */
 	__u64 exit_code;
 	__u64 exit_info_1;
 	__u64 exit_info_2;
@@ -55,16 +55,16 @@ struct caretaker_region {
 struct caretaker_reside {
 	__u64 record;			/* struct caretaker_record */
 	__s32 memory;			/* memfd or guest_memfd, in a LUO session */
-	__u32 cpu;			/* which it is to live on; not the boot CPU */
+	__u32 cpu;			/* that is taken offline for it; not the boot CPU */
 	__u32 nregions;
-	__u32 members;			/* vCPUs of the guest: none runs before all are there */
+	__u32 members;			/* vCPUs of the guest: none runs before all are resident */
 	struct caretaker_region regions[CARETAKER_REGIONS];
 };
 
 #define CARETAKER_VCPU_NONE	0
 #define CARETAKER_VCPU_RUNS	1
-#define CARETAKER_VCPU_PARKED	2	/* by itself: see exit_code */
-#define CARETAKER_VCPU_STOPPED	3	/* read() gives its record */
+#define CARETAKER_VCPU_PARKED	2	/* by an exit that is not served: see exit_code */
+#define CARETAKER_VCPU_STOPPED	3	/* read() returns its record */
 
 struct caretaker_state {
 	__u32 state;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pure parts of what runs resident vCPUs, in userspace: whom they admit, on
- * what VMCB, and their local APIC. Prints KTAP; ends with 1 if a test failed:
+ * The pure parts of what runs resident vCPUs, in userspace: what they admit, on
+ * which VMCB, and their local APIC. Prints KTAP; ends with 1 if a test failed:
  *
  *   gcc -I../../../arch/x86/caretaker/resident -fsanitize=address,undefined \
  *       resident.c ../../../arch/x86/caretaker/resident/{validate,vapic}.c

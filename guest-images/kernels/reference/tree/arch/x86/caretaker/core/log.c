@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What can be seen of the caretaker: the window that Linux reads, and QEMU's debug
+ * What the caretaker shows: the window that Linux reads, and QEMU's debug
  * console for when there is no Linux. Counters live in private memory and are only
  * copied out: the window is never read.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the rest of the kernel has to know of the caretaker. */
+/* The caretaker's interface to the rest of the kernel. */
 #ifndef _ASM_X86_CARETAKER_H
 #define _ASM_X86_CARETAKER_H
 
@@ -7,7 +7,7 @@
 #include <linux/percpu-defs.h>
 #include <asm/caretaker_abi.h>
 
-/* The caretaker has its memory, and may be used. Never goes back. */
+/* The caretaker is initialized, and can be used. Never disabled again. */
 DECLARE_STATIC_KEY_FALSE(caretaker_key);
 DECLARE_PER_CPU(bool, caretaker_in);
 
@@ -16,7 +16,7 @@ static __always_inline bool caretaker_ready(void)
 	return static_branch_unlikely(&caretaker_key);
 }
 
-/* Is it below this CPU? Only changes in stop_machine(), and where a CPU comes and goes. */
+/* Is it below this CPU? Changes in stop_machine(), and when a CPU goes online or offline. */
 static __always_inline bool caretaker_below(void)
 {
 	return caretaker_ready() && this_cpu_read(caretaker_in);

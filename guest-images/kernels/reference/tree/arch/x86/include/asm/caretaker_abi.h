@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What Linux and the caretaker below it say to each other. This interface is
- * a contract: a change of meaning changes CARETAKER_ABI. The words are in
- * Documentation/virt/caretaker.rst.
+ * The interface between Linux and the caretaker below it. A change of meaning
+ * changes CARETAKER_ABI. It is described in Documentation/virt/caretaker.rst.
  *
  * Shared by Linux, by the caretaker, which knows nothing of Linux, and by
  * tests that are compiled for userspace: nothing is included here.
@@ -15,8 +14,8 @@
 #define CARETAKER_MAX_CPUS	64
 
 /*
- * What one kernel hands to the next: the ABI above, and the version of the record
- * of a vCPU (linux/caretaker.h). It is in a kernel's image, in its kernel_info.
+ * Version of what one kernel hands over to the next: the ABI above, and that of the
+ * record of a vCPU (linux/caretaker.h). It is in the kernel_info of a kernel's image.
  */
 #define CARETAKER_HANDOVER	(CARETAKER_ABI << 8 | 1)
 
@@ -26,11 +25,11 @@
 #define CARETAKER_HC_RELEASE	2	/* returns outside; RCX and RDX are lost */
 #define CARETAKER_HC_DIGEST	3	/* -> RBX FNV-1a of the caretaker's text as it is now */
 #define CARETAKER_HC_REGION	4	/* -> RBX private memory, RCX its size, RDX the window */
-#define CARETAKER_HC_HOLD	5	/* page: struct caretaker_vcpu; this CPU runs it, and no more us */
-#define CARETAKER_HC_STOP	6	/* RBX: CPU; its vCPU is to stop, see its state in the window */
+#define CARETAKER_HC_HOLD	5	/* page: struct caretaker_vcpu, which this CPU runs from now on */
+#define CARETAKER_HC_STOP	6	/* RBX: CPU whose vCPU has to park; see its state in the window */
 #define CARETAKER_HC_FETCH	7	/* page: struct caretaker_vcpu; RBX: CPU; once only */
 
-/* Errors in RAX, those of Linux, so that nothing has to be translated. */
+/* Errors in RAX: Linux's numbers. */
 #define CARETAKER_EPERM		(-1)
 #define CARETAKER_EBUSY		(-16)
 #define CARETAKER_ENODEV	(-19)
@@ -69,23 +68,23 @@ enum { CARETAKER_COUNTERS(CARETAKER_ENUM) CARETAKER_NR_COUNTERS };
 enum {
 	CARETAKER_CPU_OUT,	/* native */
 	CARETAKER_CPU_IN,	/* swallowed */
-	CARETAKER_CPU_DEAD,	/* stopped by the caretaker; why is in the log */
-	CARETAKER_CPU_HELD,	/* runs a vCPU, with no kernel */
-	CARETAKER_CPU_PARKED,	/* has stopped that: it can be fetched */
-	CARETAKER_CPU_LEAVING,	/* fetched; will be native */
+	CARETAKER_CPU_DEAD,	/* stopped by the caretaker, which logged why */
+	CARETAKER_CPU_HELD,	/* runs a resident vCPU */
+	CARETAKER_CPU_PARKED,	/* its vCPU has stopped, and can be fetched */
+	CARETAKER_CPU_LEAVING,	/* its vCPU was fetched; will be native */
 };
 
 struct caretaker_cpu_status {
 	unsigned int state;
 	unsigned int apic_id;
 	unsigned long long counter[CARETAKER_NR_COUNTERS];
-	/* While it is held: how often its vCPU was entered, and its last exit. */
+	/* While HELD: how often its vCPU was entered, and its last exit. */
 	unsigned long long entries, exit_code, exit_info_1, exit_info_2, rip;
 };
 
 /*
- * The one thing that both may look at: the caretaker writes, and never reads
- * it back. Not private, and not to be trusted more than the host is.
+ * Shared with the host: the caretaker writes, and never reads it back. It is no more
+ * trustworthy than the host is.
  */
 struct caretaker_window {
 	unsigned int magic;
@@ -107,12 +106,12 @@ struct caretaker_image {
 	unsigned int init;		/* long init(const struct caretaker_params *) */
 	unsigned int enter;		/* long enter(unsigned long cpu) */
 	unsigned int cpu_size;		/* memory a CPU needs */
-	char build[CARETAKER_BUILD];	/* LOCALVERSION of the kernel that brought it */
+	char build[CARETAKER_BUILD];	/* LOCALVERSION of the kernel whose image it is */
 };
 
-/* For tests of the tests: */
+/* Mutants, which tests have to catch: */
 #define CARETAKER_MUTANT_OPEN		1u	/* does not hide its memory */
-#define CARETAKER_MUTANT_TRUSTING	2u	/* Linux asks nothing of the kernel that is next */
+#define CARETAKER_MUTANT_TRUSTING	2u	/* Linux does not check the next kernel */
 #define CARETAKER_MUTANT_INITS		4u	/* lets any IPI through */
 
 /* All addresses are those of whole pages; sizes are in bytes. */
@@ -126,9 +125,9 @@ struct caretaker_params {
 };
 
 /*
- * A vCPU on its way to a CPU of the caretaker's, and back. Whole pages: what is
- * said of it, a VMCB of which only the save area counts, the registers of its
- * FPU in XSAVE's standard form, those of its APIC as KVM has them, and CPUID.
+ * A vCPU on its way to a CPU of the caretaker's, and back. Whole pages: its description, a
+ * VMCB of which only the save area counts, its FPU in XSAVE's standard form, its APIC as
+ * KVM_GET_LAPIC returns it, and CPUID.
  */
 #define CARETAKER_VCPU_BYTES	(5 * 4096)
 #define CARETAKER_RUNS		256	/* in a page of them */
@@ -155,7 +154,7 @@ struct caretaker_vcpu {
 	unsigned int abi;
 	unsigned int lists;		/* pages of CARETAKER_RUNS runs of memory */
 	unsigned int cpuids;
-	unsigned int msrs;		/* that it may read, and write as they are */
+	unsigned int msrs;		/* that it may read, or write with the same value */
 	unsigned int timer_khz;		/* of the CPU's APIC, undivided */
 	unsigned long long guest[2];	/* random, the same for all vCPUs of the guest, */
 	unsigned long long members;	/* which are so many: none runs before all are there */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What __svm_vcpu_run() is on a host that is swallowed: one hypercall. */
+/* __svm_vcpu_run() on a swallowed host: one hypercall. */
 #include <linux/linkage.h>
 #include <asm/asm.h>
 #include <asm/asm-offsets.h>
