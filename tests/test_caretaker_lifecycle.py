@@ -38,6 +38,12 @@ _MUTANTS = {
         "",
         "stop_and_fetch",
     ),
+    "halted-as-out": (
+        "resident.c",
+        "set_state(c, CARETAKER_CPU_HALTED);",
+        "set_state(c, CARETAKER_CPU_OUT);",
+        "comes_and_goes",
+    ),
     "half-of-an-id": (
         "resident.c",
         " && own->guest[1] == other->guest[1]",

@@ -193,12 +193,14 @@ int caretaker_release(bool leave_residents)
 	return r;
 }
 
-static bool has_dead_cpus(void)
+/* Is a CPU in code of the caretaker's for good, or until it is brought online? */
+static bool has_stuck_cpus(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < CARETAKER_MAX_CPUS; i++)
-		if (caretaker_cpu_state(i) == CARETAKER_CPU_DEAD)
+		if (caretaker_cpu_state(i) == CARETAKER_CPU_DEAD ||
+		    caretaker_cpu_state(i) == CARETAKER_CPU_HALTED)
 			return true;
 	return false;
 }
@@ -210,7 +212,8 @@ static bool has_dead_cpus(void)
  * meanwhile.
  *
  * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
- * Return: 0; -ENODEV; -EALREADY: not swallowed; -EBUSY: a vCPU is resident, or a CPU is dead; -ENOSPC: this
+ * Return: 0; -ENODEV; -EALREADY: not swallowed; -EBUSY: a vCPU is resident, or a CPU is in the image: dead, or
+ * halted since its vCPU was fetched; -ENOSPC: this
  * kernel's image needs more memory; an error of the new one, and then the host is native.
  */
 int caretaker_replace(void)
@@ -225,7 +228,7 @@ int caretaker_replace(void)
 	guard(cpus_read_lock)();
 	if (!caretaker.swallowed)
 		return -EALREADY;
-	if (has_residents() || has_dead_cpus())
+	if (has_residents() || has_stuck_cpus())
 		return -EBUSY;
 	if (caretaker_memory_size() > caretaker.size)
 		return -ENOSPC;

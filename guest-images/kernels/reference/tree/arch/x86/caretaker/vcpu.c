@@ -39,7 +39,8 @@ bool caretaker_has(unsigned int apic_id)
 		return false;
 	for (i = 0; i < CARETAKER_MAX_CPUS; i++)
 		if (caretaker.window->cpu[i].apic_id == apic_id &&
-		    caretaker_cpu_state(i) >= CARETAKER_CPU_DEAD)
+		    caretaker_cpu_state(i) >= CARETAKER_CPU_DEAD &&
+		    caretaker_cpu_state(i) != CARETAKER_CPU_HALTED)
 			return true;
 	return false;
 }
@@ -78,7 +79,7 @@ int caretaker_fetch(unsigned int index, struct caretaker_record *into)
 	if (err)
 		goto out;
 	r = caretaker_call_with(page_to_phys(pages) | CARETAKER_HC_FETCH, index).rax;
-	err = r ?: wait_for(index, CARETAKER_CPU_OUT);
+	err = r ?: wait_for(index, CARETAKER_CPU_HALTED);
 	if (!r && into)
 		caretaker_to_record(into, v);
 out:

@@ -165,11 +165,14 @@ static void comes_and_goes(void)
 
 	fresh();
 	live(does_io, fetch);
-	CHECK(cpus[1].data.state == CARETAKER_CPU_OUT && entries == 1);
+	CHECK(cpus[1].data.state == CARETAKER_CPU_HALTED && entries == 1);
 	CHECK(fetched.exit_code == 0x7b && fetched.exit_info_1 == 0x3f80210);
 	CHECK(save->rip == 0x7777 && save->cr3 == 0x6000 && fetched.gpr[0] == 0x1111);
 	CHECK(fetched.gpr[4] == 0x4444 && fetched.entries == 1);
 	CHECK(resident_fetch(&cpus[0].data, 1, (host_pa_t){ (u64)&fetched }) == CARETAKER_EINVAL);
+	/* It halts in the image, which must not be replaced before an INIT starts the CPU. */
+	CHECK(is_native(CARETAKER_CPU_HALTED) && is_native(CARETAKER_CPU_OUT));
+	CHECK(!is_native(CARETAKER_CPU_IN) && !is_native(CARETAKER_CPU_HELD));
 }
 
 static void is_refused_by_vmrun(struct vmcb *v, u32 entry)
@@ -256,7 +259,7 @@ static void fetch_once(void)
 	CHECK(resident_fetch(&cpus[0].data, 1, (host_pa_t){ (u64)&fetched }) == CARETAKER_EBUSY);
 	fresh();
 	live(does_io, fetch_twice);
-	CHECK(cpus[1].data.state == CARETAKER_CPU_OUT);
+	CHECK(cpus[1].data.state == CARETAKER_CPU_HALTED);
 }
 
 /* vCPUs are of one guest if all of its id is the same. */

@@ -53,7 +53,7 @@ static void controls(struct vmcb *v)
 
 static bool ready(struct cpu_memory *m)
 {
-	if (m->data.state != CARETAKER_CPU_OUT)
+	if (!is_native(m->data.state))
 		return false;
 	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
 		return false;

@@ -53,12 +53,12 @@ struct tss {
  * data.apic_id            capture()                           itself, before
  *                                                             state is IN
  * data.state              set_state():
- *   OUT to IN             capture()                           itself
+ *   OUT, HALTED to IN     capture()                           itself
  *   IN to OUT             release.c                           itself
  *   IN to HELD            resident_hold()                     itself
  *   HELD to PARKED        resident_hold()                     itself
  *   PARKED to LEAVING     resident_fetch() on another CPU     posts_lock
- *   LEAVING to OUT        leave()                             itself
+ *   LEAVING to HALTED     leave()                             itself
  *   any to DEAD           stop(), root_trap()                 itself
  * data.ask                ask() on another CPU: STOP while    posts_lock
  *                         the CPU is HELD, LEAVE with the
@@ -229,6 +229,12 @@ AT(host.cr2, VMCB_CR2);
 _Static_assert(sizeof(struct cpu_memory) == CPU_BYTES, "memory of a CPU");
 _Static_assert(sizeof(struct regs) == FRAME_CPU, "frame");
 _Static_assert(__builtin_offsetof(struct caretaker_image, build) == 32, "head of the image");
+
+/* Is a CPU of this state native? Then an INIT may reach it, and it may enter. */
+static inline bool is_native(u32 state)
+{
+	return state == CARETAKER_CPU_OUT || state == CARETAKER_CPU_HALTED;
+}
 
 /* Levels of the page table of a CPU in long mode. */
 static inline u32 paging_levels(u64 cr4)

@@ -12,7 +12,7 @@ static bool write_icr(struct cpu *c, u64 icr)
 
 	count(c, CARETAKER_C_ICR);
 	for (i = 0; i < g.p.cpus; i++)
-		if (__atomic_load_n(&g.cpus[i].data.state, __ATOMIC_ACQUIRE) != CARETAKER_CPU_OUT)
+		if (!is_native(__atomic_load_n(&g.cpus[i].data.state, __ATOMIC_ACQUIRE)))
 			owned[n++] = g.cpus[i].data.apic_id;
 	switch (g.p.mutant & CARETAKER_MUTANT_INITS ? ICR_SEND : icr_check(icr, owned, n)) {
 	case ICR_SEND:

@@ -254,7 +254,7 @@ static void give_back_room(struct cpu_memory *m)
 		shadow_drop(&m->data.shadow[i]);
 }
 
-/* Halt for good, outside of SVM: an INIT is let through from here on. */
+/* Halt outside of SVM, in the image: an INIT is let through from here on. */
 static void leave(struct cpu_memory *m)
 {
 	struct cpu *c = &m->data;
@@ -270,7 +270,7 @@ static void leave(struct cpu_memory *m)
 	wrmsr(MSR_VM_HSAVE_PA, 0);
 	stgi();
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
-	set_state(c, CARETAKER_CPU_OUT);
+	set_state(c, CARETAKER_CPU_HALTED);
 	halt();
 }
 

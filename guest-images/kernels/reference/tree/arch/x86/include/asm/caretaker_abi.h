@@ -71,7 +71,8 @@ enum {
 	CARETAKER_CPU_DEAD,	/* stopped by the caretaker, which logged why */
 	CARETAKER_CPU_HELD,	/* runs a resident vCPU */
 	CARETAKER_CPU_PARKED,	/* its vCPU has stopped, and can be fetched */
-	CARETAKER_CPU_LEAVING,	/* its vCPU was fetched; will be native */
+	CARETAKER_CPU_LEAVING,	/* its vCPU was fetched; will be HALTED */
+	CARETAKER_CPU_HALTED,	/* native, in code of the caretaker's, until an INIT */
 };
 
 struct caretaker_cpu_status {
