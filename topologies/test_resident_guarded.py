@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What would lose a resident guest by mistake: refused, and the guest lives on.
+"""What would lose a resident guest, or a CPU that had one, by mistake: refused.
 
 A release of its host, an IPI with the vector of an exception to its CPU, a next kernel whose page
-tables have another depth.
+tables have another depth, a new caretaker in place of the code that a CPU halts in.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.deadline import Deadline
+from lab.errors import InfraError
+from lab.machine import kexec as kexecs
+from lab.spec.model import KexecLoad
 from lab.stand.stand import Stand
 from topologies.conftest import Kept
 from topologies.residents import Resident
+from topologies.test_resident_killed import adopting, kill
 from topologies.test_resident_refused import insist_on, insist_refused
 
 pytestmark = [
@@ -71,3 +76,17 @@ def test_a_kernel_of_another_depth_is_not_entered(resident: Resident) -> None:
         resident,
         "the next kernel's command line has no5lvl, and this kernel has 5 levels of page tables",
     )
+
+
+def test_a_cpu_that_halts_in_the_image_keeps_it(kept: Kept, stand: Stand) -> None:
+    """Its vCPU has been retrieved, and the session is not finished: an NMI would reach it."""
+    with ExitStack() as stack:
+        guest = Resident.start(kept.host, stand.lab.watch, stack)
+        guest.hold()
+        host, by = kept.host, Deadline.after(kept.host.patience.kexec)
+        kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
+        adopter = adopting(guest, "--halt-at", "vcpus")
+        with pytest.raises(InfraError, match="resource busy"):
+            Kept.of(host).caretaker.replace()
+        kill(guest, adopter)
+        guest.insist_lost()
