@@ -28,3 +28,21 @@ def test_efer_takes_no_bit_that_the_processor_lacks(kept: Kept) -> None:
     assert kept.caretaker.do("wrmsr", EFER, now | TCE) == [EIO]
     assert grown() == [1]
     assert int(kept.caretaker.do("rdmsr", EFER)[1], 16) == now
+
+
+@pytest.mark.parametrize(
+    "msr",
+    [
+        pytest.param(0xC001_0010, id="syscfg"),
+        pytest.param(0xC001_0016, id="iorr_base"),
+        pytest.param(0xC001_001A, id="top_mem"),
+        pytest.param(0xC001_001D, id="top_mem2"),
+        pytest.param(0xC001_0113, id="smm_mask"),
+    ],
+)
+def test_what_is_memory_stays_what_it_is(kept: Kept, msr: int) -> None:
+    now = int(kept.caretaker.do("rdmsr", msr)[1], 16)
+    grown = kept.counted("msr_refused")
+    assert kept.caretaker.do("wrmsr", msr, now ^ 0x20_0000) == [EIO]
+    assert grown() == [1]
+    assert int(kept.caretaker.do("rdmsr", msr)[1], 16) == now

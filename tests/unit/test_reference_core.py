@@ -148,6 +148,7 @@ _MUTANTS = {
         "(hosts[byte] & ~bits) | (hosts[byte] & bits)",
         "msrpms",
     ),
+    "host-moves-memory": ("check.c", "	MSR_TOP_MEM, MSR_TOP_MEM2,", "", "host_msrpm"),
     "guest-gets-efer": ("check.c", "LEND(MSR_STAR,", "LEND(MSR_EFER,", "msrpms"),
     "efer-of-another": (
         "check.c",

@@ -366,6 +366,29 @@ static void msrpms(void)
 		CHECK(ours[msr] == 0xff);
 }
 
+/* What the host's writes to are looked at, and nothing else. */
+static void host_msrpm(void)
+{
+	static const u32 written[] = {
+		0x1b, 0x830, 0xc0000080, 0xc0010010, 0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019,
+		0xc001001a, 0xc001001d, 0xc0010111, 0xc0010112, 0xc0010113, 0xc0010114, 0xc0010116,
+		0xc0010117,
+	};
+	static u8 map[2 * PAGE];
+	u32 i, msr, at, n = 0, bits = 0;
+
+	memset(map, 0, sizeof(map));
+	msrpm_host(map);
+	for (i = 0; i < sizeof(map); i++)
+		bits += (u32)__builtin_popcount(map[i]);
+	for (i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+		msr = written[i];
+		at = msr >> 16 == 0xc001 ? 0x1000 : msr >> 16 == 0xc000 ? 0x800 : 0;
+		n += map[at + (msr & 0xffff) / 4] >> (msr % 4 * 2 + 1) & 1;
+	}
+	CHECK(n == 16 && bits == 18);			/* EFER and VM_HSAVE_PA are read, too */
+}
+
 static void efers(void)
 {
 	u64 known = 0x1d01;
@@ -594,6 +617,7 @@ static const struct {
 	{ "vmcb_fields", vmcb_fields },
 	{ "vmcb_events", vmcb_events },
 	{ "msrpms", msrpms },
+	{ "host_msrpm", host_msrpm },
 	{ "efers", efers },
 	{ "efer_features", efer_features },
 	{ "shadow_follows", shadow_follows },

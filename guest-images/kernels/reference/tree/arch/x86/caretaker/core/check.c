@@ -94,6 +94,35 @@ bool vmcb_ok(const struct limits *l, const struct vmcb *v)
 	       page_ok(l, v->nested_cr3, PAGE);
 }
 
+/*
+ * MSRs that say which addresses are memory, and which of it is SMM's (AMD64 manual, volume
+ * 2, 7.9 and 10.2): the host has no reason to write them once it runs.
+ */
+static const u32 fixed[] = {
+	MSR_SYSCFG,
+	MSR_IORR_BASE0, MSR_IORR_MASK0, MSR_IORR_BASE1, MSR_IORR_MASK1,
+	MSR_TOP_MEM, MSR_TOP_MEM2,
+	MSR_SMBASE, MSR_SMM_ADDR, MSR_SMM_MASK,
+};
+
+/**
+ * msrpm_host() - make the host's MSR permission map
+ * @map: zeroed, 2 pages: gets the accesses that msr.c serves
+ */
+void msrpm_host(u8 *map)
+{
+	u32 i;
+
+	for (i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		msrpm_watch(map, fixed[i], MSRPM_WRITE);
+	msrpm_watch(map, MSR_APIC_BASE, MSRPM_WRITE);
+	msrpm_watch(map, MSR_X2APIC_ICR, MSRPM_WRITE);
+	msrpm_watch(map, MSR_EFER, MSRPM_BOTH);
+	msrpm_watch(map, MSR_VM_CR, MSRPM_WRITE);
+	msrpm_watch(map, MSR_SMM_CTL, MSRPM_WRITE);
+	msrpm_watch(map, MSR_VM_HSAVE_PA, MSRPM_BOTH);
+}
+
 #define LEND(msr, accesses)	{ MSRPM_BYTE(msr), MSRPM_BITS(msr, accesses) }
 
 /* The MSRs that KVM may let its guests access: the caretaker depends on none of them. */

@@ -87,6 +87,7 @@ enum icr_verdict { ICR_SEND, ICR_REFUSE, ICR_FAULT };
 
 bool vmcb_ok(const struct limits *l, const struct vmcb *v);
 enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n);
+void msrpm_host(u8 *map);
 void msrpm_merge(u8 *ours, const u8 *hosts);
 /* What CPUID says of EFER: leaves 0x80000001, 0x80000008, 0x80000021; 0 where there is none. */
 struct efer_cpuid {

@@ -44,17 +44,6 @@ static bool processor_ok(void)
 	return true;
 }
 
-/* The accesses of the host that msr.c serves. */
-static void make_msrpm(u8 *map)
-{
-	msrpm_watch(map, MSR_APIC_BASE, MSRPM_WRITE);
-	msrpm_watch(map, MSR_X2APIC_ICR, MSRPM_WRITE);
-	msrpm_watch(map, MSR_EFER, MSRPM_BOTH);
-	msrpm_watch(map, MSR_VM_CR, MSRPM_WRITE);
-	msrpm_watch(map, MSR_SMM_CTL, MSRPM_WRITE);
-	msrpm_watch(map, MSR_VM_HSAVE_PA, MSRPM_BOTH);
-}
-
 /* All memory but the private one, not executable; and the image where it runs. */
 static bool make_ct_table(struct pt *t, u64 end, u64 used)
 {
@@ -218,7 +207,7 @@ long init(const struct caretaker_params *p)
 	if (used + 2 * PT_PAGES_MIN * PAGE > p->size)
 		return CARETAKER_ENOSPC;
 
-	make_msrpm(msrpm);
+	msrpm_host(msrpm);
 	make_idt();
 	call_inits();
 	for (i = 0; i < p->cpus; i++) {

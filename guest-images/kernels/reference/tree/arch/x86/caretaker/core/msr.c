@@ -2,7 +2,6 @@
 /* The host's accesses to MSRs with which it could leave guest mode, or reset a CPU. */
 #include "core.h"
 
-#define APIC_X2		(BIT(10) | BIT(11))
 #define CR0_PG		BIT(31)
 
 static bool write_icr(struct cpu *c, u64 icr)
@@ -59,10 +58,8 @@ static bool write_msr(struct cpu_memory *m, u32 no, u64 value)
 	case MSR_X2APIC_ICR:
 		return write_icr(&m->data, value);
 	case MSR_APIC_BASE:		/* out of x2APIC mode, INITs are not intercepted */
-		if (value != rdmsr(MSR_APIC_BASE))
-			return false;
-		return true;
-	default:			/* VM_CR and SMM_CTL; and what the map has no bits for */
+		return value == rdmsr(MSR_APIC_BASE);
+	default:			/* the rest of msrpm_host(), and what the map has no bits for */
 		return false;
 	}
 }
