@@ -23,6 +23,7 @@
 
 #define STEP_US		500
 #define PATIENCE_US	(5 * USEC_PER_SEC)
+#define FOR_EVER	0
 #define VCPU_ORDER	get_order(CARETAKER_VCPU_BYTES)
 
 /**
@@ -45,12 +46,43 @@ bool caretaker_has(unsigned int apic_id)
 	return false;
 }
 
-static int wait_for(unsigned int index, u32 wanted)
+/* How long a vCPU takes to park depends on it and its CPU: this may give up. */
+static int wait_for_parked(unsigned int index)
 {
 	u32 state;
 
-	return read_poll_timeout(caretaker_cpu_state, state, state == wanted,
+	return read_poll_timeout(caretaker_cpu_state, state, state == CARETAKER_CPU_PARKED,
 				 STEP_US, PATIENCE_US, false, index);
+}
+
+/*
+ * The two that follow have no time-out: the CPU is bound to get there, however little it
+ * runs, and until it does it uses what the caller would free.
+ */
+static void wait_for_halted(unsigned int index)
+{
+	u32 state;
+
+	read_poll_timeout(caretaker_cpu_state, state,
+			  state == CARETAKER_CPU_HALTED || state == CARETAKER_CPU_DEAD,
+			  STEP_US, FOR_EVER, false, index);
+}
+
+static bool has_entered(unsigned int cpu)
+{
+	u32 state = caretaker_cpu_state(cpu);
+
+	return state == CARETAKER_CPU_HELD || state == CARETAKER_CPU_PARKED ||
+	       state == CARETAKER_CPU_DEAD;
+}
+
+static long wait_for_hold(unsigned int cpu)
+{
+	long refused;
+
+	read_poll_timeout(READ_ONCE, refused, refused || has_entered(cpu), STEP_US, FOR_EVER,
+			  false, per_cpu(caretaker_hold_error, cpu));
+	return refused;
 }
 
 /**
@@ -60,8 +92,8 @@ static int wait_for(unsigned int index, u32 wanted)
  *
  * The CPU can be brought online afterwards.
  *
- * Context: may sleep, up to 10 seconds.
- * Return: 0; -ENOMEM; -EINVAL: the CPU has none; -ETIMEDOUT.
+ * Context: may sleep; 5 seconds for the vCPU to park.
+ * Return: 0; -ENOMEM; -EINVAL: the CPU has none; -ETIMEDOUT: it does not park, and runs on.
  */
 int caretaker_fetch(unsigned int index, struct caretaker_record *into)
 {
@@ -75,11 +107,13 @@ int caretaker_fetch(unsigned int index, struct caretaker_record *into)
 		return -ENOMEM;
 	v = page_address(pages);
 	err = caretaker_call_with(CARETAKER_HC_STOP, index).rax;
-	err = err ?: wait_for(index, CARETAKER_CPU_PARKED);
+	err = err ?: wait_for_parked(index);
 	if (err)
 		goto out;
 	r = caretaker_call_with(page_to_phys(pages) | CARETAKER_HC_FETCH, index).rax;
-	err = r ?: wait_for(index, CARETAKER_CPU_HALTED);
+	err = r;
+	if (!r)
+		wait_for_halted(index);
 	if (!r && into)
 		caretaker_to_record(into, v);
 out:
@@ -130,7 +164,7 @@ void caretaker_online_cpu(struct vcpu_file *vcpu)
 /* Offline the CPU; the last that it does is to enter the caretaker with the vCPU. */
 static int offline_cpu_with(struct vcpu_file *vcpu, unsigned int cpu, phys_addr_t pa)
 {
-	long refused = 0;
+	long refused;
 	int err;
 
 	lockdep_assert_held(&vcpu->lock);
@@ -142,15 +176,11 @@ static int offline_cpu_with(struct vcpu_file *vcpu, unsigned int cpu, phys_addr_
 		return err;
 	}
 	vcpu->cpu = cpu;
-	err = read_poll_timeout(READ_ONCE, refused,
-				refused || caretaker_cpu_state(cpu) == CARETAKER_CPU_HELD ||
-				caretaker_cpu_state(cpu) == CARETAKER_CPU_PARKED,
-				STEP_US, PATIENCE_US, false, per_cpu(caretaker_hold_error, cpu));
+	refused = wait_for_hold(cpu);
 	per_cpu(caretaker_hold, cpu) = 0;
-	if (!err && !refused)
-		return 0;
-	caretaker_online_cpu(vcpu);
-	return refused ?: err;
+	if (refused)
+		caretaker_online_cpu(vcpu);
+	return refused;
 }
 
 static int reside(struct vcpu_file *vcpu, const struct caretaker_reside *args)
