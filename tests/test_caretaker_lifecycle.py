@@ -44,6 +44,12 @@ _MUTANTS = {
         "set_state(c, CARETAKER_CPU_OUT);",
         "comes_and_goes",
     ),
+    "ratio-of-another": (
+        "resident.c",
+        "wrmsr(MSR_TSC_RATIO, TSC_RATIO_1);",
+        "wrmsr(MSR_TSC_AUX, TSC_RATIO_1);",
+        "tsc_ratio",
+    ),
     "half-of-an-id": (
         "resident.c",
         " && own->guest[1] == other->guest[1]",

@@ -29,7 +29,7 @@ static int bad;
 } while (0)
 
 struct globals g;
-u64 fake_msr[0x900], fake_tsc, fake_xcr0;
+u64 fake_msr[0x900], fake_tsc_ratio, fake_tsc, fake_xcr0;
 
 static struct caretaker_window window;
 static _Alignas(4096) struct cpu_memory cpus[CPUS];
@@ -354,6 +354,19 @@ static void task_priority(void)
 	CHECK(entries == 1 && vcpu.apic[0x80] == 0xa3);
 }
 
+/* Another guest's ratio does not stay; and is not touched where there is none. */
+static void tsc_ratio(void)
+{
+	fresh();
+	fake_tsc_ratio = BIT(33);
+	live(does_io, fetch);
+	CHECK(fake_tsc_ratio == BIT(33));
+	fresh();
+	g.limits.svm_features = SVM_TSC_RATE;
+	live(does_io, fetch);
+	CHECK(fake_tsc_ratio == BIT(32));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -367,6 +380,7 @@ static const struct {
 	{ "exceptions", exceptions },
 	{ "deadline", deadline },
 	{ "task_priority", task_priority },
+	{ "tsc_ratio", tsc_ratio },
 };
 
 int main(void)

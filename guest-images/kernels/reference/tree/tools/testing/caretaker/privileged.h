@@ -9,7 +9,7 @@
 #include "types.h"
 
 extern u64 fake_msr[0x900];	/* those up to the x2APIC's; others are not noted */
-extern u64 fake_tsc, fake_xcr0;
+extern u64 fake_tsc_ratio, fake_tsc, fake_xcr0;
 void fake_kicked(u64 icr);
 
 #define READ(reg) 0ULL
@@ -23,6 +23,8 @@ static inline void wrmsr(u32 no, u64 value)
 {
 	if (no < 0x900)
 		fake_msr[no] = value;
+	if (no == 0xc0000104)
+		fake_tsc_ratio = value;
 	if (no == 0x830)
 		fake_kicked(value);
 }

@@ -148,6 +148,7 @@ struct vmcb {
 #define SVM_NP		BIT(0)
 #define SVM_LBRV	BIT(1)
 #define SVM_NRIPS	BIT(3)
+#define SVM_TSC_RATE	BIT(4)
 #define SVM_FLUSH_ASID	BIT(6)
 #define SVM_VLS		BIT(15)		/* VMLOAD and VMSAVE of a guest's own */
 #define SVM_VGIF	BIT(16)

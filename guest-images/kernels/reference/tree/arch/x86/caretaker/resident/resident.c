@@ -8,6 +8,7 @@
 
 #define CR4_OSXSAVE	BIT(18)
 #define RESIDENT_ASID	2
+#define TSC_RATIO_1	BIT(32)
 #define SPIV_ENABLED	0x1ff
 #define SPIV_OFF	0xff
 #define ROOM		(SHADOWS * SHADOW_BYTES)	/* no guest of KVM's runs here now */
@@ -93,6 +94,8 @@ static void load(struct cpu_memory *m)
 	res->entries = 0;
 	memset(res->posted, 0, sizeof(res->posted));
 	wrmsr(MSR_TSC_AUX, res->own->tsc_aux);
+	if (g.limits.svm_features & SVM_TSC_RATE)	/* KVM may have left another guest's */
+		wrmsr(MSR_TSC_RATIO, TSC_RATIO_1);
 	/* XRSTOR first, and XSAVE last: both need what the narrower XCR0 does not have. */
 	xrstor(res->own->xsave);
 	xsetbv(res->own->xcr0);
