@@ -199,3 +199,21 @@ def test_mutant_is_caught(name: str, tmp_path: Path) -> None:
         check=False,
     )
     assert "AddressSanitizer" in ran.stderr or ran.stdout.strip() != why
+
+
+@pytest.mark.parametrize(
+    ("what", "levels", "words"),
+    [
+        pytest.param("five_levels(cmdline) > pgtable_l5_enabled()", "4", "", id="deeper"),
+        pytest.param("five_levels(cmdline) < pgtable_l5_enabled()", "5", " no5lvl", id="flatter"),
+    ],
+)
+def test_mutant_of_depth_is_caught(what: str, levels: str, words: str, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    for part in _PARTS:
+        shutil.copytree(_KERNEL / part, kernel / part)
+    mutated = kernel / "arch/x86/caretaker/kexec_handover.c"
+    text = mutated.read_text()
+    assert text.count(what) == 1, "the mutant's place has changed"
+    mutated.write_text(text.replace(what, f"{what} && !cmdline"))
+    assert said(_built(kernel, tmp_path), tmp_path, image(), _CMDLINE + words, levels) == ""
