@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from topologies.conftest import Kept
+from lab.testing.swallowed import SwallowedHost
 
 pytestmark = [pytest.mark.tier("nightly"), pytest.mark.arch("x86_64")]
 
@@ -13,21 +13,21 @@ EFER, TCE = 0xC000_0080, 1 << 15
 EIO, EINVAL = "-5", "-22"
 
 
-def test_no_guest_gets_a_vmsave_that_is_not_virtual(kept: Kept) -> None:
+def test_no_guest_gets_a_vmsave_that_is_not_virtual(swallowed: SwallowedHost) -> None:
     """It would write to physical memory past its nested table."""
-    grown = kept.counted("vmcb_refused")
-    assert kept.caretaker.do("loose_vmcb")[0] == EINVAL
+    grown = swallowed.counted("vmcb_refused")
+    assert swallowed.caretaker.do("loose_vmcb")[0] == EINVAL
     assert grown() == [1]
 
 
-def test_efer_takes_no_bit_that_the_processor_lacks(kept: Kept) -> None:
-    if " tce" in kept.host.session.check(["cat", "/proc/cpuinfo"]):
+def test_efer_takes_no_bit_that_the_processor_lacks(swallowed: SwallowedHost) -> None:
+    if " tce" in swallowed.host.session.check(["cat", "/proc/cpuinfo"]):
         pytest.skip("this processor has translation cache extension")
-    now = int(kept.caretaker.do("rdmsr", EFER)[1], 16)
-    grown = kept.counted("msr_refused")
-    assert kept.caretaker.do("wrmsr", EFER, now | TCE) == [EIO]
+    now = int(swallowed.caretaker.do("rdmsr", EFER)[1], 16)
+    grown = swallowed.counted("msr_refused")
+    assert swallowed.caretaker.do("wrmsr", EFER, now | TCE) == [EIO]
     assert grown() == [1]
-    assert int(kept.caretaker.do("rdmsr", EFER)[1], 16) == now
+    assert int(swallowed.caretaker.do("rdmsr", EFER)[1], 16) == now
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_efer_takes_no_bit_that_the_processor_lacks(kept: Kept) -> None:
         pytest.param(0xC001_0113, id="smm_mask"),
     ],
 )
-def test_what_is_memory_stays_what_it_is(kept: Kept, msr: int) -> None:
-    now = int(kept.caretaker.do("rdmsr", msr)[1], 16)
-    grown = kept.counted("msr_refused")
-    assert kept.caretaker.do("wrmsr", msr, now ^ 0x20_0000) == [EIO]
+def test_what_is_memory_stays_what_it_is(swallowed: SwallowedHost, msr: int) -> None:
+    now = int(swallowed.caretaker.do("rdmsr", msr)[1], 16)
+    grown = swallowed.counted("msr_refused")
+    assert swallowed.caretaker.do("wrmsr", msr, now ^ 0x20_0000) == [EIO]
     assert grown() == [1]
-    assert int(kept.caretaker.do("rdmsr", msr)[1], 16) == now
+    assert int(swallowed.caretaker.do("rdmsr", msr)[1], 16) == now

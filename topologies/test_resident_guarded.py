@@ -12,14 +12,14 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab.config.model import KexecLoad
 from lab.deadline import Deadline
 from lab.errors import InfraError
-from lab.machine import kexec as kexecs
-from lab.spec.model import KexecLoad
-from lab.stand.stand import Stand
-from topologies.conftest import Kept
-from topologies.residents import Resident
-from topologies.test_resident_killed import adopting, kill
+from lab.host import kexec as kexecs
+from lab.runner.lab_session import Stand
+from lab.testing.resident import Resident
+from lab.testing.swallowed import SwallowedHost
+from topologies.test_resident_killed import adopting
 from topologies.test_resident_refused import insist_on, insist_refused
 
 pytestmark = [
@@ -32,17 +32,17 @@ EXCEPTION = 1 << 32 | 0x4014  # fixed, to the CPU whose APIC has the id 1, vecto
 
 
 @pytest.fixture
-def resident(kept: Kept, stand: Stand) -> Iterator[Resident]:
+def resident(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
     """Start a guest under KVM that has to live at the end."""
     with ExitStack() as stack:
-        guest = Resident.start(kept.host, stand.lab.watch, stack)
+        guest = Resident.start(swallowed.host, stand.lab.watch, stack)
         yield guest
         insist_on(guest)
 
 
-def test_its_host_cannot_be_released(kept: Kept, resident: Resident) -> None:
+def test_its_host_cannot_be_released(swallowed: SwallowedHost, resident: Resident) -> None:
     resident.hold()
-    said = kept.host.session.run(["sh", "-c", "echo 1 >/sys/kernel/caretaker/release"])
+    said = swallowed.host.session.run(["sh", "-c", "echo 1 >/sys/kernel/caretaker/release"])
     assert said.status != 0
     assert "resource busy" in said.stderr
     assert resident.held() == ["held"]
@@ -57,10 +57,12 @@ def test_its_host_cannot_be_released(kept: Kept, resident: Resident) -> None:
         pytest.param(1 << 32 | 0x4110, id="lowest-priority"),
     ],
 )
-def test_no_ipi_raises_an_exception_there(kept: Kept, resident: Resident, icr: int) -> None:
+def test_no_ipi_raises_an_exception_there(
+    swallowed: SwallowedHost, resident: Resident, icr: int
+) -> None:
     resident.hold()
-    grown = kept.counted("icr_refused")
-    assert kept.caretaker.do("icr", icr) == ["0"]
+    grown = swallowed.counted("icr_refused")
+    assert swallowed.caretaker.do("icr", icr) == ["0"]
     assert grown() == [1]
     assert resident.held() == ["held"]
     resident.insist_lives()
@@ -78,15 +80,15 @@ def test_a_kernel_of_another_depth_is_not_entered(resident: Resident) -> None:
     )
 
 
-def test_a_cpu_that_halts_in_the_image_keeps_it(kept: Kept, stand: Stand) -> None:
+def test_a_cpu_that_halts_in_the_image_keeps_it(swallowed: SwallowedHost, stand: Stand) -> None:
     """Its vCPU has been retrieved, and the session is not finished: an NMI would reach it."""
     with ExitStack() as stack:
-        guest = Resident.start(kept.host, stand.lab.watch, stack)
+        guest = Resident.start(swallowed.host, stand.lab.watch, stack)
         guest.hold()
-        host, by = kept.host, Deadline.after(kept.host.patience.kexec)
+        host, by = swallowed.host, Deadline.after(swallowed.host.patience.kexec)
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
         adopter = adopting(guest, "--halt-at", "vcpus")
         with pytest.raises(InfraError, match="resource busy"):
-            Kept.of(host).caretaker.replace()
-        kill(guest, adopter)
+            SwallowedHost.of(host).caretaker.replace()
+        guest.kill_process(adopter)
         guest.insist_lost()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-_CARETAKER = Path(__file__).parents[1] / "guest-images/kernels/reference/tree/arch/x86/caretaker"
+_CARETAKER = Path(__file__).parents[2] / "guest-images/kernels/reference/tree/arch/x86/caretaker"
 _FUNCTION = re.compile(
     r"^(?!static|extern|typedef|struct \w+ \{|enum|DEFINE|DECLARE|EXPORT|\w+_initcall|CT_INIT|#)"
     r"[a-z][\w \t*]*?\b(?P<name>\w+)\((?P<args>[^;{}]*?)\)(?:[^;{}()]*)\n\{",

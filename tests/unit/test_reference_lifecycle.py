@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-_KERNEL = Path(__file__).parents[1] / "guest-images/kernels/reference/tree"
+_KERNEL = Path(__file__).parents[2] / "guest-images/kernels/reference/tree"
 _PARTS = ("arch/x86/caretaker", "arch/x86/include", "tools/testing/caretaker")
 _SOURCES = {
     "resident": ("resident.c", "exits.c", "validate.c", "vapic.c"),
