@@ -74,9 +74,9 @@ _MUTANTS = {
     "no-way-back": ("check.c", "I3_INTR | I3_NMI", "I3_NMI", "vmcbs"),
     "loadsave-without-the-feature": (
         "check.c",
-        "v->misc_ctl2 & if_has(l, SVM_VLS, MISC2_V_LOADSAVE)",
-        "v->misc_ctl2 & MISC2_V_LOADSAVE",
-        "vmcb_features",
+        "| if_has(l, SVM_VLS, MISC2_V_LOADSAVE)",
+        "| MISC2_V_LOADSAVE",
+        "vmcb_fields",
     ),
     "any-misc-ctl2": (
         "check.c",
