@@ -46,6 +46,23 @@ static int async_mutant_set(const char *value, const struct kernel_param *kp)
 module_param_call(async_mutant, async_mutant_set, NULL, NULL, 0200);
 #endif
 
+/* Where two race, a test needs not wait for luck. */
+#ifdef CONFIG_KVM_ASYNC_MUTANT
+static unsigned int async_race_us;
+module_param(async_race_us, uint, 0644);
+MODULE_PARM_DESC(async_race_us, "How long to stay where a race was once");
+
+static void kvm_async_widen_race(void)
+{
+	if (READ_ONCE(async_race_us))
+		mdelay(DIV_ROUND_UP(min(READ_ONCE(async_race_us), 20000u), 1000));
+}
+#else
+static void kvm_async_widen_race(void)
+{
+}
+#endif
+
 /* Learns when the owner's mm goes. It has no other callback, so costs nothing. */
 struct kvm_owner {
 	struct mmu_notifier mn;
@@ -350,20 +367,17 @@ int kvm_async_vcpu_lock(struct kvm_vcpu *vcpu)
 	}
 }
 
-static int kvm_async_start(struct kvm_vcpu *vcpu)
+/* Set the worker off; -EAGAIN if it was killed, and has gone, meanwhile. */
+static int kvm_async_set_off(struct kvm_vcpu *vcpu)
 {
 	struct kvm_async *async = vcpu->async;
-	int r;
-
-	r = kvm_arch_vcpu_async_ready(vcpu);
-	if (!r)
-		r = kvm_async_get_worker(vcpu);
-	if (r)
-		return r;
 
 	guard(spinlock)(&async->lock);
 	if (async->stop)
 		return -EIO;
+	/* From here on one that is killed finds the state, and parks the vCPU. */
+	if (!async->worker)
+		return -EAGAIN;
 
 	async->park = false;
 	async->error = 0;
@@ -371,6 +385,24 @@ static int kvm_async_start(struct kvm_vcpu *vcpu)
 	kvm_async_publish(vcpu, KVM_ASYNC_RUNNING);
 	wake_up_all(&async->work);
 	return 0;
+}
+
+static int kvm_async_start(struct kvm_vcpu *vcpu)
+{
+	int r;
+
+	r = kvm_arch_vcpu_async_ready(vcpu);
+	if (r)
+		return r;
+
+	do {
+		r = kvm_async_get_worker(vcpu);
+		if (r)
+			return r;
+		kvm_async_widen_race();
+		r = kvm_async_set_off(vcpu);
+	} while (r == -EAGAIN);
+	return r;
 }
 
 static long kvm_async_run(struct kvm_vcpu *vcpu, void __user *argp)

@@ -1167,6 +1167,16 @@ static bool test_ticker_cycles(void)
 	return true;
 }
 
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
 static bool test_signals(void)
 {
 	struct vm v;
@@ -1186,6 +1196,72 @@ static bool test_signals(void)
 	CHECK(state_of(&v, 0).exit_reason == KVM_EXIT_INTR);
 	CHECK(!adopt(&v) && !run_async(&v, 0));
 	CHECK(goes_on(&v, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* Where the kernel has it, make races wide; see CONFIG_KVM_ASYNC_MUTANT. */
+static void widen_races(const char *us)
+{
+	if (write_file("/sys/module/kvm/parameters/async_race_us", us) && strcmp(us, "0"))
+		say("races are %s us wide", us);
+}
+
+/* A thread is killed while it has nothing to do, and just as it gets something. */
+static bool killed_idle(struct vm *v, volatile uint32_t *go, unsigned int delay_ns)
+{
+	struct kvm_async_state s;
+	uint64_t then;
+	int status, pid;
+	pid_t killer;
+
+	/* There may be none: the last one noticed late that it was killed. */
+	for (int i = 0; !(pid = thread_pid()) && i < 100; i++)
+		CHECK(!run_async(v, 0) && !ioctl(v->vcpu[0], KVM_ASYNC_PARK, 0));
+	CHECK(pid > 0);
+	*go = 0;
+	killer = fork();
+	if (!killer) {
+		while (!*go)
+			;
+		then = now_ns();
+		while (now_ns() - then < delay_ns)
+			;
+		_exit(kill(pid, SIGKILL) && errno != ESRCH);
+	}
+	sleep_ms(1);
+	then = count(v, 0);
+	*go = 1;
+	CHECK(!run_async(v, 0));
+	CHECK(waitpid(killer, &status, 0) == killer && !status);
+	for (int i = 0; i < 200; i++) {
+		s = state_of(v, 0);
+		if (s.state == KVM_ASYNC_PAUSED || count(v, 0) != then)
+			break;
+		sleep_ms(5);
+	}
+	CHECK(s.state == KVM_ASYNC_PAUSED || count(v, 0) != then);
+	CHECK(!ioctl(v->vcpu[0], KVM_ASYNC_PARK, 0));
+	return true;
+}
+
+static bool test_killed_idle(void)
+{
+	volatile uint32_t *go = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	bool ok = true;
+	struct vm v;
+
+	CHECK(go != MAP_FAILED);
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!run_async(&v, 0) && !ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0));
+	widen_races("2000");
+	for (int i = 0; ok && i < (soak ?: 300); i++)
+		ok = killed_idle(&v, go, i % 100 * 2000);
+	widen_races("0");
+	if (!ok)
+		return false;
 	close_vm(&v);
 	CHECK(threads_gone());
 	return true;
@@ -1225,16 +1301,6 @@ static bool proc_says(int pid, const char *file, const char *text)
 		return false;
 	all[got] = 0;
 	return strstr(all, text);
-}
-
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
 }
 
 #define GROUP "/group/vmm"
@@ -1764,6 +1830,7 @@ static const struct {
 	{ "together", test_together },
 	{ "ticker_cycles", test_ticker_cycles },
 	{ "signals", test_signals },
+	{ "killed_idle", test_killed_idle },
 	{ "cgroup", test_cgroup },
 	{ "punch_hole", test_punch_hole },
 	{ "hostile", test_hostile },
