@@ -1267,6 +1267,46 @@ static bool test_killed_idle(void)
 	return true;
 }
 
+#ifdef __x86_64__
+static int share_info(int vm, void *at)
+{
+	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA,
+					 .u.shared_info.hva = (uintptr_t)at };
+
+	return ioctl(vm, KVM_XEN_HVM_SET_ATTR, &attr);
+}
+#endif
+
+/* What Xen's guests share with KVM by an address is refused, before and after. */
+static bool test_xen(void)
+{
+#ifdef __x86_64__
+	struct kvm_xen_hvm_config pages = { .msr = 0x40000000 };
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int vm = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+
+	skip_reason = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XEN_HVM) > 0 ? NULL :
+		      "this kernel has no CONFIG_KVM_XEN";
+	if (skip_reason)
+		return true;
+	CHECK(!share_info(vm, page));
+	CHECK_FAILS(enable(vm, KVM_ORPHAN_RUN), EBUSY);
+	CHECK(!share_info(vm, NULL));
+	CHECK(!ioctl(vm, KVM_XEN_HVM_CONFIG, &pages));
+	CHECK_FAILS(enable(vm, KVM_ORPHAN_RUN), EBUSY);
+	pages.msr = 0;
+	CHECK(!ioctl(vm, KVM_XEN_HVM_CONFIG, &pages));
+	CHECK(!enable(vm, KVM_ORPHAN_RUN));
+	CHECK_FAILS(share_info(vm, page), EINVAL);
+	pages.msr = 0x40000000;
+	CHECK_FAILS(ioctl(vm, KVM_XEN_HVM_CONFIG, &pages), EINVAL);
+	close(vm);
+#else
+	skip_reason = "for x86";
+#endif
+	return true;
+}
+
 /* The guest's memory goes away beneath it: its end, not the host's. */
 static bool test_punch_hole(void)
 {
@@ -1814,6 +1854,7 @@ static const struct {
 } tests[] = {
 	{ "stock_eio", test_stock_eio },
 	{ "enable", test_enable },
+	{ "xen", test_xen },
 	{ "busy_and_park", test_busy_and_park },
 	{ "survive_loop", test_survive_loop },
 	{ "survive_smp", test_survive_smp },
