@@ -1307,6 +1307,47 @@ static bool test_xen(void)
 	return true;
 }
 
+/*
+ * Of private memory, in any VM, KVM has what is at userspace_addr, and keeps its
+ * hands off the guest's.  The clock that it shares with the guest shows which.
+ */
+static bool test_private_memory(void)
+{
+#ifdef __x86_64__
+	struct { struct kvm_msrs head; struct kvm_msr_entry clock; } msrs = {
+		.head.nmsrs = 1, .clock = { 0x4b564d01 /* SYSTEM_TIME_NEW */, .data = WORDS | 1 } };
+	struct kvm_create_guest_memfd gmem = { .size = MEM_SIZE, .flags = GUEST_MEMFD_FLAG_MMAP };
+	struct kvm_userspace_memory_region2 slot = { .memory_size = MEM_SIZE,
+		.flags = KVM_MEM_GUEST_MEMFD };
+	struct itimerspec in = { .it_value.tv_nsec = 200000000 };
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+	struct vm v = { .nr = 1 };
+	timer_t t;
+
+	v.vm = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+	v.mem_fd = ioctl(v.vm, KVM_CREATE_GUEST_MEMFD, &gmem);
+	CHECK(v.vm >= 0 && v.mem_fd >= 0);
+	v.mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	slot.guest_memfd = v.mem_fd;
+	slot.userspace_addr = (uintptr_t)v.mem;
+	CHECK(!ioctl(v.vm, KVM_SET_USER_MEMORY_REGION2, &slot));
+	v.run_size = ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	CHECK(add_irqchip(&v));
+	v.vcpu[0] = ioctl(v.vm, KVM_CREATE_VCPU, 0);
+	CHECK(v.vcpu[0] >= 0 && set_up_vcpu(&v, 0) && map_runs(&v));
+	CHECK(ioctl(v.vcpu[0], KVM_SET_MSRS, &msrs) == 1);
+	/* All zeroes, which are instructions that go on. */
+	CHECK(!timer_create(CLOCK_MONOTONIC, &ev, &t) && !timer_settime(t, 0, &in, NULL));
+	ioctl(v.vcpu[0], KVM_RUN, 0);
+	timer_delete(t);
+	CHECK(*(volatile uint64_t *)(v.mem + WORDS + 8));	/* tsc_timestamp */
+	close_vm(&v);
+#else
+	skip_reason = "for x86";
+#endif
+	return true;
+}
+
 /* The guest's memory goes away beneath it: its end, not the host's. */
 static bool test_punch_hole(void)
 {
@@ -1855,6 +1896,7 @@ static const struct {
 	{ "stock_eio", test_stock_eio },
 	{ "enable", test_enable },
 	{ "xen", test_xen },
+	{ "private_memory", test_private_memory },
 	{ "busy_and_park", test_busy_and_park },
 	{ "survive_loop", test_survive_loop },
 	{ "survive_smp", test_survive_smp },
