@@ -1348,6 +1348,36 @@ static bool test_private_memory(void)
 	return true;
 }
 
+/* Stolen time is written by the address of a memslot, which is one process's. */
+static bool test_stolen_time(void)
+{
+#ifdef __aarch64__
+	uint64_t ipa = WORDS;
+	struct kvm_device_attr attr = { .group = KVM_ARM_VCPU_PVTIME_CTRL,
+		.attr = KVM_ARM_VCPU_PVTIME_IPA, .addr = (uintptr_t)&ipa };
+	int protected = ioctl(kvm_fd, KVM_CREATE_VM, 1ul << 31);
+	struct vm v;
+
+	CHECK(create_vm(&v, -1, 1, pay(loop)));
+	if (ioctl(v.vcpu[0], KVM_HAS_DEVICE_ATTR, &attr))
+		skip_reason = "this kernel tells of no stolen time";
+	close_vm(&v);
+	if (skip_reason)
+		return true;
+	for (int i = 0; i <= (protected >= 0); i++) {
+		CHECK(create_vm(&v, i ? KVM_ORPHAN_RUN | PROTECTED : KVM_ORPHAN_RUN, 1, pay(loop)));
+		CHECK(!ioctl(v.vm, KVM_CHECK_EXTENSION, KVM_CAP_STEAL_TIME));
+		CHECK_FAILS(ioctl(v.vcpu[0], KVM_HAS_DEVICE_ATTR, &attr), ENXIO);
+		CHECK_FAILS(ioctl(v.vcpu[0], KVM_SET_DEVICE_ATTR, &attr), ENXIO);
+		close_vm(&v);
+	}
+	close(protected);
+#else
+	skip_reason = "for arm64";
+#endif
+	return true;
+}
+
 /* The guest's memory goes away beneath it: its end, not the host's. */
 static bool test_punch_hole(void)
 {
@@ -1897,6 +1927,7 @@ static const struct {
 	{ "enable", test_enable },
 	{ "xen", test_xen },
 	{ "private_memory", test_private_memory },
+	{ "stolen_time", test_stolen_time },
 	{ "busy_and_park", test_busy_and_park },
 	{ "survive_loop", test_survive_loop },
 	{ "survive_smp", test_survive_smp },
