@@ -1201,6 +1201,27 @@ static bool test_signals(void)
 	return true;
 }
 
+/* A mask for KVM_RUN is not one for the thread, which cannot take a signal. */
+static bool test_signal_mask(void)
+{
+	uint32_t mask[3] = { 8 };	/* struct kvm_signal_mask, of no signals */
+	struct vm v;
+	int pid;
+
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!ioctl(v.vcpu[0], KVM_SET_SIGNAL_MASK, mask));
+	CHECK(run_all(&v));
+	CHECK(goes_on(&v, 0));
+	pid = thread_pid();
+	CHECK(pid > 0 && !kill(pid, SIGTERM));
+	sleep_ms(50);
+	CHECK(goes_on(&v, 0));
+	CHECK(!ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
 /* Where the kernel has it, make races wide; see CONFIG_KVM_ASYNC_MUTANT. */
 static void widen_races(const char *us)
 {
@@ -1944,6 +1965,7 @@ static const struct {
 	{ "together", test_together },
 	{ "ticker_cycles", test_ticker_cycles },
 	{ "signals", test_signals },
+	{ "signal_mask", test_signal_mask },
 	{ "killed_idle", test_killed_idle },
 	{ "cgroup", test_cgroup },
 	{ "punch_hole", test_punch_hole },
