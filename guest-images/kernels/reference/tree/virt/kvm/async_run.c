@@ -173,17 +173,51 @@ static void kvm_async_end(struct kvm_vcpu *vcpu, bool stop)
 	kvm_async_kick(vcpu, worker);
 }
 
-/* The vCPU has left the guest with @r, as of KVM_RUN. */
+/*
+ * The vCPU has left the guest with @r, as of KVM_RUN.  Is there something to be
+ * served?  Two errors are exits, too: see KVM_EXIT_MEMORY_FAULT in api.rst.
+ */
+static bool kvm_async_is_exit(int r, u32 exit_reason)
+{
+	return r >= 0 || ((r == -EFAULT || r == -EHWPOISON) &&
+			  exit_reason == KVM_EXIT_MEMORY_FAULT);
+}
+
+/* With async->lock held; to be published. All exits come by here. */
+static void kvm_async_count(struct kvm_vcpu *vcpu, int r)
+{
+	struct kvm_async *async = vcpu->async;
+
+	lockdep_assert_held(&async->lock);
+
+	if (kvm_async_is_exit(r, READ_ONCE(vcpu->run->exit_reason))) {
+		async->exit_reason = READ_ONCE(vcpu->run->exit_reason);
+		async->exit_seq++;
+	}
+}
+
+/* KVM_RUN is over, with vcpu->mutex held: no thread but the caller's ran it. */
+void kvm_async_vcpu_ran(struct kvm_vcpu *vcpu, int r)
+{
+	struct kvm_async *async = vcpu->async;
+
+	if (!async)
+		return;
+
+	guard(spinlock)(&async->lock);
+	kvm_async_count(vcpu, r);
+	kvm_async_publish(vcpu, async->state);
+}
+
 static void kvm_async_settle(struct kvm_vcpu *vcpu, int r)
 {
 	struct kvm_async *async = vcpu->async;
 
 	guard(spinlock)(&async->lock);
 	async->park = false;
-	async->exit_reason = READ_ONCE(vcpu->run->exit_reason);
-	if (r >= 0)
-		async->exit_seq++;
 	async->error = min(r, 0);
+	async->exit_reason = READ_ONCE(vcpu->run->exit_reason);
+	kvm_async_count(vcpu, r);
 
 	if (async->stop)
 		kvm_async_publish(vcpu, KVM_ASYNC_STOPPED);

@@ -812,6 +812,50 @@ static bool test_orphan_exit(void)
 	return true;
 }
 
+/* However an exit came about, it is counted; and nothing else is. */
+static bool test_exit_seq(void)
+{
+	struct kvm_async_page *page;
+	uint32_t device = 0;
+	bool write;
+	struct vm v;
+
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(io)));
+	page = (void *)((char *)v.run[0] + KVM_ASYNC_PAGE_OFFSET);
+	CHECK(!run_async(&v, 0));
+	CHECK(wait_stopped(&v, 0, 5000));
+	CHECK(page->exit_seq == 1);
+	CHECK(serve(&v, 0, &device, &write));
+	CHECK(!ioctl(v.vcpu[0], KVM_RUN, 0));
+	CHECK(page->exit_seq == 2 && state_of(&v, 0).exit_seq == 2);
+	CHECK(serve(&v, 0, &device, &write) && !write);
+	/* What only completes the last exit is none. */
+	v.run[0]->immediate_exit = 1;
+	CHECK_FAILS(ioctl(v.vcpu[0], KVM_RUN, 0), EINTR);
+	CHECK(page->exit_seq == 2 && state_of(&v, 0).exit_seq == 2);
+	v.run[0]->immediate_exit = 0;
+	CHECK(!run_async(&v, 0));
+	CHECK(wait_stopped(&v, 0, 5000));
+	CHECK(page->exit_seq == 3 && state_of(&v, 0).exit_seq == 3);
+	close_vm(&v);
+
+	/* An exit that comes with an error. */
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	page = (void *)((char *)v.run[0] + KVM_ASYNC_PAGE_OFFSET);
+	munmap((void *)v.mem, MEM_SIZE);
+	v.mem = NULL;
+	close(v.mem_fd);
+	CHECK(!run_async(&v, 0));
+	CHECK(wait_stopped(&v, 0, 5000));
+	CHECK(state_of(&v, 0).exit_reason == KVM_EXIT_MEMORY_FAULT);
+	CHECK(state_of(&v, 0).state == KVM_ASYNC_FAILED && state_of(&v, 0).error == -EFAULT);
+	CHECK(page->exit_seq == 1 && state_of(&v, 0).exit_seq == 1);
+	v.mem_fd = -1;
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
 /* VMMs are killed at any moment; each serves exits, by a journal. */
 struct journal { uint64_t served, seq; uint32_t device; uint32_t served_writes; };
 
@@ -1955,6 +1999,7 @@ static const struct {
 	{ "survive_hlt", test_survive_hlt },
 	{ "survive_kernel_exits", test_survive_kernel },
 	{ "orphan_exit_served_once", test_orphan_exit },
+	{ "exit_seq", test_exit_seq },
 	{ "cycles", test_cycles },
 	{ "rights", test_rights },
 	{ "release", test_release },
