@@ -605,11 +605,17 @@ bool kvm_orphan_is_owner(struct kvm *kvm)
 	return current->mm && READ_ONCE(kvm->orphan->owner_mm) == current->mm;
 }
 
+/*
+ * With state_lock held, so before anybody can see that the owner has gone: what
+ * an adopter finds is what the policy has made of it, and nothing comes after.
+ */
 static void kvm_orphan_apply_policy(struct kvm_orphan *orphan)
 {
 	struct kvm *kvm = orphan->kvm;
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
+
+	lockdep_assert_held(&orphan->state_lock);
 
 	if (orphan->policy == KVM_ORPHAN_RUN)
 		return;
@@ -629,16 +635,14 @@ static void kvm_owner_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
 	struct kvm_owner *owner = container_of(mn, struct kvm_owner, mn);
 	struct kvm_orphan *orphan = owner->orphan;
 
-	spin_lock(&orphan->state_lock);
-	if (orphan->owner != owner || orphan->state != KVM_OWNER_PRESENT) {
-		spin_unlock(&orphan->state_lock);
+	guard(spinlock)(&orphan->state_lock);
+	if (orphan->owner != owner || orphan->state != KVM_OWNER_PRESENT)
 		return;
-	}
-	orphan->owner_mm = NULL;
-	WRITE_ONCE(orphan->state, KVM_OWNER_GONE);
-	spin_unlock(&orphan->state_lock);
 
+	orphan->owner_mm = NULL;
+	kvm_async_widen_race();
 	kvm_orphan_apply_policy(orphan);
+	WRITE_ONCE(orphan->state, KVM_OWNER_GONE);
 }
 
 static const struct mmu_notifier_ops kvm_owner_ops = {
@@ -741,6 +745,12 @@ int kvm_orphan_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap)
 	return kvm_orphan_enable(kvm, cap->args[0]);
 }
 
+static u32 kvm_orphan_state(struct kvm_orphan *orphan)
+{
+	guard(spinlock)(&orphan->state_lock);
+	return orphan->state;
+}
+
 static long kvm_orphan_get_state(struct kvm_orphan *orphan, void __user *argp)
 {
 	struct kvm_orphan_state state = { .policy = orphan->policy };
@@ -771,6 +781,7 @@ static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
 {
 	struct kvm_owner *owner, *old;
 	struct kvm_adopt args;
+	u32 state;
 
 	if (copy_from_user(&args, argp, sizeof(args)))
 		return -EFAULT;
@@ -781,9 +792,11 @@ static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
 		return -EPERM;
 
 	guard(mutex)(&orphan->lock);
+	state = kvm_orphan_state(orphan);
+	/* In this order: it is dead before it can be seen to have no owner. */
 	if (orphan->kvm->vm_dead)
 		return -EIO;
-	if (READ_ONCE(orphan->state) == KVM_OWNER_PRESENT)
+	if (state == KVM_OWNER_PRESENT)
 		return -EBUSY;
 	if ((args.flags & KVM_ADOPT_GENERATION) &&
 	    args.generation != orphan->generation)

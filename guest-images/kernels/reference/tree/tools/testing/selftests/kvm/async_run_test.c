@@ -1042,6 +1042,61 @@ static bool test_policies(void)
 	return true;
 }
 
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* Where the kernel has it, make races wide; see CONFIG_KVM_ASYNC_MUTANT. */
+static void widen_races(const char *us)
+{
+	if (write_file("/sys/module/kvm/parameters/async_race_us", us) && strcmp(us, "0"))
+		say("races are %s us wide", us);
+}
+
+/* Whom a VM is to die with, nobody can adopt: not at the first moment either. */
+static bool dies_before_it_is_adopted(void)
+{
+	pid_t pid[2];
+	struct vm v;
+	int status;
+
+	CHECK(start_vmm(&v, KVM_ORPHAN_KILL, 2, pay(loop)));
+	for (int i = 0; i < 2; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			while (adopt(&v) && errno == EBUSY)
+				;
+			_exit(errno != EIO);
+		}
+	}
+	usleep(rand() % 5000);
+	kill(v.vmm, SIGKILL);
+	CHECK(waitpid(v.vmm, NULL, 0) == v.vmm);
+	for (int i = 0; i < 2; i++)
+		CHECK(waitpid(pid[i], &status, 0) == pid[i] && !status);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+static bool test_policy_first(void)
+{
+	bool ok = true;
+
+	widen_races("2000");
+	for (int i = 0; ok && i < (soak ?: 30); i++)
+		ok = dies_before_it_is_adopted();
+	widen_races("0");
+	return ok;
+}
+
 /* The vCPU's file, or a mapping of it, is what keeps the thread. */
 static bool test_fd_by_fd(void)
 {
@@ -1211,16 +1266,6 @@ static bool test_ticker_cycles(void)
 	return true;
 }
 
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 static bool test_signals(void)
 {
 	struct vm v;
@@ -1264,13 +1309,6 @@ static bool test_signal_mask(void)
 	close_vm(&v);
 	CHECK(threads_gone());
 	return true;
-}
-
-/* Where the kernel has it, make races wide; see CONFIG_KVM_ASYNC_MUTANT. */
-static void widen_races(const char *us)
-{
-	if (write_file("/sys/module/kvm/parameters/async_race_us", us) && strcmp(us, "0"))
-		say("races are %s us wide", us);
 }
 
 /* A thread is killed while it has nothing to do, and just as it gets something. */
@@ -2004,6 +2042,7 @@ static const struct {
 	{ "rights", test_rights },
 	{ "release", test_release },
 	{ "policies", test_policies },
+	{ "policy_first", test_policy_first },
 	{ "fd_by_fd", test_fd_by_fd },
 	{ "abandoned", test_abandoned },
 	{ "alone", test_alone },
