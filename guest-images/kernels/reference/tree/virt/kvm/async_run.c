@@ -5,7 +5,8 @@
  *
  * Locks, from the outside in: kvm_orphan::lock, kvm->lock, kvm->slots_lock,
  * vcpu->mutex, kvm_orphan::state_lock, kvm_async::lock.  The notifier of an
- * owner's end takes the last two only.
+ * owner's end takes the last two only.  With kvm_orphan::lock held, leases may be
+ * waited for, and so what ioctls take; so no ioctl takes it that has a lease.
  */
 #include <linux/cred.h>
 #include <linux/delay.h>
@@ -77,6 +78,7 @@ struct kvm_orphan {
 
 	struct mutex lock;		/* one change of owner at a time */
 	struct kvm_owner *owner;	/* the last there was */
+	bool changes;			/* an adopter waits for leases to end */
 
 	spinlock_t state_lock;		/* for all below */
 	struct mm_struct *owner_mm;	/* NULL unless PRESENT */
@@ -444,7 +446,8 @@ static long kvm_async_run(struct kvm_vcpu *vcpu, void __user *argp)
 	struct kvm_run_async args;
 	long r;
 
-	if (!kvm_may_ioctl(vcpu->kvm) || vcpu->kvm->vm_dead)
+	CLASS(kvm_vcpu_lease, lease)(vcpu);
+	if (!lease || vcpu->kvm->vm_dead)
 		return -EIO;
 	if (!vcpu->async)
 		return -EINVAL;
@@ -461,34 +464,66 @@ static long kvm_async_run(struct kvm_vcpu *vcpu, void __user *argp)
 	return r;
 }
 
+bool kvm_orphan_is_owner(struct kvm *kvm)
+{
+	return current->mm && READ_ONCE(kvm->orphan->owner_mm) == current->mm;
+}
+
 static bool kvm_orphan_may_adopt(struct kvm_orphan *orphan)
 {
 	return uid_eq(current_euid(), orphan->uid) ||
 	       ns_capable(orphan->user_ns, CAP_SYS_PTRACE);
 }
 
-static long kvm_async_park(struct kvm_vcpu *vcpu)
+/* The owner may; and while there is none and none is coming, who could be. */
+static bool kvm_async_may_park(struct kvm *kvm)
 {
-	struct kvm_orphan *orphan = vcpu->kvm->orphan;
+	struct kvm_orphan *orphan = kvm->orphan;
+
+	if (kvm_may_ioctl(kvm))
+		return true;
+
+	return orphan && READ_ONCE(orphan->state) != KVM_OWNER_PRESENT &&
+	       !READ_ONCE(orphan->changes) && kvm_orphan_may_adopt(orphan);
+}
+
+/* Ask for it, as one that may; gives as which run it was asked in @runs. */
+static long kvm_async_ask_to_park(struct kvm_vcpu *vcpu, u64 *runs)
+{
 	struct kvm_async *async = vcpu->async;
 	struct task_struct *worker = NULL;
-	u64 runs;
-	u32 state;
 
-	if (!kvm_may_ioctl(vcpu->kvm)) {
-		if (!orphan || READ_ONCE(orphan->state) == KVM_OWNER_PRESENT ||
-		    !kvm_orphan_may_adopt(orphan))
-			return -EIO;
-	}
+	if (!kvm_async_may_park(vcpu->kvm))
+		return -EIO;
 	if (!async)
 		return -EINVAL;
 
 	spin_lock(&async->lock);
-	runs = async->runs;
+	*runs = async->runs;
 	if (async->state == KVM_ASYNC_RUNNING)
 		worker = kvm_async_interrupt(vcpu, false);
 	spin_unlock(&async->lock);
 	kvm_async_kick(vcpu, worker);
+	return 0;
+}
+
+static long kvm_async_park(struct kvm_vcpu *vcpu)
+{
+	struct kvm_async *async = vcpu->async;
+	u64 runs;
+	u32 state;
+	long r;
+
+	if (!kvm_async_may_park(vcpu->kvm))
+		return -EIO;
+
+	/* A lease for the deed only: to wait is harmless, and can be long. */
+	atomic_inc(&vcpu->ioctls);
+	smp_mb__after_atomic();		/* as in kvm_lease_begin() */
+	r = kvm_async_ask_to_park(vcpu, &runs);
+	kvm_lease_end(&vcpu->ioctls);
+	if (r)
+		return r;
 
 	return wait_event_interruptible(async->stopped,
 			READ_ONCE(async->runs) != runs ||
@@ -600,11 +635,6 @@ void kvm_async_vcpu_free(struct kvm_vcpu *vcpu)
  * The VM's owner.
  */
 
-bool kvm_orphan_is_owner(struct kvm *kvm)
-{
-	return current->mm && READ_ONCE(kvm->orphan->owner_mm) == current->mm;
-}
-
 /*
  * With state_lock held, so before anybody can see that the owner has gone: what
  * an adopter finds is what the policy has made of it, and nothing comes after.
@@ -681,6 +711,75 @@ static void kvm_orphan_set_owner(struct kvm_orphan *orphan,
 	orphan->owner = owner;
 	WRITE_ONCE(orphan->owner_mm, current->mm);
 	WRITE_ONCE(orphan->state, KVM_OWNER_PRESENT);
+}
+
+/*
+ * Leases, see kvm_lease_begin().
+ */
+#define KVM_LEASE_MS	1000
+
+static bool kvm_leases_are_over(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	if (atomic_read(&kvm->ioctls))
+		return false;
+
+	/* Only now there will be no other vCPU. */
+	smp_rmb();
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (atomic_read(&vcpu->ioctls))
+			return false;
+	}
+	return true;
+}
+
+/* KVM_RUN lasts as long as the guest likes: have those threads come back. */
+static void kvm_lease_interrupt(struct kvm *kvm)
+{
+	struct task_struct *task;
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (!atomic_read(&vcpu->ioctls) || !READ_ONCE(vcpu->wants_to_run))
+			continue;
+
+		read_lock(&vcpu->pid_lock);
+		task = get_pid_task(vcpu->pid, PIDTYPE_PID);
+		read_unlock(&vcpu->pid_lock);
+		if (!task)
+			continue;
+		if (task->flags & PF_USER_WORKER)
+			put_task_struct(task);
+		else
+			kvm_async_kick(vcpu, task);
+	}
+}
+
+/*
+ * Wait until no ioctl is under way, once no new one can begin.  One may wait for
+ * its own caller, by a fault on its arguments, so there is an end to patience.
+ */
+static int kvm_lease_drain(struct kvm *kvm)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(KVM_LEASE_MS);
+
+	/* Pairs with kvm_lease_begin(). */
+	smp_mb();
+	while (!kvm_leases_are_over(kvm)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, end))
+			return -ETIMEDOUT;
+
+		kvm_lease_interrupt(kvm);
+		usleep_range(200, 500);
+	}
+	/* Pairs with kvm_lease_end(). */
+	smp_mb();
+	return 0;
 }
 
 int kvm_orphan_check_extension(long cap)
@@ -763,18 +862,45 @@ static long kvm_orphan_get_state(struct kvm_orphan *orphan, void __user *argp)
 	return copy_to_user(argp, &state, sizeof(state)) ? -EFAULT : 0;
 }
 
-/* The owner gives the VM up, so that another can have it while both live. */
+/*
+ * The owner gives the VM up, so that another can have it while both live.  Or it
+ * remains the owner, if what its threads do to the VM does not come to an end.
+ */
 static long kvm_orphan_release(struct kvm_orphan *orphan)
 {
-	guard(mutex)(&orphan->lock);
-	guard(spinlock)(&orphan->state_lock);
+	int r;
 
-	if (!current->mm || orphan->owner_mm != current->mm)
+	guard(mutex)(&orphan->lock);
+	if (!kvm_orphan_is_owner(orphan->kvm))
 		return -EIO;
 
+	/* The owner is here, so does not go meanwhile. */
+	spin_lock(&orphan->state_lock);
 	WRITE_ONCE(orphan->owner_mm, NULL);
-	WRITE_ONCE(orphan->state, KVM_OWNER_RELEASED);
-	return 0;
+	spin_unlock(&orphan->state_lock);
+
+	r = kvm_lease_drain(orphan->kvm);
+
+	guard(spinlock)(&orphan->state_lock);
+	if (r)
+		WRITE_ONCE(orphan->owner_mm, current->mm);
+	else
+		WRITE_ONCE(orphan->state, KVM_OWNER_RELEASED);
+	return r;
+}
+
+/* Nobody is the owner; see that nobody acts as if, and that nobody parks. */
+static int kvm_orphan_clear(struct kvm_orphan *orphan)
+{
+	int r;
+
+	lockdep_assert_held(&orphan->lock);
+
+	WRITE_ONCE(orphan->changes, true);
+	r = kvm_lease_drain(orphan->kvm);
+	if (r)
+		WRITE_ONCE(orphan->changes, false);
+	return r == -ETIMEDOUT ? -EBUSY : r;
 }
 
 static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
@@ -782,6 +908,7 @@ static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
 	struct kvm_owner *owner, *old;
 	struct kvm_adopt args;
 	u32 state;
+	int r;
 
 	if (copy_from_user(&args, argp, sizeof(args)))
 		return -EFAULT;
@@ -805,6 +932,11 @@ static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
 	owner = kvm_owner_create(orphan);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
+	r = kvm_orphan_clear(orphan);
+	if (r) {
+		kvm_owner_free(owner);
+		return r;
+	}
 
 	/* From here on nothing can fail. */
 	old = orphan->owner;
@@ -812,6 +944,7 @@ static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
 	WRITE_ONCE(orphan->generation, orphan->generation + 1);
 	spin_unlock(&orphan->state_lock);
 	kvm_orphan_set_owner(orphan, owner);
+	WRITE_ONCE(orphan->changes, false);
 	kvm_owner_free(old);
 	return 0;
 }

@@ -3,7 +3,7 @@
  * Guests that survive their VMM, see Documentation/virt/kvm/async-run.rst.
  *
  * Needs nothing but the uapi headers:
- *	gcc -O2 -static -I<usr/include> async_run_test.c -o async_run_test
+ *	gcc -O2 -static -pthread -I<usr/include> async_run_test.c -o async_run_test
  * Says what it found as KTAP.  May be run as init of an otherwise empty system.
  *
  * In the environment, or on the kernel's command line: only=<part of a name>, or
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -39,6 +40,7 @@
 #include <linux/falloc.h>
 #include <linux/kvm.h>
 #include <linux/kvm_async.h>
+#include <linux/userfaultfd.h>
 
 #ifndef GUEST_MEMFD_FLAG_MMAP
 #define GUEST_MEMFD_FLAG_MMAP		(1ULL << 0)
@@ -1010,6 +1012,105 @@ static bool test_release(void)
 	CHECK(goes_on(&v, 0));
 	CHECK(owner_goes(&v));
 	CHECK(!adopt(&v) && owner_of(&v).generation == 2);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* An ioctl of a thread that is not the one which gives the VM up. */
+struct deed { struct vm *v; unsigned long request; void *arg; int r, error; volatile bool over; };
+
+static void *do_deed(void *arg)
+{
+	struct deed *d = arg;
+
+	d->r = ioctl(d->v->vcpu[0], d->request, d->arg);
+	d->error = errno;
+	d->over = true;
+	return NULL;
+}
+
+static bool is_over(struct deed *d)
+{
+	for (int i = 0; i < 200 && !d->over; i++)
+		sleep_ms(10);
+	return d->over;
+}
+
+/* The next owner has it alone: the last one's KVM_RUN has come to its end. */
+static bool test_release_ends_runs(void)
+{
+	struct vm v;
+	struct deed run = { .v = &v, .request = KVM_RUN };
+	pthread_t thread;
+	int status;
+
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!pthread_create(&thread, NULL, do_deed, &run));
+	CHECK(goes_on(&v, 0));
+	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
+	CHECK(is_over(&run) && run.r == -1 && run.error == EINTR);
+	CHECK(stands_still(&v, 0));
+	if (!fork()) {
+		bool ok = !adopt(&v) && !run_async(&v, 0) && goes_on(&v, 0) &&
+			  !ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0) && stands_still(&v, 0);
+		_exit(!ok);
+	}
+	wait(&status);
+	CHECK(!status);
+	pthread_join(thread, NULL);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* A page that is not there until fill_late() says so; where the kernel can do that. */
+static void *late_page(int *uffd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .range.len = 4096, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	range.range.start = (uintptr_t)page;
+	if (*uffd < 0 || ioctl(*uffd, UFFDIO_API, &api) || ioctl(*uffd, UFFDIO_REGISTER, &range))
+		return NULL;
+	return page;
+}
+
+static int fill_late(int uffd, void *page, void *with)
+{
+	struct uffdio_copy copy = { .dst = (uintptr_t)page, .src = (uintptr_t)with, .len = 4096 };
+
+	return ioctl(uffd, UFFDIO_COPY, &copy);
+}
+
+/* What was asked before the VM is given up does not come true after. */
+static bool test_release_waits(void)
+{
+	static char with[4096] __attribute__((aligned(4096)));
+	struct vm v;
+	struct deed late = { .v = &v, .request = KVM_SET_MP_STATE };
+	pthread_t thread;
+	int uffd;
+
+	late.arg = late_page(&uffd);
+	if (!late.arg) {
+		skip_reason = "this kernel has no userfaultfd";
+		return true;
+	}
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!pthread_create(&thread, NULL, do_deed, &late));
+	sleep_ms(100);
+	CHECK(!late.over);
+	CHECK_FAILS(ioctl(v.vm, KVM_ORPHAN_RELEASE, 0), ETIMEDOUT);
+	CHECK(owner_of(&v).state == KVM_OWNER_PRESENT);
+	CHECK(!fill_late(uffd, late.arg, with));
+	CHECK(is_over(&late) && !late.r);
+	CHECK(!run_async(&v, 0) && goes_on(&v, 0));
+	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
+	CHECK_FAILS(ioctl(v.vcpu[0], KVM_SET_MP_STATE, late.arg), EIO);
+	pthread_join(thread, NULL);
 	close_vm(&v);
 	CHECK(threads_gone());
 	return true;
@@ -2041,6 +2142,8 @@ static const struct {
 	{ "cycles", test_cycles },
 	{ "rights", test_rights },
 	{ "release", test_release },
+	{ "release_ends_runs", test_release_ends_runs },
+	{ "release_waits", test_release_waits },
 	{ "policies", test_policies },
 	{ "policy_first", test_policy_first },
 	{ "fd_by_fd", test_fd_by_fd },
