@@ -8,10 +8,14 @@
  * owner's end takes the last two only.  With kvm_orphan::lock held, leases may be
  * waited for, and so what ioctls take; so no ioctl takes it that has a lease.
  */
+#include <linux/anon_inodes.h>
 #include <linux/cred.h>
 #include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/kvm_async.h>
 #include <linux/kvm_host.h>
+#include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/moduleparam.h>
 #include <linux/poll.h>
@@ -99,6 +103,8 @@ struct kvm_async {
 	u64 runs;			/* how often it was started */
 	bool park;
 	bool stop;			/* for good */
+
+	struct inode *inode;		/* of the vCPU's file */
 };
 
 unsigned long __weak kvm_arch_vcpu_get_pc(struct kvm_vcpu *vcpu)
@@ -469,6 +475,14 @@ bool kvm_orphan_is_owner(struct kvm *kvm)
 	return current->mm && READ_ONCE(kvm->orphan->owner_mm) == current->mm;
 }
 
+/* Has the caller begun to give it up, and may yet remain the owner? */
+static bool kvm_orphan_is_leaving(struct kvm_orphan *orphan)
+{
+	guard(spinlock)(&orphan->state_lock);
+	return orphan->state == KVM_OWNER_PRESENT && !orphan->owner_mm &&
+	       orphan->owner->mn.mm == current->mm;
+}
+
 static bool kvm_orphan_may_adopt(struct kvm_orphan *orphan)
 {
 	return uid_eq(current_euid(), orphan->uid) ||
@@ -598,6 +612,86 @@ __poll_t kvm_async_vcpu_poll(struct kvm_vcpu *vcpu, struct file *file,
 	       EPOLLIN | EPOLLRDNORM;
 }
 
+/*
+ * The mapping of struct kvm_run is its owner's, as the ioctls are: what is in it
+ * decides what KVM and the VMM do.  It goes with the ownership, so it must be
+ * found by the file: such a vCPU's has an inode of its own.
+ */
+int kvm_async_vcpu_fd(struct kvm_vcpu *vcpu, const char *name,
+		      const struct file_operations *fops)
+{
+	struct file *file;
+	int fd;
+
+	if (!vcpu->async)
+		return anon_inode_getfd(name, fops, vcpu, O_RDWR | O_CLOEXEC);
+
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+
+	file = anon_inode_create_getfile(name, fops, vcpu, O_RDWR, NULL);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		return PTR_ERR(file);
+	}
+	vcpu->async->inode = file_inode(file);
+	ihold(vcpu->async->inode);
+	fd_install(fd, file);
+	return fd;
+}
+
+static vm_fault_t kvm_async_vcpu_fault(struct vm_fault *vmf)
+{
+	struct kvm_vcpu *vcpu = vmf->vma->vm_file->private_data;
+	struct page *page = kvm_vcpu_page(vcpu, vmf->pgoff);
+
+	if (!page)
+		return VM_FAULT_SIGBUS;
+
+	/* A lease, so that nothing is mapped once mappings were revoked. */
+	CLASS(kvm_vcpu_lease, lease)(vcpu);
+	if (lease)
+		return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
+	if (!kvm_orphan_is_leaving(vcpu->kvm->orphan))
+		return VM_FAULT_SIGBUS;
+
+	/* Whether it remains the owner will be known soon. */
+	usleep_range(100, 200);
+	return VM_FAULT_NOPAGE;
+}
+
+static const struct vm_operations_struct kvm_async_vcpu_vm_ops = {
+	.fault = kvm_async_vcpu_fault,
+};
+
+/*
+ * By pfn, so that nobody can pin a page and have it when the mapping has gone.
+ * A child would have a copy of that, and is not the owner: it gets none.
+ */
+int kvm_async_vcpu_mmap(struct kvm_vcpu *vcpu, struct vm_area_struct *vma)
+{
+	if (!vcpu->async)
+		return 0;
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+
+	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTCOPY | VM_DONTEXPAND |
+		     VM_DONTDUMP);
+	vma->vm_ops = &kvm_async_vcpu_vm_ops;
+	return 0;
+}
+
+/* With all leases over, and no new ones: take the mappings away. */
+static void kvm_async_revoke(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		unmap_mapping_range(vcpu->async->inode->i_mapping, 0, 0, 1);
+}
+
 int kvm_async_vcpu_init(struct kvm_vcpu *vcpu)
 {
 	struct kvm_async *async;
@@ -627,6 +721,10 @@ void kvm_async_vcpu_release(struct kvm_vcpu *vcpu)
 
 void kvm_async_vcpu_free(struct kvm_vcpu *vcpu)
 {
+	if (!vcpu->async)
+		return;
+
+	iput(vcpu->async->inode);
 	kfree(vcpu->async);
 	vcpu->async = NULL;
 }
@@ -880,6 +978,8 @@ static long kvm_orphan_release(struct kvm_orphan *orphan)
 	spin_unlock(&orphan->state_lock);
 
 	r = kvm_lease_drain(orphan->kvm);
+	if (!r)
+		kvm_async_revoke(orphan->kvm);
 
 	guard(spinlock)(&orphan->state_lock);
 	if (r)
@@ -900,6 +1000,8 @@ static int kvm_orphan_clear(struct kvm_orphan *orphan)
 	r = kvm_lease_drain(orphan->kvm);
 	if (r)
 		WRITE_ONCE(orphan->changes, false);
+	else
+		kvm_async_revoke(orphan->kvm);
 	return r == -ETIMEDOUT ? -EBUSY : r;
 }
 

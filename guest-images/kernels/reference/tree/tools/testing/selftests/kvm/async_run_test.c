@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -34,6 +35,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -902,6 +904,8 @@ static bool test_cycles(void)
 			while (adopt(&v))
 				if (errno != EBUSY)
 					_exit(2);
+			if (!map_runs(&v))
+				_exit(2);
 			serve_with_journal(&v, j);
 		}
 		start = now_ns();
@@ -1111,6 +1115,70 @@ static bool test_release_waits(void)
 	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
 	CHECK_FAILS(ioctl(v.vcpu[0], KVM_SET_MP_STATE, late.arg), EIO);
 	pthread_join(thread, NULL);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+static sigjmp_buf at_fault;
+
+static void on_fault(int signal)
+{
+	siglongjmp(at_fault, signal);
+}
+
+/* The signal with which a look at *@at, and a change of it, is answered; or 0. */
+static int touch(volatile void *at)
+{
+	struct sigaction fault = { .sa_handler = on_fault }, bus, segv;
+	int signal;
+
+	sigaction(SIGBUS, &fault, &bus);
+	sigaction(SIGSEGV, &fault, &segv);
+	signal = sigsetjmp(at_fault, 1);
+	if (!signal)
+		*(volatile uint8_t *)at += 0;
+	sigaction(SIGBUS, &bus, NULL);
+	sigaction(SIGSEGV, &segv, NULL);
+	return signal;
+}
+
+/* The pages that a VMM goes by are its own, as long as it is the owner. */
+static bool test_mapping(void)
+{
+	struct kvm_async_page *page;
+	struct vm v;
+	struct iovec io;
+	int status, ends[2];
+
+	CHECK(start_vmm(&v, KVM_ORPHAN_RUN, 1, pay(io)));
+	CHECK(wait_stopped(&v, 0, 5000));
+	CHECK(touch(v.run[0]) == SIGBUS);
+	CHECK(kill_vmm(&v));
+	CHECK(touch(v.run[0]) == SIGBUS);
+	CHECK(!adopt(&v));
+	CHECK(!touch(v.run[0]));
+	page = (void *)((char *)v.run[0] + KVM_ASYNC_PAGE_OFFSET);
+	CHECK(page->exit_seq == 1);
+	/* Nobody can keep a reference to a page. */
+	io = (struct iovec){ v.run[0], 8 };
+	CHECK(!pipe(ends));
+	CHECK_FAILS(vmsplice(ends[1], &io, 1, 0), EFAULT);
+	/* A child is not the owner, either. */
+	if (!fork())
+		_exit(touch(v.run[0]) != SIGSEGV);
+	wait(&status);
+	CHECK(!status);
+	CHECK(mmap(NULL, v.run_size, PROT_READ, MAP_PRIVATE, v.vcpu[0], 0) == MAP_FAILED);
+	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
+	CHECK(touch(v.run[0]) == SIGBUS);
+	if (!fork())
+		_exit(adopt(&v) || !map_runs(&v) || touch(v.run[0]));
+	wait(&status);
+	CHECK(!status);
+	CHECK(owner_goes(&v));
+	CHECK(touch(v.run[0]) == SIGBUS);
+	CHECK(!adopt(&v) && !touch(v.run[0]) && page->exit_seq == 1);
 	close_vm(&v);
 	CHECK(threads_gone());
 	return true;
@@ -2144,6 +2212,7 @@ static const struct {
 	{ "release", test_release },
 	{ "release_ends_runs", test_release_ends_runs },
 	{ "release_waits", test_release_waits },
+	{ "mapping", test_mapping },
 	{ "policies", test_policies },
 	{ "policy_first", test_policy_first },
 	{ "fd_by_fd", test_fd_by_fd },
