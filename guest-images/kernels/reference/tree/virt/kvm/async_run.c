@@ -101,6 +101,7 @@ struct kvm_async {
 	s32 error;
 	u64 exit_seq;
 	u64 runs;			/* how often it was started */
+	bool inside;			/* the worker may be in the guest */
 	bool park;
 	bool stop;			/* for good */
 
@@ -138,7 +139,28 @@ static void kvm_async_publish(struct kvm_vcpu *vcpu, u32 state)
 		wake_up_all(&async->stopped);
 }
 
-/* With async->lock held: stop the thread if @stop, else only let it park. */
+/* The vCPU is on an instruction boundary, and shall stay there. */
+static void kvm_async_settle_parked(struct kvm_vcpu *vcpu)
+{
+	struct kvm_async *async = vcpu->async;
+
+	lockdep_assert_held(&async->lock);
+
+	async->park = false;
+	if (async->state == KVM_ASYNC_RUNNING) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		async->exit_reason = KVM_EXIT_INTR;
+		kvm_async_publish(vcpu, KVM_ASYNC_PAUSED);
+	} else if (async->state == KVM_ASYNC_STOPPING) {
+		kvm_async_publish(vcpu, KVM_ASYNC_STOPPED);
+	}
+}
+
+/*
+ * With async->lock held: stop the thread if @stop, else only let it park.  One
+ * that is outside of the guest is not waited for: it may be frozen or traced, and
+ * not come for a long time.  When it does, it finds that it has nothing to do.
+ */
 static struct task_struct *kvm_async_interrupt(struct kvm_vcpu *vcpu, bool stop)
 {
 	struct kvm_async *async = vcpu->async;
@@ -151,6 +173,8 @@ static struct task_struct *kvm_async_interrupt(struct kvm_vcpu *vcpu, bool stop)
 		async->park = true;
 		if (stop)
 			kvm_async_publish(vcpu, KVM_ASYNC_STOPPING);
+		if (!async->inside)
+			kvm_async_settle_parked(vcpu);
 	} else if (stop && async->state != KVM_ASYNC_STOPPING) {
 		kvm_async_publish(vcpu, KVM_ASYNC_STOPPED);
 	}
@@ -217,11 +241,13 @@ void kvm_async_vcpu_ran(struct kvm_vcpu *vcpu, int r)
 	kvm_async_publish(vcpu, async->state);
 }
 
+/* With async->lock held: it has left the guest for good, with @r. */
 static void kvm_async_settle(struct kvm_vcpu *vcpu, int r)
 {
 	struct kvm_async *async = vcpu->async;
 
-	guard(spinlock)(&async->lock);
+	lockdep_assert_held(&async->lock);
+
 	async->park = false;
 	async->error = min(r, 0);
 	async->exit_reason = READ_ONCE(vcpu->run->exit_reason);
@@ -233,28 +259,24 @@ static void kvm_async_settle(struct kvm_vcpu *vcpu, int r)
 		kvm_async_publish(vcpu, r < 0 ? KVM_ASYNC_FAILED : KVM_ASYNC_PAUSED);
 }
 
-/* The vCPU is on an instruction boundary, and shall stay there. */
-static void kvm_async_settle_parked(struct kvm_vcpu *vcpu)
+/* The worker is out of the guest, and comes to the next question. */
+static void kvm_async_left(struct kvm_vcpu *vcpu, int r)
 {
 	struct kvm_async *async = vcpu->async;
 
-	lockdep_assert_held(&async->lock);
+	guard(spinlock)(&async->lock);
+	async->inside = false;
 
-	async->park = false;
-	if (async->state == KVM_ASYNC_RUNNING) {
-		vcpu->run->exit_reason = KVM_EXIT_INTR;
-		async->exit_reason = KVM_EXIT_INTR;
-		kvm_async_publish(vcpu, KVM_ASYNC_PAUSED);
-	} else if (async->state == KVM_ASYNC_STOPPING) {
-		kvm_async_publish(vcpu, KVM_ASYNC_STOPPED);
-	}
-}
-
-/* The interrupt controller is userspace's, and a line has changed. */
-static void kvm_async_settle_lines(struct kvm_vcpu *vcpu)
-{
-	guard(spinlock)(&vcpu->async->lock);
-	kvm_async_settle_parked(vcpu);
+	/* Interrupted, or not started yet by another vCPU: see again. */
+	if (r != -EINTR && r != -EAGAIN)
+		kvm_async_settle(vcpu, r);
+	/* The interrupt controller is userspace's, and a line has changed. */
+	else if (r == -EINTR && !signal_pending(current) &&
+		 !kvm_arch_irqchip_in_kernel(vcpu->kvm))
+		kvm_async_settle_parked(vcpu);
+	/* Before it freezes, say. */
+	else if (async->park || async->stop)
+		kvm_async_settle_parked(vcpu);
 }
 
 enum kvm_async_next { KVM_ASYNC_GO, KVM_ASYNC_WAIT, KVM_ASYNC_LEAVE };
@@ -270,8 +292,10 @@ static enum kvm_async_next kvm_async_next(struct kvm_vcpu *vcpu, bool killed)
 	if (mine && (killed || async->stop || async->park))
 		kvm_async_settle_parked(vcpu);
 
-	if (mine && !killed && !async->stop)
-		return async->state == KVM_ASYNC_RUNNING ? KVM_ASYNC_GO : KVM_ASYNC_WAIT;
+	if (mine && !killed && !async->stop) {
+		async->inside = async->state == KVM_ASYNC_RUNNING;
+		return async->inside ? KVM_ASYNC_GO : KVM_ASYNC_WAIT;
+	}
 
 	if (mine) {
 		async->worker = NULL;
@@ -322,13 +346,7 @@ static void kvm_async_worker(void *arg)
 		mutex_lock(&vcpu->mutex);
 		r = kvm_vcpu_do_run(vcpu, true);
 		mutex_unlock(&vcpu->mutex);
-
-		/* Interrupted, or not started yet by another vCPU: see again. */
-		if (r != -EINTR && r != -EAGAIN)
-			kvm_async_settle(vcpu, r);
-		else if (r == -EINTR && !signal_pending(current) &&
-			 !kvm_arch_irqchip_in_kernel(kvm))
-			kvm_async_settle_lines(vcpu);
+		kvm_async_left(vcpu, r);
 	}
 
 	/* The last to go may be this one. */

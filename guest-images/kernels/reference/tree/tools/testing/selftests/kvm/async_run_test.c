@@ -1756,6 +1756,66 @@ static bool test_cgroup(void)
 	return true;
 }
 
+static pid_t start_in_group(struct vm *v)
+{
+	int pair[2];
+	pid_t vmm;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair))
+		return -1;
+	vmm = fork();
+	if (!vmm) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!write_file(GROUP "/cgroup.procs", "0") ||
+		    !create_vm(v, KVM_ORPHAN_RUN, 1, pay(loop)) || !run_all(v) ||
+		    !send_fds(pair[1], v))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(pair[1]);
+	v->vmm = take_fds(pair[0], v) ? vmm : -1;
+	close(pair[0]);
+	return v->vmm;
+}
+
+/* A dead VMM's threads are frozen with its cgroup, and lock nobody out. */
+static bool test_frozen(void)
+{
+	struct vm v;
+
+	mkdir("/group", 0755);
+	if (mount("group", "/group", "cgroup2", 0, NULL) && errno != EBUSY) {
+		skip_reason = "no cgroup2";
+		return true;
+	}
+	CHECK(!mkdir(GROUP, 0755) || errno == EEXIST);
+	CHECK(start_in_group(&v) > 0);
+	CHECK(goes_on(&v, 0));
+	CHECK(write_file(GROUP "/cgroup.freeze", "1"));
+	sleep_ms(200);
+	CHECK(stands_still(&v, 0));
+	CHECK(kill_vmm(&v));
+	CHECK(!adopt(&v));
+	alarm(5);
+	CHECK(!ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0));
+	alarm(0);
+	CHECK(state_of(&v, 0).state == KVM_ASYNC_PAUSED);
+	CHECK(!run_async(&v, 0));
+	CHECK(goes_on(&v, 0));
+	CHECK(!ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0) && stands_still(&v, 0));
+	/* The first one, too, when it can: and does not run the vCPU again. */
+	CHECK(write_file(GROUP "/cgroup.freeze", "0"));
+	for (int i = 0; i < 200 && threads() != 1; i++)
+		sleep_ms(10);
+	CHECK(threads() == 1 && stands_still(&v, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	CHECK(!rmdir(GROUP));
+	umount("/group");
+	return true;
+}
+
 /* A tracer can stop the thread, and change what it will, but not the guest. */
 static bool trace(int pid)
 {
@@ -2224,6 +2284,7 @@ static const struct {
 	{ "signal_mask", test_signal_mask },
 	{ "killed_idle", test_killed_idle },
 	{ "cgroup", test_cgroup },
+	{ "frozen", test_frozen },
 	{ "punch_hole", test_punch_hole },
 	{ "hostile", test_hostile },
 	{ "protected", test_protected },
