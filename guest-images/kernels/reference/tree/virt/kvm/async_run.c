@@ -77,8 +77,6 @@ struct kvm_owner {
 struct kvm_orphan {
 	struct kvm *kvm;
 	u32 policy;
-	kuid_t uid;			/* of the first owner */
-	struct user_namespace *user_ns;	/* of the first owner */
 
 	struct mutex lock;		/* one change of owner at a time */
 	struct kvm_owner *owner;	/* the last there was */
@@ -86,6 +84,8 @@ struct kvm_orphan {
 
 	spinlock_t state_lock;		/* for all below */
 	struct mm_struct *owner_mm;	/* NULL unless PRESENT */
+	kuid_t uid;			/* of the last owner, see kvm_orphan_note_rights() */
+	struct user_namespace *user_ns;
 	u32 state;
 	u64 generation;
 };
@@ -396,6 +396,57 @@ static int kvm_async_get_worker(struct kvm_vcpu *vcpu)
 }
 
 /*
+ * Who the owner is, and who may be.
+ */
+
+bool kvm_orphan_is_owner(struct kvm *kvm)
+{
+	return current->mm && READ_ONCE(kvm->orphan->owner_mm) == current->mm;
+}
+
+/* Has the caller begun to give it up, and may yet remain the owner? */
+static bool kvm_orphan_is_leaving(struct kvm_orphan *orphan)
+{
+	guard(spinlock)(&orphan->state_lock);
+	return orphan->state == KVM_OWNER_PRESENT && !orphan->owner_mm &&
+	       orphan->owner->mn.mm == current->mm;
+}
+
+static bool kvm_orphan_may_adopt(struct kvm_orphan *orphan)
+{
+	struct user_namespace *user_ns;
+	kuid_t uid;
+	bool may;
+
+	spin_lock(&orphan->state_lock);
+	uid = orphan->uid;
+	user_ns = get_user_ns(orphan->user_ns);
+	spin_unlock(&orphan->state_lock);
+
+	may = uid_eq(current_euid(), uid) || ns_capable(user_ns, CAP_SYS_PTRACE);
+	put_user_ns(user_ns);
+	return may;
+}
+
+/*
+ * Who may adopt the VM after the caller, its owner: whoever is what the caller is
+ * now.  A VMM may have been more when it made the VM, and a former owner less
+ * than the present one is.
+ */
+static void kvm_orphan_note_rights(struct kvm_orphan *orphan)
+{
+	struct user_namespace *old;
+
+	spin_lock(&orphan->state_lock);
+	old = orphan->user_ns;
+	orphan->uid = current_euid();
+	orphan->user_ns = get_user_ns(current_user_ns());
+	spin_unlock(&orphan->state_lock);
+
+	put_user_ns(old);
+}
+
+/*
  * The vCPU's ioctls.
  */
 
@@ -483,28 +534,10 @@ static long kvm_async_run(struct kvm_vcpu *vcpu, void __user *argp)
 	r = kvm_async_vcpu_lock(vcpu);
 	if (r)
 		return r;
+	kvm_orphan_note_rights(vcpu->kvm->orphan);
 	r = kvm_async_start(vcpu);
 	mutex_unlock(&vcpu->mutex);
 	return r;
-}
-
-bool kvm_orphan_is_owner(struct kvm *kvm)
-{
-	return current->mm && READ_ONCE(kvm->orphan->owner_mm) == current->mm;
-}
-
-/* Has the caller begun to give it up, and may yet remain the owner? */
-static bool kvm_orphan_is_leaving(struct kvm_orphan *orphan)
-{
-	guard(spinlock)(&orphan->state_lock);
-	return orphan->state == KVM_OWNER_PRESENT && !orphan->owner_mm &&
-	       orphan->owner->mn.mm == current->mm;
-}
-
-static bool kvm_orphan_may_adopt(struct kvm_orphan *orphan)
-{
-	return uid_eq(current_euid(), orphan->uid) ||
-	       ns_capable(orphan->user_ns, CAP_SYS_PTRACE);
 }
 
 /* The owner may; and while there is none and none is coming, who could be. */
@@ -918,7 +951,6 @@ static int kvm_orphan_enable(struct kvm *kvm, u32 policy)
 
 	orphan->kvm = kvm;
 	orphan->policy = policy;
-	orphan->uid = current_euid();
 	mutex_init(&orphan->lock);
 	spin_lock_init(&orphan->state_lock);
 
@@ -927,13 +959,13 @@ static int kvm_orphan_enable(struct kvm *kvm, u32 policy)
 		kfree(orphan);
 		return PTR_ERR(owner);
 	}
+	kvm_orphan_note_rights(orphan);
 	kvm_orphan_set_owner(orphan, owner);
 
 	mutex_lock(&kvm->lock);
 	mutex_lock(&kvm->slots_lock);
 	r = kvm->orphan ? -EBUSY : kvm_leave_mm(kvm);
 	if (!r) {
-		orphan->user_ns = get_user_ns(current_user_ns());
 		/* Pairs with the acquire in kvm_may_ioctl(). */
 		smp_store_release(&kvm->orphan, orphan);
 	}
@@ -943,6 +975,7 @@ static int kvm_orphan_enable(struct kvm *kvm, u32 policy)
 	if (r) {
 		WRITE_ONCE(orphan->state, KVM_OWNER_RELEASED);
 		kvm_owner_free(owner);
+		put_user_ns(orphan->user_ns);
 		kfree(orphan);
 	}
 	return r;
@@ -1035,10 +1068,12 @@ static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
 	if ((args.flags & ~KVM_ADOPT_GENERATION) || args.pad ||
 	    memchr_inv(args.reserved, 0, sizeof(args.reserved)))
 		return -EINVAL;
+
+	guard(mutex)(&orphan->lock);
+	/* With the lock held, as the right goes with the last owner. */
 	if (!kvm_orphan_may_adopt(orphan))
 		return -EPERM;
 
-	guard(mutex)(&orphan->lock);
 	state = kvm_orphan_state(orphan);
 	/* In this order: it is dead before it can be seen to have no owner. */
 	if (orphan->kvm->vm_dead)
@@ -1063,6 +1098,7 @@ static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
 	spin_lock(&orphan->state_lock);
 	WRITE_ONCE(orphan->generation, orphan->generation + 1);
 	spin_unlock(&orphan->state_lock);
+	kvm_orphan_note_rights(orphan);
 	kvm_orphan_set_owner(orphan, owner);
 	WRITE_ONCE(orphan->changes, false);
 	kvm_owner_free(old);

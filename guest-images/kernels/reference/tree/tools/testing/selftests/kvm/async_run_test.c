@@ -993,6 +993,52 @@ static bool test_rights(void)
 	return true;
 }
 
+/* @user dies as the owner, of what it had made, or has adopted, as root. */
+static bool owned_by(struct vm *v, uid_t user, bool run)
+{
+	int status;
+
+	if (!fork())
+		_exit(adopt(v) || (user && setuid(user)) || (run && run_async(v, 0)));
+	wait(&status);
+	CHECK(!status);
+	return owner_goes(v);
+}
+
+static int adopt_as(struct vm *v, uid_t user)
+{
+	int status;
+
+	if (!fork()) {
+		if (setuid(user))
+			_exit(99);
+		_exit(adopt(v) ? errno : 0);
+	}
+	wait(&status);
+	return WEXITSTATUS(status);
+}
+
+/* The right to adopt is the last owner's, with what it was when it ran the guest. */
+static bool test_rights_follow(void)
+{
+	struct vm v;
+
+	CHECK(start_vmm(&v, KVM_ORPHAN_PARK, 1, pay(loop)));
+	CHECK(kill_vmm(&v) && wait_stopped(&v, 0, 2000));
+	CHECK(adopt_as(&v, 65534) == EPERM);
+	CHECK(owned_by(&v, 65534, true) && wait_stopped(&v, 0, 2000));
+	CHECK(adopt_as(&v, 65533) == EPERM);
+	CHECK(adopt_as(&v, 65534) == 0);
+	CHECK(owner_goes(&v));
+	/* Once it was root's, it is none of the former owner's any more. */
+	CHECK(owned_by(&v, 0, false));
+	CHECK(adopt_as(&v, 65534) == EPERM);
+	CHECK(!adopt(&v));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
 static bool test_release(void)
 {
 	struct vm v;
@@ -2269,6 +2315,7 @@ static const struct {
 	{ "exit_seq", test_exit_seq },
 	{ "cycles", test_cycles },
 	{ "rights", test_rights },
+	{ "rights_follow", test_rights_follow },
 	{ "release", test_release },
 	{ "release_ends_runs", test_release_ends_runs },
 	{ "release_waits", test_release_waits },
