@@ -71,6 +71,7 @@ static void kvm_async_widen_race(void)
 /* Learns when the owner's mm goes. It has no other callback, so costs nothing. */
 struct kvm_owner {
 	struct mmu_notifier mn;
+	struct pid *tgid;
 	struct kvm_orphan *orphan;
 };
 
@@ -84,6 +85,7 @@ struct kvm_orphan {
 
 	spinlock_t state_lock;		/* for all below */
 	struct mm_struct *owner_mm;	/* NULL unless PRESENT */
+	struct pid *owner_tgid;		/* if owner_mm is not NULL */
 	kuid_t uid;			/* of the last owner, see kvm_orphan_note_rights() */
 	struct user_namespace *user_ns;
 	u32 state;
@@ -401,7 +403,10 @@ static int kvm_async_get_worker(struct kvm_vcpu *vcpu)
 
 bool kvm_orphan_is_owner(struct kvm *kvm)
 {
-	return current->mm && READ_ONCE(kvm->orphan->owner_mm) == current->mm;
+	struct kvm_orphan *orphan = kvm->orphan;
+
+	return current->mm && READ_ONCE(orphan->owner_mm) == current->mm &&
+	       READ_ONCE(orphan->owner_tgid) == task_tgid(current);
 }
 
 /* Has the caller begun to give it up, and may yet remain the owner? */
@@ -805,9 +810,20 @@ static void kvm_orphan_apply_policy(struct kvm_orphan *orphan)
 		kvm_async_end(vcpu, orphan->policy == KVM_ORPHAN_KILL);
 }
 
+/* With state_lock held: the VM is an orphan from now on. */
+static void kvm_orphan_owner_goes(struct kvm_orphan *orphan)
+{
+	lockdep_assert_held(&orphan->state_lock);
+
+	WRITE_ONCE(orphan->owner_mm, NULL);
+	kvm_async_widen_race();
+	kvm_orphan_apply_policy(orphan);
+	WRITE_ONCE(orphan->state, KVM_OWNER_GONE);
+}
+
 /*
- * The mm of an owner goes.  Nothing of the guest depends on it.  If it is the
- * present owner's, the VM is an orphan now.
+ * The mm of an owner goes.  Nothing of the guest depends on it, but if it is the
+ * present owner's, that has gone, too.
  */
 static void kvm_owner_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
@@ -815,13 +831,36 @@ static void kvm_owner_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
 	struct kvm_orphan *orphan = owner->orphan;
 
 	guard(spinlock)(&orphan->state_lock);
-	if (orphan->owner != owner || orphan->state != KVM_OWNER_PRESENT)
-		return;
+	if (orphan->owner == owner && orphan->state == KVM_OWNER_PRESENT)
+		kvm_orphan_owner_goes(orphan);
+}
 
-	orphan->owner_mm = NULL;
-	kvm_async_widen_race();
-	kvm_orphan_apply_policy(orphan);
-	WRITE_ONCE(orphan->state, KVM_OWNER_GONE);
+/*
+ * Will no thread of it return to userspace?  Then it has gone, though its mm may
+ * be there for a long time: as long as a core is dumped, or as others like.
+ */
+static bool kvm_owner_has_gone(struct kvm_owner *owner)
+{
+	struct task_struct *task;
+	struct mm_struct *mm;
+
+	guard(rcu)();
+	task = pid_task(owner->tgid, PIDTYPE_TGID);
+	if (!task || !atomic_read(&task->signal->live) ||
+	    READ_ONCE(task->signal->flags) & SIGNAL_GROUP_EXIT)
+		return true;
+
+	/* It has none if only this thread of several has exited. */
+	mm = READ_ONCE(task->mm);
+	return mm && mm != owner->mn.mm;
+}
+
+/* Somebody asks, and should not be told what was so once. */
+static void kvm_orphan_look(struct kvm_orphan *orphan)
+{
+	guard(spinlock)(&orphan->state_lock);
+	if (orphan->state == KVM_OWNER_PRESENT && kvm_owner_has_gone(orphan->owner))
+		kvm_orphan_owner_goes(orphan);
 }
 
 static const struct mmu_notifier_ops kvm_owner_ops = {
@@ -838,9 +877,11 @@ static struct kvm_owner *kvm_owner_create(struct kvm_orphan *orphan)
 		return ERR_PTR(-ENOMEM);
 
 	owner->orphan = orphan;
+	owner->tgid = get_task_pid(current, PIDTYPE_TGID);
 	owner->mn.ops = &kvm_owner_ops;
 	r = mmu_notifier_register(&owner->mn, current->mm);
 	if (r) {
+		put_pid(owner->tgid);
 		kfree(owner);
 		return ERR_PTR(r);
 	}
@@ -850,6 +891,7 @@ static struct kvm_owner *kvm_owner_create(struct kvm_orphan *orphan)
 static void kvm_owner_free(struct kvm_owner *owner)
 {
 	mmu_notifier_unregister(&owner->mn, owner->mn.mm);
+	put_pid(owner->tgid);
 	kfree(owner);
 }
 
@@ -858,6 +900,7 @@ static void kvm_orphan_set_owner(struct kvm_orphan *orphan,
 {
 	guard(spinlock)(&orphan->state_lock);
 	orphan->owner = owner;
+	WRITE_ONCE(orphan->owner_tgid, owner->tgid);
 	WRITE_ONCE(orphan->owner_mm, current->mm);
 	WRITE_ONCE(orphan->state, KVM_OWNER_PRESENT);
 }
@@ -1003,6 +1046,7 @@ static long kvm_orphan_get_state(struct kvm_orphan *orphan, void __user *argp)
 {
 	struct kvm_orphan_state state = { .policy = orphan->policy };
 
+	kvm_orphan_look(orphan);
 	spin_lock(&orphan->state_lock);
 	state.state = orphan->state;
 	state.generation = orphan->generation;
@@ -1023,9 +1067,9 @@ static long kvm_orphan_release(struct kvm_orphan *orphan)
 	if (!kvm_orphan_is_owner(orphan->kvm))
 		return -EIO;
 
-	/* The owner is here, so does not go meanwhile. */
 	spin_lock(&orphan->state_lock);
-	WRITE_ONCE(orphan->owner_mm, NULL);
+	if (orphan->state == KVM_OWNER_PRESENT)
+		WRITE_ONCE(orphan->owner_mm, NULL);
 	spin_unlock(&orphan->state_lock);
 
 	r = kvm_lease_drain(orphan->kvm);
@@ -1033,6 +1077,9 @@ static long kvm_orphan_release(struct kvm_orphan *orphan)
 		kvm_async_revoke(orphan->kvm);
 
 	guard(spinlock)(&orphan->state_lock);
+	/* Somebody has seen that the caller was killed. */
+	if (orphan->state != KVM_OWNER_PRESENT)
+		return -EINTR;
 	if (r)
 		WRITE_ONCE(orphan->owner_mm, current->mm);
 	else
@@ -1074,6 +1121,7 @@ static long kvm_orphan_adopt(struct kvm_orphan *orphan, void __user *argp)
 	if (!kvm_orphan_may_adopt(orphan))
 		return -EPERM;
 
+	kvm_orphan_look(orphan);
 	state = kvm_orphan_state(orphan);
 	/* In this order: it is dead before it can be seen to have no owner. */
 	if (orphan->kvm->vm_dead)

@@ -1274,6 +1274,88 @@ static void widen_races(const char *us)
 		say("races are %s us wide", us);
 }
 
+static int linger(void *arg)
+{
+	prctl(PR_SET_PDEATHSIG, 0);
+	while (pause())
+		;
+	return 0;
+}
+
+/* The owner has gone when it was killed, whoever has a part in its mm yet. */
+static bool test_shared_mm(void)
+{
+	static char stack[16384] __attribute__((aligned(16)));
+	pid_t *other = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int pair[2], status;
+	struct vm v;
+
+	CHECK(other != MAP_FAILED && !socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+	v.vmm = fork();
+	if (!v.vmm) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!create_vm(&v, KVM_ORPHAN_PARK, 1, pay(loop)) || !run_all(&v))
+			_exit(1);
+		*other = clone(linger, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+		if (*other < 0 || !send_fds(pair[1], &v))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(pair[1]);
+	pid_t vmm = v.vmm;
+
+	CHECK(take_fds(pair[0], &v));
+	close(pair[0]);
+	CHECK(goes_on(&v, 0));
+	CHECK(owner_of(&v).state == KVM_OWNER_PRESENT);
+	kill(vmm, SIGKILL);
+	CHECK(waitpid(vmm, &status, 0) == vmm);
+	CHECK(owner_of(&v).state == KVM_OWNER_GONE);
+	CHECK(wait_stopped(&v, 0, 2000));
+	CHECK(!kill(*other, 0));
+	CHECK(!adopt(&v) && !run_async(&v, 0) && goes_on(&v, 0));
+	/* The end of that mm is nothing to the new owner. */
+	CHECK(!kill(*other, SIGKILL));
+	sleep_ms(100);
+	CHECK(owner_of(&v).state == KVM_OWNER_PRESENT && goes_on(&v, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* It has gone when it begins to dump core, and not only when that is written. */
+static bool test_core_dump(void)
+{
+	static const char *pattern = "/proc/sys/kernel/core_pattern";
+	char was[200] = "", self[100] = "", slow[160];
+	int fd = open(pattern, O_RDONLY), status;
+	struct vm v;
+	bool ok;
+
+	skip_reason = fd < 0 || read(fd, was, sizeof(was) - 1) < 0 ||
+		      readlink("/proc/self/exe", self, sizeof(self) - 1) < 0 ?
+		      "no core pattern" : NULL;
+	if (skip_reason)
+		return true;
+	close(fd);
+	snprintf(slow, sizeof(slow), "|%s slow_core", self);
+	CHECK(start_vmm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(write_file(pattern, slow));
+	kill(v.vmm, SIGSEGV);
+	sleep_ms(300);
+	ok = !waitpid(v.vmm, &status, WNOHANG) && owner_of(&v).state == KVM_OWNER_GONE &&
+	     !adopt(&v) && !waitpid(v.vmm, &status, WNOHANG);
+	write_file(pattern, *was ? was : "\n");
+	CHECK(ok);
+	CHECK(!ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0) && !run_async(&v, 0) && goes_on(&v, 0));
+	CHECK(waitpid(v.vmm, &status, 0) == v.vmm && WCOREDUMP(status));
+	CHECK(owner_of(&v).state == KVM_OWNER_PRESENT && goes_on(&v, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
 /* Whom a VM is to die with, nobody can adopt: not at the first moment either. */
 static bool dies_before_it_is_adopted(void)
 {
@@ -2321,6 +2403,8 @@ static const struct {
 	{ "release_waits", test_release_waits },
 	{ "mapping", test_mapping },
 	{ "policies", test_policies },
+	{ "shared_mm", test_shared_mm },
+	{ "core_dump", test_core_dump },
 	{ "policy_first", test_policy_first },
 	{ "fd_by_fd", test_fd_by_fd },
 	{ "abandoned", test_abandoned },
@@ -2404,6 +2488,16 @@ int main(int argc, char **argv)
 {
 	int nr = ARRAY_SIZE(tests);
 	const char *only = getenv("only") ?: argc > 1 ? argv[1] : NULL;
+
+	/* What takes a core, and has time: see test_core_dump(). */
+	if (argc > 1 && !strcmp(argv[1], "slow_core")) {
+		char core[4096];
+
+		sleep_ms(3000);
+		while (read(0, core, sizeof(core)) > 0)
+			;
+		return 0;
+	}
 
 	int repeat = atoi(getenv("repeat") ?: "1");
 
