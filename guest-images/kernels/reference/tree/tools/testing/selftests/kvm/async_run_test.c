@@ -1608,6 +1608,28 @@ static bool test_signal_mask(void)
 	return true;
 }
 
+/* A thread is not made the first process of a pid namespace. */
+static bool test_pid_namespace(void)
+{
+	struct vm v;
+	int status;
+
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
+	if (!fork()) {
+		if (unshare(CLONE_NEWPID))
+			_exit(2);
+		_exit(!(!adopt(&v) && run_async(&v, 0) < 0 && errno == EINVAL));
+	}
+	wait(&status);
+	skip_reason = WEXITSTATUS(status) == 2 ? "no pid namespaces" : NULL;
+	CHECK(skip_reason || !status);
+	CHECK(owner_goes(&v) || skip_reason);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
 /* A thread is killed while it has nothing to do, and just as it gets something. */
 static bool killed_idle(struct vm *v, volatile uint32_t *go, unsigned int delay_ns)
 {
@@ -2413,6 +2435,7 @@ static const struct {
 	{ "ticker_cycles", test_ticker_cycles },
 	{ "signals", test_signals },
 	{ "signal_mask", test_signal_mask },
+	{ "pid_namespace", test_pid_namespace },
 	{ "killed_idle", test_killed_idle },
 	{ "cgroup", test_cgroup },
 	{ "frozen", test_frozen },
