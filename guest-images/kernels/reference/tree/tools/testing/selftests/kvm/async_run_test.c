@@ -3,7 +3,7 @@
  * Guests that survive their VMM, see Documentation/virt/kvm/async-run.rst.
  *
  * Needs nothing but the uapi headers:
- *	gcc -O2 -static -I<usr/include> async_run_test.c -o async_run_test
+ *	gcc -O2 -static -pthread -I<usr/include> async_run_test.c -o async_run_test
  * Says what it found as KTAP.  May be run as init of an otherwise empty system.
  *
  * In the environment, or on the kernel's command line: only=<part of a name>, or
@@ -15,7 +15,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -33,12 +35,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/falloc.h>
 #include <linux/kvm.h>
 #include <linux/kvm_async.h>
+#include <linux/userfaultfd.h>
 
 #ifndef GUEST_MEMFD_FLAG_MMAP
 #define GUEST_MEMFD_FLAG_MMAP		(1ULL << 0)
@@ -812,6 +816,50 @@ static bool test_orphan_exit(void)
 	return true;
 }
 
+/* However an exit came about, it is counted; and nothing else is. */
+static bool test_exit_seq(void)
+{
+	struct kvm_async_page *page;
+	uint32_t device = 0;
+	bool write;
+	struct vm v;
+
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(io)));
+	page = (void *)((char *)v.run[0] + KVM_ASYNC_PAGE_OFFSET);
+	CHECK(!run_async(&v, 0));
+	CHECK(wait_stopped(&v, 0, 5000));
+	CHECK(page->exit_seq == 1);
+	CHECK(serve(&v, 0, &device, &write));
+	CHECK(!ioctl(v.vcpu[0], KVM_RUN, 0));
+	CHECK(page->exit_seq == 2 && state_of(&v, 0).exit_seq == 2);
+	CHECK(serve(&v, 0, &device, &write) && !write);
+	/* What only completes the last exit is none. */
+	v.run[0]->immediate_exit = 1;
+	CHECK_FAILS(ioctl(v.vcpu[0], KVM_RUN, 0), EINTR);
+	CHECK(page->exit_seq == 2 && state_of(&v, 0).exit_seq == 2);
+	v.run[0]->immediate_exit = 0;
+	CHECK(!run_async(&v, 0));
+	CHECK(wait_stopped(&v, 0, 5000));
+	CHECK(page->exit_seq == 3 && state_of(&v, 0).exit_seq == 3);
+	close_vm(&v);
+
+	/* An exit that comes with an error. */
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	page = (void *)((char *)v.run[0] + KVM_ASYNC_PAGE_OFFSET);
+	munmap((void *)v.mem, MEM_SIZE);
+	v.mem = NULL;
+	close(v.mem_fd);
+	CHECK(!run_async(&v, 0));
+	CHECK(wait_stopped(&v, 0, 5000));
+	CHECK(state_of(&v, 0).exit_reason == KVM_EXIT_MEMORY_FAULT);
+	CHECK(state_of(&v, 0).state == KVM_ASYNC_FAILED && state_of(&v, 0).error == -EFAULT);
+	CHECK(page->exit_seq == 1 && state_of(&v, 0).exit_seq == 1);
+	v.mem_fd = -1;
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
 /* VMMs are killed at any moment; each serves exits, by a journal. */
 struct journal { uint64_t served, seq; uint32_t device; uint32_t served_writes; };
 
@@ -856,6 +904,8 @@ static bool test_cycles(void)
 			while (adopt(&v))
 				if (errno != EBUSY)
 					_exit(2);
+			if (!map_runs(&v))
+				_exit(2);
 			serve_with_journal(&v, j);
 		}
 		start = now_ns();
@@ -943,6 +993,52 @@ static bool test_rights(void)
 	return true;
 }
 
+/* @user dies as the owner, of what it had made, or has adopted, as root. */
+static bool owned_by(struct vm *v, uid_t user, bool run)
+{
+	int status;
+
+	if (!fork())
+		_exit(adopt(v) || (user && setuid(user)) || (run && run_async(v, 0)));
+	wait(&status);
+	CHECK(!status);
+	return owner_goes(v);
+}
+
+static int adopt_as(struct vm *v, uid_t user)
+{
+	int status;
+
+	if (!fork()) {
+		if (setuid(user))
+			_exit(99);
+		_exit(adopt(v) ? errno : 0);
+	}
+	wait(&status);
+	return WEXITSTATUS(status);
+}
+
+/* The right to adopt is the last owner's, with what it was when it ran the guest. */
+static bool test_rights_follow(void)
+{
+	struct vm v;
+
+	CHECK(start_vmm(&v, KVM_ORPHAN_PARK, 1, pay(loop)));
+	CHECK(kill_vmm(&v) && wait_stopped(&v, 0, 2000));
+	CHECK(adopt_as(&v, 65534) == EPERM);
+	CHECK(owned_by(&v, 65534, true) && wait_stopped(&v, 0, 2000));
+	CHECK(adopt_as(&v, 65533) == EPERM);
+	CHECK(adopt_as(&v, 65534) == 0);
+	CHECK(owner_goes(&v));
+	/* Once it was root's, it is none of the former owner's any more. */
+	CHECK(owned_by(&v, 0, false));
+	CHECK(adopt_as(&v, 65534) == EPERM);
+	CHECK(!adopt(&v));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
 static bool test_release(void)
 {
 	struct vm v;
@@ -966,6 +1062,169 @@ static bool test_release(void)
 	CHECK(goes_on(&v, 0));
 	CHECK(owner_goes(&v));
 	CHECK(!adopt(&v) && owner_of(&v).generation == 2);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* An ioctl of a thread that is not the one which gives the VM up. */
+struct deed { struct vm *v; unsigned long request; void *arg; int r, error; volatile bool over; };
+
+static void *do_deed(void *arg)
+{
+	struct deed *d = arg;
+
+	d->r = ioctl(d->v->vcpu[0], d->request, d->arg);
+	d->error = errno;
+	d->over = true;
+	return NULL;
+}
+
+static bool is_over(struct deed *d)
+{
+	for (int i = 0; i < 200 && !d->over; i++)
+		sleep_ms(10);
+	return d->over;
+}
+
+/* The next owner has it alone: the last one's KVM_RUN has come to its end. */
+static bool test_release_ends_runs(void)
+{
+	struct vm v;
+	struct deed run = { .v = &v, .request = KVM_RUN };
+	pthread_t thread;
+	int status;
+
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!pthread_create(&thread, NULL, do_deed, &run));
+	CHECK(goes_on(&v, 0));
+	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
+	CHECK(is_over(&run) && run.r == -1 && run.error == EINTR);
+	CHECK(stands_still(&v, 0));
+	if (!fork()) {
+		bool ok = !adopt(&v) && !run_async(&v, 0) && goes_on(&v, 0) &&
+			  !ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0) && stands_still(&v, 0);
+		_exit(!ok);
+	}
+	wait(&status);
+	CHECK(!status);
+	pthread_join(thread, NULL);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* A page that is not there until fill_late() says so; where the kernel can do that. */
+static void *late_page(int *uffd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .range.len = 4096, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	range.range.start = (uintptr_t)page;
+	if (*uffd < 0 || ioctl(*uffd, UFFDIO_API, &api) || ioctl(*uffd, UFFDIO_REGISTER, &range))
+		return NULL;
+	return page;
+}
+
+static int fill_late(int uffd, void *page, void *with)
+{
+	struct uffdio_copy copy = { .dst = (uintptr_t)page, .src = (uintptr_t)with, .len = 4096 };
+
+	return ioctl(uffd, UFFDIO_COPY, &copy);
+}
+
+/* What was asked before the VM is given up does not come true after. */
+static bool test_release_waits(void)
+{
+	static char with[4096] __attribute__((aligned(4096)));
+	struct vm v;
+	struct deed late = { .v = &v, .request = KVM_SET_MP_STATE };
+	pthread_t thread;
+	int uffd;
+
+	late.arg = late_page(&uffd);
+	if (!late.arg) {
+		skip_reason = "this kernel has no userfaultfd";
+		return true;
+	}
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!pthread_create(&thread, NULL, do_deed, &late));
+	sleep_ms(100);
+	CHECK(!late.over);
+	CHECK_FAILS(ioctl(v.vm, KVM_ORPHAN_RELEASE, 0), ETIMEDOUT);
+	CHECK(owner_of(&v).state == KVM_OWNER_PRESENT);
+	CHECK(!fill_late(uffd, late.arg, with));
+	CHECK(is_over(&late) && !late.r);
+	CHECK(!run_async(&v, 0) && goes_on(&v, 0));
+	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
+	CHECK_FAILS(ioctl(v.vcpu[0], KVM_SET_MP_STATE, late.arg), EIO);
+	pthread_join(thread, NULL);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+static sigjmp_buf at_fault;
+
+static void on_fault(int signal)
+{
+	siglongjmp(at_fault, signal);
+}
+
+/* The signal with which a look at *@at, and a change of it, is answered; or 0. */
+static int touch(volatile void *at)
+{
+	struct sigaction fault = { .sa_handler = on_fault }, bus, segv;
+	int signal;
+
+	sigaction(SIGBUS, &fault, &bus);
+	sigaction(SIGSEGV, &fault, &segv);
+	signal = sigsetjmp(at_fault, 1);
+	if (!signal)
+		*(volatile uint8_t *)at += 0;
+	sigaction(SIGBUS, &bus, NULL);
+	sigaction(SIGSEGV, &segv, NULL);
+	return signal;
+}
+
+/* The pages that a VMM goes by are its own, as long as it is the owner. */
+static bool test_mapping(void)
+{
+	struct kvm_async_page *page;
+	struct vm v;
+	struct iovec io;
+	int status, ends[2];
+
+	CHECK(start_vmm(&v, KVM_ORPHAN_RUN, 1, pay(io)));
+	CHECK(wait_stopped(&v, 0, 5000));
+	CHECK(touch(v.run[0]) == SIGBUS);
+	CHECK(kill_vmm(&v));
+	CHECK(touch(v.run[0]) == SIGBUS);
+	CHECK(!adopt(&v));
+	CHECK(!touch(v.run[0]));
+	page = (void *)((char *)v.run[0] + KVM_ASYNC_PAGE_OFFSET);
+	CHECK(page->exit_seq == 1);
+	/* Nobody can keep a reference to a page. */
+	io = (struct iovec){ v.run[0], 8 };
+	CHECK(!pipe(ends));
+	CHECK_FAILS(vmsplice(ends[1], &io, 1, 0), EFAULT);
+	/* A child is not the owner, either. */
+	if (!fork())
+		_exit(touch(v.run[0]) != SIGSEGV);
+	wait(&status);
+	CHECK(!status);
+	CHECK(mmap(NULL, v.run_size, PROT_READ, MAP_PRIVATE, v.vcpu[0], 0) == MAP_FAILED);
+	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
+	CHECK(touch(v.run[0]) == SIGBUS);
+	if (!fork())
+		_exit(adopt(&v) || !map_runs(&v) || touch(v.run[0]));
+	wait(&status);
+	CHECK(!status);
+	CHECK(owner_goes(&v));
+	CHECK(touch(v.run[0]) == SIGBUS);
+	CHECK(!adopt(&v) && !touch(v.run[0]) && page->exit_seq == 1);
 	close_vm(&v);
 	CHECK(threads_gone());
 	return true;
@@ -996,6 +1255,143 @@ static bool test_policies(void)
 	CHECK(stands_still(&v, 0));
 	close_vm(&v);
 	return true;
+}
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* Where the kernel has it, make races wide; see CONFIG_KVM_ASYNC_MUTANT. */
+static void widen_races(const char *us)
+{
+	if (write_file("/sys/module/kvm/parameters/async_race_us", us) && strcmp(us, "0"))
+		say("races are %s us wide", us);
+}
+
+static int linger(void *arg)
+{
+	prctl(PR_SET_PDEATHSIG, 0);
+	while (pause())
+		;
+	return 0;
+}
+
+/* The owner has gone when it was killed, whoever has a part in its mm yet. */
+static bool test_shared_mm(void)
+{
+	static char stack[16384] __attribute__((aligned(16)));
+	pid_t *other = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int pair[2], status;
+	struct vm v;
+
+	CHECK(other != MAP_FAILED && !socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+	v.vmm = fork();
+	if (!v.vmm) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!create_vm(&v, KVM_ORPHAN_PARK, 1, pay(loop)) || !run_all(&v))
+			_exit(1);
+		*other = clone(linger, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+		if (*other < 0 || !send_fds(pair[1], &v))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(pair[1]);
+	pid_t vmm = v.vmm;
+
+	CHECK(take_fds(pair[0], &v));
+	close(pair[0]);
+	CHECK(goes_on(&v, 0));
+	CHECK(owner_of(&v).state == KVM_OWNER_PRESENT);
+	kill(vmm, SIGKILL);
+	CHECK(waitpid(vmm, &status, 0) == vmm);
+	CHECK(owner_of(&v).state == KVM_OWNER_GONE);
+	CHECK(wait_stopped(&v, 0, 2000));
+	CHECK(!kill(*other, 0));
+	CHECK(!adopt(&v) && !run_async(&v, 0) && goes_on(&v, 0));
+	/* The end of that mm is nothing to the new owner. */
+	CHECK(!kill(*other, SIGKILL));
+	sleep_ms(100);
+	CHECK(owner_of(&v).state == KVM_OWNER_PRESENT && goes_on(&v, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* It has gone when it begins to dump core, and not only when that is written. */
+static bool test_core_dump(void)
+{
+	static const char *pattern = "/proc/sys/kernel/core_pattern";
+	char was[200] = "", self[100] = "", slow[160];
+	int fd = open(pattern, O_RDONLY), status;
+	struct vm v;
+	bool ok;
+
+	skip_reason = fd < 0 || read(fd, was, sizeof(was) - 1) < 0 ||
+		      readlink("/proc/self/exe", self, sizeof(self) - 1) < 0 ?
+		      "no core pattern" : NULL;
+	if (skip_reason)
+		return true;
+	close(fd);
+	snprintf(slow, sizeof(slow), "|%s slow_core", self);
+	CHECK(start_vmm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(write_file(pattern, slow));
+	kill(v.vmm, SIGSEGV);
+	sleep_ms(300);
+	ok = !waitpid(v.vmm, &status, WNOHANG) && owner_of(&v).state == KVM_OWNER_GONE &&
+	     !adopt(&v) && !waitpid(v.vmm, &status, WNOHANG);
+	write_file(pattern, *was ? was : "\n");
+	CHECK(ok);
+	CHECK(!ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0) && !run_async(&v, 0) && goes_on(&v, 0));
+	CHECK(waitpid(v.vmm, &status, 0) == v.vmm && WCOREDUMP(status));
+	CHECK(owner_of(&v).state == KVM_OWNER_PRESENT && goes_on(&v, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* Whom a VM is to die with, nobody can adopt: not at the first moment either. */
+static bool dies_before_it_is_adopted(void)
+{
+	pid_t pid[2];
+	struct vm v;
+	int status;
+
+	CHECK(start_vmm(&v, KVM_ORPHAN_KILL, 2, pay(loop)));
+	for (int i = 0; i < 2; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			while (adopt(&v) && errno == EBUSY)
+				;
+			_exit(errno != EIO);
+		}
+	}
+	usleep(rand() % 5000);
+	kill(v.vmm, SIGKILL);
+	CHECK(waitpid(v.vmm, NULL, 0) == v.vmm);
+	for (int i = 0; i < 2; i++)
+		CHECK(waitpid(pid[i], &status, 0) == pid[i] && !status);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+static bool test_policy_first(void)
+{
+	bool ok = true;
+
+	widen_races("2000");
+	for (int i = 0; ok && i < (soak ?: 30); i++)
+		ok = dies_before_it_is_adopted();
+	widen_races("0");
+	return ok;
 }
 
 /* The vCPU's file, or a mapping of it, is what keeps the thread. */
@@ -1191,6 +1587,219 @@ static bool test_signals(void)
 	return true;
 }
 
+/* A mask for KVM_RUN is not one for the thread, which cannot take a signal. */
+static bool test_signal_mask(void)
+{
+	uint32_t mask[3] = { 8 };	/* struct kvm_signal_mask, of no signals */
+	struct vm v;
+	int pid;
+
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!ioctl(v.vcpu[0], KVM_SET_SIGNAL_MASK, mask));
+	CHECK(run_all(&v));
+	CHECK(goes_on(&v, 0));
+	pid = thread_pid();
+	CHECK(pid > 0 && !kill(pid, SIGTERM));
+	sleep_ms(50);
+	CHECK(goes_on(&v, 0));
+	CHECK(!ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* A thread is not made the first process of a pid namespace. */
+static bool test_pid_namespace(void)
+{
+	struct vm v;
+	int status;
+
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!ioctl(v.vm, KVM_ORPHAN_RELEASE, 0));
+	if (!fork()) {
+		if (unshare(CLONE_NEWPID))
+			_exit(2);
+		_exit(!(!adopt(&v) && run_async(&v, 0) < 0 && errno == EINVAL));
+	}
+	wait(&status);
+	skip_reason = WEXITSTATUS(status) == 2 ? "no pid namespaces" : NULL;
+	CHECK(skip_reason || !status);
+	CHECK(owner_goes(&v) || skip_reason);
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+/* A thread is killed while it has nothing to do, and just as it gets something. */
+static bool killed_idle(struct vm *v, volatile uint32_t *go, unsigned int delay_ns)
+{
+	struct kvm_async_state s;
+	uint64_t then;
+	int status, pid;
+	pid_t killer;
+
+	/* There may be none: the last one noticed late that it was killed. */
+	for (int i = 0; !(pid = thread_pid()) && i < 100; i++)
+		CHECK(!run_async(v, 0) && !ioctl(v->vcpu[0], KVM_ASYNC_PARK, 0));
+	CHECK(pid > 0);
+	*go = 0;
+	killer = fork();
+	if (!killer) {
+		while (!*go)
+			;
+		then = now_ns();
+		while (now_ns() - then < delay_ns)
+			;
+		_exit(kill(pid, SIGKILL) && errno != ESRCH);
+	}
+	sleep_ms(1);
+	then = count(v, 0);
+	*go = 1;
+	CHECK(!run_async(v, 0));
+	CHECK(waitpid(killer, &status, 0) == killer && !status);
+	for (int i = 0; i < 200; i++) {
+		s = state_of(v, 0);
+		if (s.state == KVM_ASYNC_PAUSED || count(v, 0) != then)
+			break;
+		sleep_ms(5);
+	}
+	CHECK(s.state == KVM_ASYNC_PAUSED || count(v, 0) != then);
+	CHECK(!ioctl(v->vcpu[0], KVM_ASYNC_PARK, 0));
+	return true;
+}
+
+static bool test_killed_idle(void)
+{
+	volatile uint32_t *go = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	bool ok = true;
+	struct vm v;
+
+	CHECK(go != MAP_FAILED);
+	CHECK(create_vm(&v, KVM_ORPHAN_RUN, 1, pay(loop)));
+	CHECK(!run_async(&v, 0) && !ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0));
+	widen_races("2000");
+	for (int i = 0; ok && i < (soak ?: 300); i++)
+		ok = killed_idle(&v, go, i % 100 * 2000);
+	widen_races("0");
+	if (!ok)
+		return false;
+	close_vm(&v);
+	CHECK(threads_gone());
+	return true;
+}
+
+#ifdef __x86_64__
+static int share_info(int vm, void *at)
+{
+	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA,
+					 .u.shared_info.hva = (uintptr_t)at };
+
+	return ioctl(vm, KVM_XEN_HVM_SET_ATTR, &attr);
+}
+#endif
+
+/* What Xen's guests share with KVM by an address is refused, before and after. */
+static bool test_xen(void)
+{
+#ifdef __x86_64__
+	struct kvm_xen_hvm_config pages = { .msr = 0x40000000 };
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int vm = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+
+	skip_reason = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XEN_HVM) > 0 ? NULL :
+		      "this kernel has no CONFIG_KVM_XEN";
+	if (skip_reason)
+		return true;
+	CHECK(!share_info(vm, page));
+	CHECK_FAILS(enable(vm, KVM_ORPHAN_RUN), EBUSY);
+	CHECK(!share_info(vm, NULL));
+	CHECK(!ioctl(vm, KVM_XEN_HVM_CONFIG, &pages));
+	CHECK_FAILS(enable(vm, KVM_ORPHAN_RUN), EBUSY);
+	pages.msr = 0;
+	CHECK(!ioctl(vm, KVM_XEN_HVM_CONFIG, &pages));
+	CHECK(!enable(vm, KVM_ORPHAN_RUN));
+	CHECK_FAILS(share_info(vm, page), EINVAL);
+	pages.msr = 0x40000000;
+	CHECK_FAILS(ioctl(vm, KVM_XEN_HVM_CONFIG, &pages), EINVAL);
+	close(vm);
+#else
+	skip_reason = "for x86";
+#endif
+	return true;
+}
+
+/*
+ * Of private memory, in any VM, KVM has what is at userspace_addr, and keeps its
+ * hands off the guest's.  The clock that it shares with the guest shows which.
+ */
+static bool test_private_memory(void)
+{
+#ifdef __x86_64__
+	struct { struct kvm_msrs head; struct kvm_msr_entry clock; } msrs = {
+		.head.nmsrs = 1, .clock = { 0x4b564d01 /* SYSTEM_TIME_NEW */, .data = WORDS | 1 } };
+	struct kvm_create_guest_memfd gmem = { .size = MEM_SIZE, .flags = GUEST_MEMFD_FLAG_MMAP };
+	struct kvm_userspace_memory_region2 slot = { .memory_size = MEM_SIZE,
+		.flags = KVM_MEM_GUEST_MEMFD };
+	struct itimerspec in = { .it_value.tv_nsec = 200000000 };
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+	struct vm v = { .nr = 1 };
+	timer_t t;
+
+	v.vm = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+	v.mem_fd = ioctl(v.vm, KVM_CREATE_GUEST_MEMFD, &gmem);
+	CHECK(v.vm >= 0 && v.mem_fd >= 0);
+	v.mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	slot.guest_memfd = v.mem_fd;
+	slot.userspace_addr = (uintptr_t)v.mem;
+	CHECK(!ioctl(v.vm, KVM_SET_USER_MEMORY_REGION2, &slot));
+	v.run_size = ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	CHECK(add_irqchip(&v));
+	v.vcpu[0] = ioctl(v.vm, KVM_CREATE_VCPU, 0);
+	CHECK(v.vcpu[0] >= 0 && set_up_vcpu(&v, 0) && map_runs(&v));
+	CHECK(ioctl(v.vcpu[0], KVM_SET_MSRS, &msrs) == 1);
+	/* All zeroes, which are instructions that go on. */
+	CHECK(!timer_create(CLOCK_MONOTONIC, &ev, &t) && !timer_settime(t, 0, &in, NULL));
+	ioctl(v.vcpu[0], KVM_RUN, 0);
+	timer_delete(t);
+	CHECK(*(volatile uint64_t *)(v.mem + WORDS + 8));	/* tsc_timestamp */
+	close_vm(&v);
+#else
+	skip_reason = "for x86";
+#endif
+	return true;
+}
+
+/* Stolen time is written by the address of a memslot, which is one process's. */
+static bool test_stolen_time(void)
+{
+#ifdef __aarch64__
+	uint64_t ipa = WORDS;
+	struct kvm_device_attr attr = { .group = KVM_ARM_VCPU_PVTIME_CTRL,
+		.attr = KVM_ARM_VCPU_PVTIME_IPA, .addr = (uintptr_t)&ipa };
+	int protected = ioctl(kvm_fd, KVM_CREATE_VM, 1ul << 31);
+	struct vm v;
+
+	CHECK(create_vm(&v, -1, 1, pay(loop)));
+	if (ioctl(v.vcpu[0], KVM_HAS_DEVICE_ATTR, &attr))
+		skip_reason = "this kernel tells of no stolen time";
+	close_vm(&v);
+	if (skip_reason)
+		return true;
+	for (int i = 0; i <= (protected >= 0); i++) {
+		CHECK(create_vm(&v, i ? KVM_ORPHAN_RUN | PROTECTED : KVM_ORPHAN_RUN, 1, pay(loop)));
+		CHECK(!ioctl(v.vm, KVM_CHECK_EXTENSION, KVM_CAP_STEAL_TIME));
+		CHECK_FAILS(ioctl(v.vcpu[0], KVM_HAS_DEVICE_ATTR, &attr), ENXIO);
+		CHECK_FAILS(ioctl(v.vcpu[0], KVM_SET_DEVICE_ATTR, &attr), ENXIO);
+		close_vm(&v);
+	}
+	close(protected);
+#else
+	skip_reason = "for arm64";
+#endif
+	return true;
+}
+
 /* The guest's memory goes away beneath it: its end, not the host's. */
 static bool test_punch_hole(void)
 {
@@ -1225,16 +1834,6 @@ static bool proc_says(int pid, const char *file, const char *text)
 		return false;
 	all[got] = 0;
 	return strstr(all, text);
-}
-
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
 }
 
 #define GROUP "/group/vmm"
@@ -1303,6 +1902,66 @@ static bool test_cgroup(void)
 	CHECK(proc_says(thread_pid(), "cgroup", "::/\n"));
 	close_vm(&v);
 	CHECK(threads_gone());
+	umount("/group");
+	return true;
+}
+
+static pid_t start_in_group(struct vm *v)
+{
+	int pair[2];
+	pid_t vmm;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair))
+		return -1;
+	vmm = fork();
+	if (!vmm) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!write_file(GROUP "/cgroup.procs", "0") ||
+		    !create_vm(v, KVM_ORPHAN_RUN, 1, pay(loop)) || !run_all(v) ||
+		    !send_fds(pair[1], v))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(pair[1]);
+	v->vmm = take_fds(pair[0], v) ? vmm : -1;
+	close(pair[0]);
+	return v->vmm;
+}
+
+/* A dead VMM's threads are frozen with its cgroup, and lock nobody out. */
+static bool test_frozen(void)
+{
+	struct vm v;
+
+	mkdir("/group", 0755);
+	if (mount("group", "/group", "cgroup2", 0, NULL) && errno != EBUSY) {
+		skip_reason = "no cgroup2";
+		return true;
+	}
+	CHECK(!mkdir(GROUP, 0755) || errno == EEXIST);
+	CHECK(start_in_group(&v) > 0);
+	CHECK(goes_on(&v, 0));
+	CHECK(write_file(GROUP "/cgroup.freeze", "1"));
+	sleep_ms(200);
+	CHECK(stands_still(&v, 0));
+	CHECK(kill_vmm(&v));
+	CHECK(!adopt(&v));
+	alarm(5);
+	CHECK(!ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0));
+	alarm(0);
+	CHECK(state_of(&v, 0).state == KVM_ASYNC_PAUSED);
+	CHECK(!run_async(&v, 0));
+	CHECK(goes_on(&v, 0));
+	CHECK(!ioctl(v.vcpu[0], KVM_ASYNC_PARK, 0) && stands_still(&v, 0));
+	/* The first one, too, when it can: and does not run the vCPU again. */
+	CHECK(write_file(GROUP "/cgroup.freeze", "0"));
+	for (int i = 0; i < 200 && threads() != 1; i++)
+		sleep_ms(10);
+	CHECK(threads() == 1 && stands_still(&v, 0));
+	close_vm(&v);
+	CHECK(threads_gone());
+	CHECK(!rmdir(GROUP));
 	umount("/group");
 	return true;
 }
@@ -1748,23 +2407,38 @@ static const struct {
 } tests[] = {
 	{ "stock_eio", test_stock_eio },
 	{ "enable", test_enable },
+	{ "xen", test_xen },
+	{ "private_memory", test_private_memory },
+	{ "stolen_time", test_stolen_time },
 	{ "busy_and_park", test_busy_and_park },
 	{ "survive_loop", test_survive_loop },
 	{ "survive_smp", test_survive_smp },
 	{ "survive_hlt", test_survive_hlt },
 	{ "survive_kernel_exits", test_survive_kernel },
 	{ "orphan_exit_served_once", test_orphan_exit },
+	{ "exit_seq", test_exit_seq },
 	{ "cycles", test_cycles },
 	{ "rights", test_rights },
+	{ "rights_follow", test_rights_follow },
 	{ "release", test_release },
+	{ "release_ends_runs", test_release_ends_runs },
+	{ "release_waits", test_release_waits },
+	{ "mapping", test_mapping },
 	{ "policies", test_policies },
+	{ "shared_mm", test_shared_mm },
+	{ "core_dump", test_core_dump },
+	{ "policy_first", test_policy_first },
 	{ "fd_by_fd", test_fd_by_fd },
 	{ "abandoned", test_abandoned },
 	{ "alone", test_alone },
 	{ "together", test_together },
 	{ "ticker_cycles", test_ticker_cycles },
 	{ "signals", test_signals },
+	{ "signal_mask", test_signal_mask },
+	{ "pid_namespace", test_pid_namespace },
+	{ "killed_idle", test_killed_idle },
 	{ "cgroup", test_cgroup },
+	{ "frozen", test_frozen },
 	{ "punch_hole", test_punch_hole },
 	{ "hostile", test_hostile },
 	{ "protected", test_protected },
@@ -1837,6 +2511,16 @@ int main(int argc, char **argv)
 {
 	int nr = ARRAY_SIZE(tests);
 	const char *only = getenv("only") ?: argc > 1 ? argv[1] : NULL;
+
+	/* What takes a core, and has time: see test_core_dump(). */
+	if (argc > 1 && !strcmp(argv[1], "slow_core")) {
+		char core[4096];
+
+		sleep_ms(3000);
+		while (read(0, core, sizeof(core)) > 0)
+			;
+		return 0;
+	}
 
 	int repeat = atoi(getenv("repeat") ?: "1");
 

@@ -67,14 +67,20 @@ static int new_shared(int vm)
 	return new_gmem(vm, GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED);
 }
 
-static int set_slot(int vm, int fd, void *at)
+static int set_slot_from(int vm, int fd, void *at, uint64_t offset)
 {
 	struct kvm_userspace_memory_region2 slot = {
 		.flags = KVM_MEM_GUEST_MEMFD, .memory_size = SIZE,
 		.userspace_addr = (uintptr_t)at, .guest_memfd = fd,
+		.guest_memfd_offset = offset,
 	};
 
 	return ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &slot);
+}
+
+static int set_slot(int vm, int fd, void *at)
+{
+	return set_slot_from(vm, fd, at, 0);
 }
 
 static uint64_t *map(int fd)
@@ -229,6 +235,8 @@ static bool retrieved(void)
 	at = map(f.fd);
 	want(at != MAP_FAILED && same(at));
 	want(!ioctl(s.fd, LIVEUPDATE_SESSION_FINISH, &end));
+	/* One that is refused, because it asks for more than there is, has claimed nothing. */
+	want(refusal(set_slot_from(two, f.fd, at, SIZE)) == -EINVAL);
 	want(!set_slot(one, f.fd, at));
 	want(refusal(set_slot(two, f.fd, at)) == -EINVAL);
 	want(same(at));
