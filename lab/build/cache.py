@@ -40,7 +40,7 @@ def standard(override: Path | None = None) -> Cache:
         ConfigError: libvirt's QEMU, another user, could not read files there.
     """
     if override is None and (named := os.environ.get("LAB_CACHE")):
-        override = Path(named)
+        override = Path(named).expanduser()
     if os.geteuid() != 0:
         # The session's QEMU is the same user.
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lab.arch import architecture
+from lab.build import repository
 from lab.build.archive import Archive
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import need, output
@@ -191,21 +192,11 @@ def _tarball(source: TarballSource, cache: Cache, sink: Sink) -> SourceTree:
 
 def _git(source: GitSource, cache: Cache, sink: Sink) -> SourceTree:
     need("git", package="git")
-    commit = _commit_of(source)
+    commit = repository.commit_of(source.url, source.ref)
 
     def build(out: Path) -> None:
-        tree = out / "tree"
-        output(["git", "init", "--quiet", tree], doing="making a git repository")
-        output(
-            ["git", "-C", tree, "fetch", "--quiet", "--depth=1", source.url, commit],
-            doing=f"fetching {source.ref} from {source.url}",
-        )
-        output(
-            ["git", "-C", tree, "checkout", "--quiet", "--detach", "FETCH_HEAD"],
-            doing=f"checking out {source.ref}",
-        )
-        shutil.rmtree(tree / ".git")
-        check_is_kernel(tree, f"'{source.ref}' of '{source.url}'")
+        repository.check_out(source.url, source.ref, commit, out / "tree")
+        check_is_kernel(out / "tree", f"'{source.ref}' of '{source.url}'")
 
     path = cache.entry(
         "source",
@@ -217,22 +208,6 @@ def _git(source: GitSource, cache: Cache, sink: Sink) -> SourceTree:
         needs_mib=UNPACKED_MIB,
     )
     return SourceTree(path / "tree", f"git {source.ref} {commit[:12]}", path.name, ours=True)
-
-
-def _commit_of(source: GitSource) -> str:
-    if re.fullmatch(r"[0-9a-f]{40}", source.ref):
-        return source.ref
-    listed = output(
-        ["git", "ls-remote", source.url, source.ref, f"{source.ref}^{{}}"],
-        doing=f"asking {source.url} for '{source.ref}'",
-        env={"GIT_TERMINAL_PROMPT": "0"},
-    )
-    if not listed:
-        raise ConfigError(
-            f"source '{source.url}' has no branch or tag '{source.ref}'",
-            hint=f"git ls-remote {source.url} shows what it has; a commit needs all 40 digits",
-        )
-    return listed.splitlines()[-1].split()[0]  # a tag's commit comes after the tag
 
 
 def _local(path: Path) -> SourceTree:

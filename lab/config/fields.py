@@ -56,6 +56,24 @@ def did_you_mean(word: str, known: list[str]) -> str | None:
     return f"did you mean {near[0]!r}?" if near else None
 
 
+def expanded(path: Path) -> Path:
+    """Return a path of the user with '~' or '~user' replaced by that home.
+
+    Args:
+        path: As it was typed.
+
+    Returns:
+        The path.
+
+    Raises:
+        PydanticCustomError: There is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise wrong(f"{str(path)!r} begins with the home of an unknown user") from None
+
+
 def _base(info: ValidationInfo) -> Path | None:
     """Return the folder of relative paths; without one, the disk is left alone."""
     return info.context["folder"] if info.context else None
@@ -63,7 +81,7 @@ def _base(info: ValidationInfo) -> Path | None:
 
 def _located(path: Path, info: ValidationInfo) -> Path:
     base = _base(info)
-    return path if base is None else base / path.expanduser()
+    return path if base is None else base / expanded(path)
 
 
 def _existing(kind: str, test: Callable[[Path], bool]) -> Callable[[Path, ValidationInfo], Path]:

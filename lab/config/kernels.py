@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lab.config.enums import Arch
-from lab.config.fields import File, FileOrFolder, Folder, Model, RecipeFolder, Text, wrong
+from lab.config.fields import File, FileOrFolder, Folder, Model, RecipeFolder, Text, expanded, wrong
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -89,9 +90,20 @@ class _Fetched(Model):
     def _found(cls, tarball: str | None, info: ValidationInfo) -> str | None:
         if tarball is None or "://" in tarball or not info.context:
             return tarball
-        path: Path = info.context["folder"] / Path(tarball).expanduser()
+        path: Path = info.context["folder"] / expanded(Path(tarball))
         if not path.is_file():
             raise wrong(f"no such file: {tarball!r}", f"looked for {path}")
+        return str(path)
+
+    @field_validator("git")
+    @classmethod
+    def _repository(cls, git: str | None, info: ValidationInfo) -> str | None:
+        # As git itself tells them apart: "host:path" is remote, "./host:path" is not.
+        if git is None or "://" in git or re.match("[^/]+:", git) or not info.context:
+            return git
+        path: Path = info.context["folder"] / expanded(Path(git))
+        if not path.exists():
+            raise wrong(f"no such repository: {git!r}", f"looked for {path}")
         return str(path)
 
     def _fetched(self) -> Source:
