@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.build import patch_files
 from lab.build.commands import need, output
 from lab.build.source import SourceTree
 from lab.errors import ConfigError, InfraError
@@ -31,25 +33,31 @@ def patch_in_order(tree: Path, patches: Sequence[Path]) -> None:
     """
     if patches:
         need("git", package="git")
-    # Beneath a checkout, git would take the tree for a part of it and skip every file.
-    apart = {"GIT_CEILING_DIRECTORIES": str(tree.parent), "GIT_DIR": "/dev/null"}
     for patch in patches:
         if not patch.is_file():
             raise ConfigError(f"patch '{patch}' is not there")
-        try:
-            output(
-                ["git", "apply", "--whitespace=nowarn", patch.resolve()],
-                doing=f"applying {patch.name}",
-                cwd=tree,
-                env=apart,
-            )
-        except InfraError as e:
-            lines = [line for line in str(e).splitlines() if line.startswith("error:")]
-            first = lines[0].removeprefix("error: ") if lines else str(e)
-            raise ConfigError(
-                f"patch '{patch.name}' does not apply to {tree.name}: {first}",
-                hint="rebase it on this source, or set the source that it was made for",
-            ) from e
+        with tempfile.TemporaryDirectory(prefix="lab-patch-") as scratch:
+            for one in patch_files.plain(patch, Path(scratch)):
+                _apply(tree, one, patch.name)
+
+
+def _apply(tree: Path, file: Path, name: str) -> None:
+    # Beneath a checkout, git would take the tree for a part of it and skip every file.
+    apart = {"GIT_CEILING_DIRECTORIES": str(tree.parent), "GIT_DIR": "/dev/null"}
+    try:
+        output(
+            ["git", "apply", "--whitespace=nowarn", file],
+            doing=f"applying {name}",
+            cwd=tree,
+            env=apart,
+        )
+    except InfraError as e:
+        lines = [line for line in str(e).splitlines() if line.startswith("error:")]
+        first = lines[0].removeprefix("error: ") if lines else str(e)
+        raise ConfigError(
+            f"patch '{name}' does not apply to {tree.name}: {first}",
+            hint="rebase it on this source, or set the source that it was made for",
+        ) from e
 
 
 def lay_files_over(tree: Path, files: Path) -> None:

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
-from lab.build import kernel, prebuilt, source
+from lab.build import kernel, patch_files, prebuilt, source
 from lab.build.cache import Cache
 from lab.build.kernel import KernelImage
 from lab.config import kernels
@@ -78,9 +75,9 @@ def recipe_of(
         name=name,
         source=_source(spec, written, mirror),
         fragments=(*fragments, *spec.config),
-        patches=tuple(_patches(patches)),
+        patches=tuple(patch_files.listed(patches)),
         tree=written.tree if own else None,
-        fixes=tuple(_patches(spec.patches)),
+        fixes=tuple(patch_files.listed(spec.patches)),
         cmdline=written.cmdline if own else (),
     )
 
@@ -102,11 +99,3 @@ def _source(spec: KernelSpec, written: KernelRecipe, mirror: str | None) -> sour
             return source.TreeSource(path=folder)
         case kernels.FromImage() | kernels.FromRecipe():
             raise ConfigError(f"a recipe's source cannot be {origin!r}")
-
-
-def _patches(paths: Iterable[Path]) -> Iterable[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(path.glob("*.patch"))
-        else:
-            yield path

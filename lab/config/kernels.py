@@ -127,7 +127,7 @@ class KernelSpec(_Fetched):
     config: tuple[File, ...] = ()
     """Config fragments on top of those; each line must survive `olddefconfig`."""
     patches: tuple[FileOrFolder, ...] = ()
-    """Patches, or folders of *.patch, on top of what a recipe has."""
+    """Patches, mailboxes, or folders of them in order (quilt's `series`, else by name)."""
     cmdline: tuple[Text, ...] = ()
     """Words for the kernel's command line, after the lab's own."""
     stands_for: Text | None = None
@@ -200,7 +200,7 @@ class KernelRecipe(Model):
     fragments: Fragments
     """What is configured on top of tinyconfig."""
     patches: Folder | None = None
-    """A folder of *.patch, applied in the order of their names."""
+    """A folder of patches, applied in the order of their names, or of quilt's `series`."""
     tree: Folder | None = None
     """A folder of files that are copied into the source."""
     cmdline: tuple[Text, ...] = ()

@@ -36,8 +36,10 @@ def folder(tmp_path: Path) -> Path:
     (recipe / "patches").mkdir(parents=True)
     (recipe / "tree").mkdir()
     (recipe / "kernel.toml").write_text(RECIPE)
-    for name in ("common.config", "x86_64.config", "patches/0002-b.patch", "patches/0001-a.patch"):
+    for name in ("common.config", "x86_64.config"):
         (recipe / name).touch()
+    for name in ("0002-b.patch", "0001-a.patch"):
+        (recipe / "patches" / name).write_text("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n")
     (tmp_path / "linux").mkdir()
     (tmp_path / "more.config").touch()
     (tmp_path / "fix.patch").touch()
