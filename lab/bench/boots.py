@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.build.commands import need
+from lab.child_env import child_env
 from lab.config.model import Accel, Cell
 from lab.deadline import Deadline
 from lab.errors import InfraError
@@ -82,7 +83,9 @@ def _raw_boot(blueprint: Blueprint) -> float:
             *(word for disk in blueprint.disks for word in _disk(disk)),
         ]  # fmt: skip
         began = time.monotonic()
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_RAW_S, check=False)
+        done = subprocess.run(
+            argv, env=child_env(), capture_output=True, text=True, timeout=_RAW_S, check=False
+        )
         took = time.monotonic() - began
         said = Path(console.name).read_text(encoding="utf-8", errors="replace")
     if done.returncode != 0 or "LAB-INIT userland" not in said:

@@ -84,7 +84,7 @@ def sources(site: str, suites: Sequence[str]) -> str:
 
 def carried_over() -> str:
     """Return this machine's own download settings (proxies and the like) as lines of apt.conf."""
-    dump = output(["apt-config", "dump"], doing="reading apt's configuration")
+    dump = output(["apt-config", "dump"], doing="reading apt's configuration", network=True)
     return "".join(f"{line}\n" for line in dump.splitlines() if _CARRIED_OVER.match(line))
 
 
@@ -140,6 +140,7 @@ class Archive:
         output(
             ["apt-get", *self._options(), "download", f"{package}={version}"],
             doing=f"downloading {package} {version} of {self}",
+            network=True,
             cwd=into,
         )
         return next(into.glob(f"{package}_*.deb"))
@@ -159,6 +160,7 @@ class Archive:
             output(
                 ["apt-get", *self._options(), "update", "--error-on=any"],
                 doing=f"fetching the package index from {site}",
+                network=True,
             )
         except InfraError:
             if not usable:
@@ -172,7 +174,9 @@ class Archive:
         answer = self._root / f"{package}.versions"
         if not answer.exists() or answer.stat().st_mtime < self._stamp.stat().st_mtime:
             listed = output(
-                ["apt-cache", *self._options(), "madison", package], doing=f"looking for {package}"
+                ["apt-cache", *self._options(), "madison", package],
+                doing=f"looking for {package}",
+                network=True,  # APT_CONFIG is the same as when the index was fetched
             )
             answer.write_text(listed)
         return answer.read_text()

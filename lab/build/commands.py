@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from lab.arch import Architecture
+from lab.child_env import UMASK, child_env
 from lab.errors import InfraError, UnavailableError
 
 LAST_LINES = 15
@@ -46,6 +47,7 @@ def output(
     doing: str,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    network: bool = False,
 ) -> str:
     """Run `command` to its end.
 
@@ -53,7 +55,8 @@ def output(
         command: The program and its arguments.
         doing: What it does, for the message.
         cwd: Where it runs.
-        env: Variables to add to this process's.
+        env: Variables to add to those of `child_env`.
+        network: It fetches, so it is told of proxies and the like.
 
     Returns:
         Its standard output.
@@ -64,7 +67,8 @@ def output(
     done = subprocess.run(
         [str(argument) for argument in command],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env=child_env(env, network=network),
+        umask=UMASK,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
@@ -93,7 +97,12 @@ def output_of_bytes(command: Sequence[object], stdin: bytes) -> bytes:
         InfraError: It failed.
     """
     done = subprocess.run(
-        [str(argument) for argument in command], input=stdin, capture_output=True, check=False
+        [str(argument) for argument in command],
+        env=child_env(),
+        umask=UMASK,
+        input=stdin,
+        capture_output=True,
+        check=False,
     )
     if done.returncode != 0:
         raise InfraError(f"'{command[0]}': {done.stderr.decode(errors='replace').strip()}")
@@ -107,6 +116,7 @@ def follow(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    network: bool = False,
 ) -> int:
     """Run `command`, append its output to `log`, and follow it line by line.
 
@@ -115,14 +125,15 @@ def follow(
         log: The file to append to.
         seen: Called with each line.
         cwd: Where it runs.
-        env: Variables to add to this process's.
+        env: Variables to add to those of `child_env`.
+        network: It fetches, so it is told of proxies and the like.
 
     Returns:
         Its status.
     """
     with (
         log.open("a", encoding="utf-8", buffering=1) as file,
-        _process([str(argument) for argument in command], cwd, env) as (process, lines),
+        _process(command, cwd, child_env(env, network=network)) as (process, lines),
     ):
         for line in lines:
             file.write(line)
@@ -132,12 +143,13 @@ def follow(
 
 @contextmanager
 def _process(
-    command: list[str], cwd: Path | None, env: Mapping[str, str] | None
+    command: Sequence[object], cwd: Path | None, env: Mapping[str, str]
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     with subprocess.Popen(
-        command,
+        [str(argument) for argument in command],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env=env,
+        umask=UMASK,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

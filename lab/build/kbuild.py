@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Kbuild:
         tree: The source.
         objects: Where objects go.
         base: A folder above both; where it is, ccache does not mind.
+        words: The user's variables for make; they come last, and so count.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Kbuild:
     tree: Path
     objects: Path
     base: Path
+    words: tuple[str, ...] = ()
 
     @property
     def config(self) -> Path:
@@ -109,10 +111,11 @@ class Kbuild:
         compiler = self.tools["CC"]
         if "CCACHE" in self.tools:
             compiler = f"{self.tools['CCACHE']} {compiler}"
+        others = [word for word in self.words if not word.startswith("CC=")]
         return [
             "make", "-C", str(self.tree), f"O={self.objects}",
             f"ARCH={self.target.kernel}", f"CROSS_COMPILE={self.tools['PREFIX']}",
-            f"CC={compiler}", f"LOCALVERSION=-{self.name}", goal,
+            f"CC={compiler}", f"LOCALVERSION=-{self.name}", *others, goal,
         ]  # fmt: skip
 
     def _ccache(self, cache: Cache) -> dict[str, str]:
@@ -124,23 +127,47 @@ class Kbuild:
         }
 
 
-def tools_for(made_for: Architecture) -> dict[str, str]:
+def tools_for(made_for: Architecture, words: Sequence[str] = ()) -> dict[str, str]:
     """Find the programs that build kernels for an architecture.
+
+    Args:
+        made_for: The architecture.
+        words: The user's variables for make; LLVM, CC and CROSS_COMPILE choose the compiler.
+
+    Returns:
+        CC, STRIP and PREFIX; CCACHE, if it is installed.
 
     Raises:
         UnavailableError: one is missing.
     """
+    said = dict(word.split("=", 1) for word in words)
     native = os.uname().machine == made_for.triplet.split("-")[0]
-    prefix = "" if native else f"{made_for.triplet}-"
-    package = "gcc" if native else f"gcc-{made_for.triplet}"
+    prefix = said.get("CROSS_COMPILE", "" if native else f"{made_for.triplet}-")
     for program in ("make", "flex", "bison", "bc", "lz4", "cpio"):
         need(program, package=program)
-    need(f"{prefix}gcc", package=package)
-    need(f"{prefix}strip", package=package.replace("gcc", "binutils", 1))
-    tools = {"CC": f"{prefix}gcc", "STRIP": f"{prefix}strip", "PREFIX": prefix}
-    if ccache := shutil.which("ccache"):
+    tools = {"PREFIX": prefix}
+    if llvm := said.get("LLVM"):
+        # As Makefile: LLVM=1, LLVM=-18 for a version, LLVM=/path/ for a folder.
+        before, after = (llvm if llvm.endswith("/") else ""), (llvm if llvm[0] == "-" else "")
+        tools |= {"CC": f"{before}clang{after}", "STRIP": f"{before}llvm-strip{after}"}
+        packages = f"clang{after}", f"llvm{after}"
+    else:
+        tools |= {"CC": f"{prefix}gcc", "STRIP": f"{prefix}strip"}
+        target = "" if native else f"-{made_for.triplet}"
+        packages = f"gcc{target}", f"binutils{target}"
+    tools["CC"] = said.get("CC", tools["CC"])
+    compiler = tools["CC"].split()[-1]  # it may be "ccache gcc"
+    need(compiler, package=compiler if "CC" in said else packages[0])
+    need(tools["STRIP"], package=packages[1])
+    if (ccache := shutil.which("ccache")) and " " not in tools["CC"]:
         tools["CCACHE"] = ccache
     return tools
+
+
+def version_of(tools: Mapping[str, str]) -> str:
+    """Return the first line of what the compiler of `tools_for` says of its version."""
+    command = [*tools["CC"].split(), "--version"]
+    return output(command, doing="asking for the compiler").partition("\n")[0]
 
 
 def _cores() -> int:

@@ -12,9 +12,10 @@ from lab.arch import Architecture, architecture
 from lab.build import elf, kconfig
 from lab.build.cache import Cache, Value, file_digest
 from lab.build.commands import output
-from lab.build.kbuild import Kbuild, tools_for
+from lab.build.kbuild import Kbuild, tools_for, version_of
 from lab.build.patching import copy_tree, lay_files_over, patch_in_order
 from lab.build.source import Source, SourceTree, fetch
+from lab.child_env import ignored_by_builds
 from lab.errors import ConfigError, InfraError
 from lab.events import Progress, Sink, Step, nowhere
 
@@ -34,6 +35,8 @@ class Recipe:
     fixes: tuple[Path, ...] = ()
     """Patches on top of all that: they may change what `tree` adds."""
     cmdline: tuple[str, ...] = ()
+    make: tuple[str, ...] = ()
+    """Variables for make, as "LLVM=1"."""
 
     def change(self, tree: Path) -> None:
         """Turn a copy of the source into what this recipe builds.
@@ -70,6 +73,10 @@ class KernelImage:
     """Where the source came from, with its version, for reports."""
     cmdline: tuple[str, ...] = ()
     """What its recipe adds to the kernel's command line."""
+    compiler: str = ""
+    """What the compiler says of its version; "" if somebody else built it."""
+    make: tuple[str, ...] = ()
+    """Variables that lab.toml has for make."""
 
 
 def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> KernelImage:
@@ -89,7 +96,11 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         UnavailableError: A program that builds kernels is missing.
     """
     made_for = architecture(arch)
-    tools = tools_for(made_for)
+    tools = tools_for(made_for, recipe.make)
+    compiler = version_of(tools)
+    if ignored := ignored_by_builds(recipe.make):
+        words = f"set make = {list(ignored)} in [kernel.{recipe.name}] to build with them"
+        sink(Step(what=f"{', '.join(ignored)} of the environment has no effect; {words}"))
     source = fetch(recipe.source, cache, sink)
     wishes = kconfig.read_fragments(recipe.fragments)
     inputs: dict[str, Value] = {
@@ -99,8 +110,10 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         "wishes": sorted(wish.line for wish in wishes),
         "patches": [file_digest(patch) for patch in recipe.patches],
         "tree": _digests(recipe.tree),
-        "compiler": output([tools["CC"], "--version"], doing="asking for gcc").splitlines()[0],
+        "compiler": compiler,
     }
+    if recipe.make:
+        inputs["make"] = list(recipe.make)
     if recipe.fixes:
         inputs["fixes"] = [file_digest(patch) for patch in recipe.fixes]
     what = f"kernel {recipe.name} for {arch}"
@@ -113,7 +126,7 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         sink=sink,
         needs_mib=BUILD_MIB,
     )
-    return _image(recipe, arch, path, source.name)
+    return _image(recipe, arch, path, source.name, compiler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +150,7 @@ class _Build:
             tools=self.tools,
             tree=self._tree(work / "src"),
             objects=objects,
+            words=self.recipe.make,
             base=self.out,
         )
         self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
@@ -195,7 +209,7 @@ class _Build:
             raise InfraError(f"'{vmlinux}' lost its PVH note when it was stripped")
 
 
-def _image(recipe: Recipe, arch: str, path: Path, source: str) -> KernelImage:
+def _image(recipe: Recipe, arch: str, path: Path, source: str, compiler: str) -> KernelImage:
     return KernelImage(
         name=recipe.name,
         arch=architecture(arch).name,
@@ -207,6 +221,8 @@ def _image(recipe: Recipe, arch: str, path: Path, source: str) -> KernelImage:
         digest=path.name,
         source=source,
         cmdline=recipe.cmdline,
+        compiler=compiler,
+        make=recipe.make,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab.build import patch_files
 from lab.build.commands import need, output
+from lab.build.repository import APART
 from lab.build.source import SourceTree
 from lab.errors import ConfigError, InfraError
 
@@ -43,7 +44,7 @@ def patch_in_order(tree: Path, patches: Sequence[Path]) -> None:
 
 def _apply(tree: Path, file: Path, name: str) -> None:
     # Beneath a checkout, git would take the tree for a part of it and skip every file.
-    apart = {"GIT_CEILING_DIRECTORIES": str(tree.parent), "GIT_DIR": "/dev/null"}
+    apart = {**APART, "GIT_CEILING_DIRECTORIES": str(tree.parent), "GIT_DIR": "/dev/null"}
     try:
         output(
             ["git", "apply", "--whitespace=nowarn", file],

@@ -85,6 +85,7 @@ def build(suite: str, cache: Cache, *, mirror: str | None = None, sink: Sink = n
                 "--format=tar", suite, packed, sources,
             ],
             doing=f"fetching {_PACKAGE} of {suite}",
+            network=True,
         )  # fmt: skip
         output(
             ["tar", "-xf", packed, "-C", out, "--wildcards", *_WANTED],

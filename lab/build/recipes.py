@@ -79,6 +79,7 @@ def recipe_of(
         tree=written.tree if own else None,
         fixes=tuple(patch_files.listed(spec.patches)),
         cmdline=written.cmdline if own else (),
+        make=spec.make,
     )
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from lab.build.commands import output
 from lab.errors import ConfigError
 
+APART = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+"""Variables for a git that works on files: the user's line ends and hooks are not for them."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHOWN = 10
 _SPACES = ("refs/tags/", "refs/heads/", "refs/remotes/", "refs/")
@@ -39,6 +42,7 @@ def commit_of(url: str, ref: str) -> str:
         ["git", "ls-remote", "--", url, *names, *(f"{name}^{{}}" for name in names)],
         doing=f"asking {url} for '{ref}'",
         env={"GIT_TERMINAL_PROMPT": "0"},
+        network=True,
     )
     found: dict[str, str] = {}
     for line in listed.splitlines():
@@ -71,14 +75,19 @@ def check_out(url: str, ref: str, commit: str, into: Path) -> None:
     Raises:
         InfraError: The repository does not give it.
     """
-    output(["git", "init", "--quiet", into], doing="making a git repository")
+    output(
+        ["git", "init", "--quiet", "--template=", into], doing="making a git repository", env=APART
+    )
     output(
         ["git", "-C", into, "fetch", "--quiet", "--depth=1", "--", url, commit],
         doing=f"fetching {ref} from {url}",
+        env={"GIT_TERMINAL_PROMPT": "0"},
+        network=True,
     )
     output(
         ["git", "-C", into, "checkout", "--quiet", "--detach", "FETCH_HEAD"],
         doing=f"checking out {ref}",
+        env=APART,
     )
     shutil.rmtree(into / ".git")
 

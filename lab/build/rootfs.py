@@ -147,7 +147,8 @@ class _Build:
             *_hooks(self.recipe, self._compile()),
             "--format=directory", self.recipe.suite, root, sources,
         ]  # fmt: skip
-        if follow(command, log, _Teller(self.target, self.sink), env={"LC_ALL": "C"}) != 0:
+        teller = _Teller(self.target, self.sink)
+        if follow(command, log, teller, env={"LC_ALL": "C"}, network=True) != 0:
             lines = [line for line in log.read_text().splitlines() if line.startswith(("E:", "W:"))]
             raise InfraError(
                 f"building the root file system from {archive.mirror(self.mirror)} went wrong:\n"

@@ -58,7 +58,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
         UnavailableError: A program that builds kernels is missing.
     """
     made_for = architecture(arch)
-    tools = tools_for(made_for)
+    tools = tools_for(made_for, recipe.make)
     source = fetch(recipe.source, cache, sink)
     wishes = kconfig.read_fragments(recipe.fragments)
     home = cache.folder("series")
@@ -70,7 +70,13 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
         objects.mkdir(parents=True)
         copy_tree(source, tree)
         kbuild = Kbuild(
-            name=recipe.name, target=made_for, tools=tools, tree=tree, objects=objects, base=base
+            name=recipe.name,
+            target=made_for,
+            tools=tools,
+            tree=tree,
+            objects=objects,
+            base=base,
+            words=recipe.make,
         )
         kbuild.configure(wishes)
         mine = own(wishes, kbuild.config.read_text())

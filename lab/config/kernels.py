@@ -7,10 +7,19 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from lab.config.enums import Arch
 from lab.config.fields import File, FileOrFolder, Folder, Model, RecipeFolder, Text, expanded, wrong
+
+_OF_THE_LAB = {
+    "ARCH": "each cell names its architecture",
+    "KBUILD_OUTPUT": "trees are built out of place",
+    "KCONFIG_CONFIG": "'config' adds to the configuration",
+    "LOCALVERSION": "the release ends with the kernel's name",
+    "M": "a whole kernel is built",
+    "O": "trees are built out of place",
+}
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -53,6 +62,17 @@ class FromImage(Model):
 
     file: Path
 
+
+def _for_make(word: str) -> str:
+    name, _, value = word.partition("=")
+    if not value.strip() or not re.fullmatch("[A-Z_][A-Z0-9_]*", name):
+        raise wrong(f"expected NAME=VALUE, got {word!r}", "as in: make = ['LLVM=1']")
+    if name in _OF_THE_LAB:
+        raise wrong(f"{name} is set by the lab: {_OF_THE_LAB[name]}", f"remove {word!r}")
+    return word
+
+
+MakeWord = Annotated[str, AfterValidator(_for_make)]
 
 Source = FromRecipe | FromDebian | FromTarball | FromGit | FromTree | FromImage
 
@@ -128,6 +148,8 @@ class KernelSpec(_Fetched):
     """Config fragments on top of those; each line must survive `olddefconfig`."""
     patches: tuple[FileOrFolder, ...] = ()
     """Patches, mailboxes, or folders of them in order (quilt's `series`, else by name)."""
+    make: tuple[MakeWord, ...] = ()
+    """Variables for make, as "LLVM=1", "CC=gcc-12"; those of the environment have no effect."""
     cmdline: tuple[Text, ...] = ()
     """Words for the kernel's command line, after the lab's own."""
     stands_for: Text | None = None
@@ -137,7 +159,9 @@ class KernelSpec(_Fetched):
     def _one_source(self) -> Self:
         keys = ("recipe", "tree", "tarball", "sha256", "git", "ref", "image")
         _exactly_one({k: getattr(self, k) for k in keys}, {"tarball": "sha256", "git": "ref"})
-        changes = [k for k in ("fragments", "config", "patches") if k in self.model_fields_set]
+        changes = [
+            k for k in ("fragments", "config", "patches", "make") if k in self.model_fields_set
+        ]
         if self.image and changes:
             raise wrong(f"'image' is taken as it is, so {changes[0]!r} has no effect")
         if self.recipe and "fragments" in self.model_fields_set:

@@ -153,7 +153,7 @@ def _mine(lab: LabConfig, tree: Path) -> KernelSpec:
     stock = lab.kernel.get(STOCK)
     raw: dict[str, object] = {"tree": tree, "stands_for": STOCK}
     if stock is not None:
-        raw |= {"fragments": stock.recipe_folder, "config": stock.config}
+        raw |= {"fragments": stock.recipe_folder, "config": stock.config, "make": stock.make}
     try:
         return KernelSpec.model_validate(raw, context={"folder": Path.cwd()})
     except ValidationError as e:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lab.arch import native
 from lab.build.cache import Cache, standard
+from lab.child_env import child_env
 from lab.config.model import Accel, Arch, Errata, HostMode, LabConfig
 from lab.doctor import findings
 from lab.doctor.findings import PROGRAMS, Finding, KvmSeen, Level, Program
@@ -85,7 +86,12 @@ def _banner(arch: Arch) -> str | None:
     if found is None:
         return None
     done = subprocess.run(
-        [found, "--version"], capture_output=True, text=True, timeout=_QEMU_S, check=False
+        [found, "--version"],
+        env=child_env(),
+        capture_output=True,
+        text=True,
+        timeout=_QEMU_S,
+        check=False,
     )
     return (done.stdout or done.stderr).partition("\n")[0]
 
@@ -178,6 +184,7 @@ def _why_no_guest() -> str:
     try:
         done = subprocess.run(
             command,
+            env=child_env(),
             input="info status\nquit\n",
             capture_output=True,
             text=True,

@@ -12,6 +12,7 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, Self
 
+from lab.child_env import child_env
 from lab.errors import InfraError
 from lab.observe.window import Window
 
@@ -45,6 +46,7 @@ class JitterProbe:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lab.observe.jitter", "--limit-s", repr(self._limit)],
+            env=child_env(python=True),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -99,6 +99,10 @@ class KernelRecord(Part):
     """The version of that source: of a package, a commit, a digest."""
     config_digest: str = ""
     """SHA-256 of its .config."""
+    compiler: str = ""
+    """What the compiler says of its version; "" if the lab did not build it."""
+    make: tuple[str, ...] = ()
+    """Variables that lab.toml has for make, as "LLVM=1"."""
 
 
 class EnvironmentRecord(Document):

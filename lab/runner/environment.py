@@ -26,6 +26,8 @@ def environment_of(stand: Stand) -> EnvironmentRecord:
                 digest=image.digest,
                 source=image.source,
                 config_digest=_digest(image.config),
+                compiler=image.compiler,
+                make=image.make,
             )
             for (name, arch), image in stand.workshop.kernels.items()
         },

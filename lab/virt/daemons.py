@@ -18,6 +18,7 @@ from pathlib import Path
 
 import libvirt
 
+from lab.child_env import child_env
 from lab.deadline import Deadline, until
 from lab.errors import DeadlineError, InfraError, LabError
 from lab.events import Sink, Step, nowhere
@@ -199,6 +200,7 @@ def _start(
         # Its return says that it is ready; it is no child to wait for, and outlives this process.
         done = subprocess.run(
             command,
+            env=child_env(),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
