@@ -48,6 +48,7 @@ def output(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     network: bool = False,
+    errors: str = "replace",
 ) -> str:
     """Run `command` to its end.
 
@@ -57,6 +58,7 @@ def output(
         cwd: Where it runs.
         env: Variables to add to those of `child_env`.
         network: It fetches, so it is told of proxies and the like.
+        errors: How bytes that are no UTF-8 are decoded: "surrogateescape" for names of files.
 
     Returns:
         Its standard output.
@@ -80,7 +82,7 @@ def output(
             f"{doing}: '{command[0]}' ended with status {done.returncode}:\n"
             + "\n".join(lines[-LAST_LINES:])
         )
-    return done.stdout.decode(errors="replace")
+    return done.stdout.decode(errors=errors)
 
 
 def output_of_bytes(command: Sequence[object], stdin: bytes) -> bytes:

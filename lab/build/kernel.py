@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from lab.build import elf, kconfig
 from lab.build.cache import Cache, Value, file_digest
 from lab.build.commands import output
 from lab.build.kbuild import Kbuild, tools_for, version_of
+from lab.build.local_tree import path_will_do, why_not_as_it_is
 from lab.build.patching import copy_tree, lay_files_over, patch_in_order
 from lab.build.source import Source, SourceTree, fetch
 from lab.child_env import ignored_by_builds
@@ -141,7 +143,15 @@ class _Build:
     out: Path
 
     def run(self) -> None:
-        work = self.out / "work"
+        if path_will_do(self.out):
+            self._in(self.out)
+            return
+        # Beneath such a cache no kernel can be built, wherever its source is.
+        with tempfile.TemporaryDirectory(prefix="lab-kernel-", dir=_elsewhere()) as base:
+            self._in(Path(base))
+
+    def _in(self, base: Path) -> None:
+        work = base / "work"
         objects = work / "o"
         objects.mkdir(parents=True)
         kbuild = Kbuild(
@@ -151,7 +161,7 @@ class _Build:
             tree=self._tree(work / "src"),
             objects=objects,
             words=self.recipe.make,
-            base=self.out,
+            base=base,
         )
         self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
         kbuild.configure(self.wishes)
@@ -162,7 +172,7 @@ class _Build:
 
     def _tree(self, into: Path) -> Path:
         changed = self.recipe.patches or self.recipe.tree or self.recipe.fixes
-        if not (self.source.ours or changed):
+        if not (self.source.ours or changed or why_not_as_it_is(self.source.path)):
             return self.source.path
         # Always at the same place relative to the objects, so that ccache knows it again.
         copy_tree(self.source, into)
@@ -224,6 +234,17 @@ def _image(recipe: Recipe, arch: str, path: Path, source: str, compiler: str) ->
         compiler=compiler,
         make=recipe.make,
     )
+
+
+def _elsewhere() -> Path:
+    folder = Path(tempfile.gettempdir())
+    if not path_will_do(folder):
+        raise ConfigError(
+            f"no kernel can be built beneath the cache or '{folder}': the kernel's makefiles take "
+            "no path with a space or a colon",
+            hint="set LAB_CACHE, or 'cache' in lab.toml, to another folder",
+        )
+    return folder
 
 
 def _digests(tree: Path | None) -> dict[str, str]:

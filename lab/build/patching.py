@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.build import patch_files
+from lab.build import local_tree, patch_files
 from lab.build.commands import need, output
 from lab.build.repository import APART
 from lab.build.source import SourceTree
@@ -19,11 +19,11 @@ from lab.errors import ConfigError, InfraError
 def copy_tree(source: SourceTree, into: Path) -> None:
     """Copy a source tree; from the cache by hard links, which a patched file leaves behind."""
     if source.ours:
-        output(["cp", "-al", source.path, into], doing=f"linking {source.name}")
+        near = source.path.stat().st_dev == into.parent.stat().st_dev
+        how = "-al" if near else "-a"  # a hard link leads to no other disk
+        output(["cp", how, source.path, into], doing=f"copying {source.name}")
         return
-    into.mkdir()
-    entries = [path for path in source.path.iterdir() if path.name != ".git"]
-    output(["cp", "-a", "--reflink=auto", *entries, into], doing=f"copying {source.name}")
+    local_tree.copy(source.path, into)
 
 
 def patch_in_order(tree: Path, patches: Sequence[Path]) -> None:

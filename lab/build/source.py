@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import shutil
 import urllib.error
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lab.arch import architecture
-from lab.build import repository
+from lab.build import local_tree, repository
 from lab.build.archive import Archive
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import need, output
@@ -214,25 +212,12 @@ def _local(path: Path) -> SourceTree:
     if not path.is_dir():
         raise ConfigError(f"source '{path}' is not a folder")
     check_is_kernel(path, f"source '{path}'")
-    for built in (".config", "include/config"):
-        if (path / built).exists():
-            raise ConfigError(
-                f"source '{path}' was built in place ('{built}' is there), "
-                "so no other configuration can be built from it",
-                hint=f"make -C {path} mrproper (save its .config first), or use a clean worktree",
-            )
-    return SourceTree(path, f"tree {path.name}", _signature(path), ours=False)
-
-
-def _signature(tree: Path) -> str:
-    """Hash names, sizes and times: a changed file is noticed, and 90,000 are not read."""
-    digest = hashlib.sha256()
-    for folder, names, files in os.walk(tree):
-        names[:] = sorted(name for name in names if name != ".git")
-        for name in sorted(files):
-            found = (path := Path(folder) / name).lstat()
-            digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+    return SourceTree(
+        path,
+        f"tree {path.name}",
+        local_tree.signature(path, local_tree.files_of(path)),
+        ours=False,
+    )
 
 
 def _download(url: str, into: Path, sink: Sink) -> None:
