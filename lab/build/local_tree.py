@@ -32,7 +32,7 @@ def why_not_as_it_is(tree: Path) -> str:
 
 
 def path_will_do(folder: Path) -> bool:
-    """Tell whether the kernel's makefiles work in a folder of that name."""
+    """Return whether the kernel's makefiles work in a folder of that name."""
     return not set(" :\t") & set(str(folder.resolve()))
 
 
