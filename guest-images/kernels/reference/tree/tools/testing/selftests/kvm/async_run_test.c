@@ -582,13 +582,15 @@ static bool kill_vmm(struct vm *v)
 	return owner_goes(v);
 }
 
-static int threads(void)
+/* Count the threads that run vCPUs; @pid is one of them, if there is any. */
+static int find_threads(int *pid)
 {
 	char path[300], name[32];
 	struct dirent *entry;
 	DIR *proc = opendir("/proc");
 	int n = 0;
 
+	*pid = 0;
 	while (proc && (entry = readdir(proc))) {
 		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
 		int fd = open(path, O_RDONLY);
@@ -596,31 +598,29 @@ static int threads(void)
 
 		if (fd >= 0)
 			close(fd);
-		if (got > 0 && !strncmp(name, "kvm-vcpu/", 9))
+		if (got > 0 && !strncmp(name, "kvm-vcpu/", 9)) {
+			*pid = atoi(entry->d_name);
 			n++;
+		}
 	}
 	if (proc)
 		closedir(proc);
 	return n;
 }
 
+static int threads(void)
+{
+	int pid;
+
+	return find_threads(&pid);
+}
+
 static int thread_pid(void)
 {
-	for (int pid = 1; pid < 32768; pid++) {
-		char path[40], name[32] = "";
-		int fd;
+	int pid;
 
-		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-		fd = open(path, O_RDONLY);
-		if (fd < 0)
-			continue;
-		if (read(fd, name, sizeof(name) - 1) > 0 && !strncmp(name, "kvm-vcpu/", 9)) {
-			close(fd);
-			return pid;
-		}
-		close(fd);
-	}
-	return 0;
+	find_threads(&pid);
+	return pid;
 }
 
 static bool threads_gone(void)
