@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.arch import Architecture
-from lab.build import kconfig
+from lab.build import base_config, kconfig
 from lab.build.cache import Cache
 from lab.build.commands import follow, need, output
 from lab.errors import ConfigError, InfraError
@@ -54,13 +54,20 @@ class Kbuild:
         """The configuration."""
         return self.objects / ".config"
 
-    def configure(self, wishes: tuple[kconfig.Wish, ...]) -> None:
-        """Lay `wishes` over the smallest configuration; see `check_survival` for what is lost.
+    def configure(self, wishes: tuple[kconfig.Wish, ...], base: Path | None = None) -> None:
+        """Lay `wishes` over a configuration; see `check_survival` for what is lost.
+
+        Args:
+            wishes: The lines of the fragments.
+            base: A whole configuration to start with; the smallest one if None.
 
         Raises:
-            ConfigError: The source cannot be configured.
+            ConfigError: The source cannot be configured, or `base` is for something else.
         """
-        self._quick("tinyconfig")
+        if base is None:
+            self._quick("tinyconfig")
+        else:
+            self.config.write_text(base_config.start(base, self.target))
         self.config.write_text(kconfig.lay_over(self.config.read_text(), wishes))
         self._quick("olddefconfig")
 

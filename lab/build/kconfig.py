@@ -12,6 +12,7 @@ from lab.errors import ConfigError
 
 _SET = re.compile(r"CONFIG_(\w+)=(.+)")
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
+_SHOWN = 10
 _SYMBOL = re.compile(r"\b[A-Z0-9_]{2,}\b")
 
 
@@ -80,10 +81,12 @@ def check_survival(wishes: Iterable[Wish], config: str, tree: Path) -> None:
     if not lost:
         return
     lines = []
-    for wish in lost:
+    for wish in lost[:_SHOWN]:
         came = f"CONFIG_{wish.symbol}={got[wish.symbol]}" if wish.symbol in got else "it is not set"
         lines.append(f"{wish.where}: '{wish.line}' did not survive olddefconfig: {came}")
         lines.extend(f"    {reason}" for reason in _reasons(wish, got, tree))
+    if len(lost) > _SHOWN:
+        lines.append(f"and {len(lost) - _SHOWN} more lines did not survive")
     raise ConfigError(
         "\n".join(lines), hint="set what it depends on in a fragment, or drop the line"
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.arch import Architecture, architecture
-from lab.build import elf, kconfig
+from lab.build import base_config, elf, kconfig
 from lab.build.cache import Cache, Value, file_digest
 from lab.build.commands import output
 from lab.build.kbuild import Kbuild, tools_for, version_of
@@ -104,7 +104,8 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         words = f"set make = {list(ignored)} in [kernel.{recipe.name}] to build with them"
         sink(Step(what=f"{', '.join(ignored)} of the environment has no effect; {words}"))
     source = fetch(recipe.source, cache, sink)
-    wishes = kconfig.read_fragments(recipe.fragments)
+    whole, fragments = base_config.split(recipe.fragments)
+    wishes = kconfig.read_fragments(fragments)
     inputs: dict[str, Value] = {
         "name": recipe.name,
         "arch": arch,
@@ -114,6 +115,8 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         "tree": _digests(recipe.tree),
         "compiler": compiler,
     }
+    if whole:
+        inputs["config"] = file_digest(whole)
     if recipe.make:
         inputs["make"] = list(recipe.make)
     if recipe.fixes:
@@ -122,7 +125,7 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
     path = cache.entry(
         "kernel",
         inputs,
-        lambda out: _Build(recipe, made_for, tools, source, wishes, cache, sink, out).run(),
+        lambda out: _Build(recipe, made_for, tools, source, wishes, whole, cache, sink, out).run(),
         what=what,
         usually_s=_USUALLY_S,
         sink=sink,
@@ -138,6 +141,7 @@ class _Build:
     tools: Mapping[str, str]
     source: SourceTree
     wishes: tuple[kconfig.Wish, ...]
+    whole: Path | None
     cache: Cache
     sink: Sink
     out: Path
@@ -164,11 +168,20 @@ class _Build:
             base=base,
         )
         self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
-        kbuild.configure(self.wishes)
+        kbuild.configure(self.wishes, self.whole)
+        self._tell_differences(kbuild.config)
         kconfig.check_survival(self.wishes, kbuild.config.read_text(), kbuild.tree)
         self._make(kbuild)
         self._collect(objects)
         shutil.rmtree(work)
+
+    def _tell_differences(self, config: Path) -> None:
+        if self.whole is None:
+            return
+        name = f"kernel-{self.recipe.name}-{self.target.name}.config-differences"
+        into = self.cache.folder("logs") / name
+        text = config.read_text()
+        self.sink(Step(what=base_config.differences(self.whole, text, self.wishes, into)))
 
     def _tree(self, into: Path) -> Path:
         changed = self.recipe.patches or self.recipe.tree or self.recipe.fixes

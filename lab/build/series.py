@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.arch import architecture
-from lab.build import kconfig
+from lab.build import base_config, kconfig
 from lab.build.cache import Cache
 from lab.build.kbuild import Kbuild, tools_for
 from lab.build.kernel import BUILD_MIB, Recipe
@@ -60,7 +60,8 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
     made_for = architecture(arch)
     tools = tools_for(made_for, recipe.make)
     source = fetch(recipe.source, cache, sink)
-    wishes = kconfig.read_fragments(recipe.fragments)
+    whole, fragments = base_config.split(recipe.fragments)
+    wishes = kconfig.read_fragments(fragments)
     home = cache.folder("series")
     cache.require_space(BUILD_MIB, f"building {recipe.name} patch by patch")
     # Not hidden, so that `lab clean` removes what a killed build left behind.
@@ -78,7 +79,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
             base=base,
             words=recipe.make,
         )
-        kbuild.configure(wishes)
+        kbuild.configure(wishes, whole)
         mine = own(wishes, kbuild.config.read_text())
         log = cache.folder("logs") / f"series-{recipe.name}-{arch}.log"
         yield _step(kbuild, _SOURCE, log, cache, sink)

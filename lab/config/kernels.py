@@ -145,7 +145,8 @@ class KernelSpec(_Fetched):
     fragments: RecipeFolder = Path("stock")
     """The recipe whose config fragments a source without a recipe is built with."""
     config: tuple[File, ...] = ()
-    """Config fragments on top of those; each line must survive `olddefconfig`."""
+    """Config fragments on top of those: each line must survive `olddefconfig`. A whole one takes
+    tinyconfig's place; "tree" is the .config of `tree`."""
     patches: tuple[FileOrFolder, ...] = ()
     """Patches, mailboxes, or folders of them in order (quilt's `series`, else by name)."""
     make: tuple[MakeWord, ...] = ()
@@ -154,6 +155,15 @@ class KernelSpec(_Fetched):
     """Words for the kernel's command line, after the lab's own."""
     stands_for: Text | None = None
     """The kernel in whose cells this one runs instead; ids then have this one's name."""
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _of_the_tree(cls, config: object, info: ValidationInfo) -> object:
+        said = config if isinstance(config, list | tuple) else (config,)
+        tree = info.data.get("tree")
+        if "tree" in said and tree is None:
+            raise wrong("'tree' is the .config of a 'tree', and there is none", "name its file")
+        return tuple(tree / ".config" if one == "tree" and tree else one for one in said)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
