@@ -123,19 +123,19 @@ class Recorder:
         run = self._run
         if run.is_worker or self._config.option.collectonly:
             return
-        found = sorted(run.reports.glob(f"*-{run.run_id}/header.json"))
-        if not found:
+        folder = run.own_folder
+        if not (folder / "header.json").is_file():
             return
         lab = self._lab_of(session)
         notes: list[str] = []
         record = publish.finish(
-            found[0].parent,
+            folder,
             known=state_dir(lab.state) / HISTORY if lab else None,
             keep=lab.report.keep if lab else KEEP,
             tell=notes.append,
         )
         gaps = [str(gap) for gap in must_run_gaps(record)]
-        page = found[0].parent / "index.html"
+        page = folder / "index.html"
         self._lines = [headline(record), *gaps, *notes, f"report: {page}"]
         if exit_status(record) != 0 and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

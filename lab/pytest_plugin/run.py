@@ -70,6 +70,23 @@ class Run:
         began = from_main.get("lab_started") or datetime.now(UTC).isoformat(timespec="seconds")
         self.started = header.started if header else datetime.fromisoformat(began)
 
+        if not (self.is_worker or self.before):
+            self._insist_on_a_new_id()
+
+    def _insist_on_a_new_id(self) -> None:
+        """Refuse the id of another run: the history knows a run by nothing else."""
+        found = sorted(self.reports.glob(f"*-{self.run_id}/header.json"))
+        if found:
+            raise pytest.UsageError(
+                f"--lab-run-id: {found[-1].parent.name} in {self.reports} is another run of that "
+                f"id; type another one, or resume that run: --lab-resume={self.run_id}"
+            )
+
+    @property
+    def own_folder(self) -> Path:
+        """The folder of this very run, also where no worker has made it yet."""
+        return self.before or self.reports / f"{self.started:%Y%m%dT%H%M%SZ}-{self.run_id}"
+
     @property
     def kernel_tree(self) -> str:
         """The source tree that stands for kernel 'stock'; "" if none does."""
@@ -173,7 +190,7 @@ class Run:
         Args:
             header: What the folder begins with.
         """
-        self.folder = self.reports / f"{self.started:%Y%m%dT%H%M%SZ}-{self.run_id}"
+        self.folder = self.own_folder
         if self._writes_header:
             shards.begin(self.reports, header)
 

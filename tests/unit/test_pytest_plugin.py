@@ -18,6 +18,7 @@ from lab.config.load import load_lab, load_topologies
 from lab.config.matrix import expand, select
 from lab.config.model import Cell, Tier
 from lab.pytest_plugin import _give_time
+from lab.pytest_plugin.record import Recorder
 from lab.pytest_plugin.resume import configuration_of
 from lab.pytest_plugin.run import NAME, Run
 from lab.record import shards
@@ -175,6 +176,29 @@ def test_a_repeat_that_was_told_is_not_done_again(tmp_path: Path, cells: tuple[C
 
     assert f"[{cells[0].id}]" not in said.stdout
     assert f"[{cells[0].id}#2]" in said.stdout
+
+
+def test_the_id_of_another_run_is_refused(tmp_path: Path, cells: tuple[Cell, ...]) -> None:
+    folder = begun(tmp_path, cells, "")
+
+    said = collect("--lab-run-id=abc123", f"--lab-reports={tmp_path}")
+
+    assert said.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"{folder.name} in {tmp_path} is another run of that id" in said.stderr + said.stdout
+
+
+def test_a_run_ends_in_its_own_folder(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    shards.begin(tmp_path, RunHeader(run_id="twice", started=datetime(2026, 1, 1, tzinfo=UTC)))
+    options = {"lab_run_id": "twice", "lab_started": "2026-02-01T00:00:00+00:00"}
+    run = Run(pytestconfig, options)
+    run.reports, run.before, run.is_worker = tmp_path, None, False
+    mine = shards.begin(tmp_path, RunHeader(run_id="twice", started=run.started))
+    session: Any = SimpleNamespace(items=[], exitstatus=0)
+
+    Recorder(pytestconfig, run).pytest_sessionfinish(session)
+
+    assert [path.parent for path in tmp_path.glob("2026*/run.json")] == [mine]
+    assert session.exitstatus == pytest.ExitCode.TESTS_FAILED
 
 
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
