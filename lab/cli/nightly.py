@@ -16,12 +16,13 @@ from typing import Annotated
 import typer
 
 from lab import data
+from lab.cli.cannot_tell import status_of
 from lab.cli.child_process import Child, exclusive_lock, run_child
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.model import LabConfig, Tier
 from lab.doctor.examine import insist
-from lab.errors import ConfigError, InfraError, LabError
+from lab.errors import ConfigError, InfraError
 from lab.history import night
 from lab.history.night import Night
 from lab.history.store import NAME, opened
@@ -93,18 +94,16 @@ def nightly(
     settings: Settings = ctx.obj
     if data.INSTALLED and settings.topologies == data.TOPOLOGIES:
         raise ConfigError(f"no topologies/ beside {settings.path}", hint="make them: lab init")
+    arguments = tuple(ctx.args)
     try:
-        return _locked(settings, tier, reports, tuple(ctx.args), fresh=fresh)
+        return status_of(
+            lambda: _locked(settings, tier, reports, arguments, fresh=fresh),
+            reports.absolute(),
+            debug=settings.debug,
+        )
     except StoppedError:
         _say("to resume this night, type: lab nightly")
         raise
-    except ConfigError:
-        raise
-    except LabError as e:
-        if settings.debug:
-            raise
-        _say(f"lab: cannot tell: {e}")
-        return CANNOT_TELL
 
 
 def _locked(

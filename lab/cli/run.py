@@ -15,6 +15,7 @@ from rich import box
 from rich.table import Table
 
 from lab import __version__
+from lab.cli.cannot_tell import status_of
 from lab.cli.option_table import with_options
 from lab.cli.progress import progress_on
 from lab.cli.run_options import RunOptions
@@ -22,7 +23,6 @@ from lab.cli.run_target import Target, target_of
 from lab.cli.settings import Settings, err, out
 from lab.config.model import Cell, LabConfig
 from lab.doctor.examine import insist
-from lab.errors import LabError
 from lab.events import Sink
 from lab.history.store import NAME
 from lab.record import shards
@@ -80,23 +80,26 @@ def run(
     `git bisect run` has it; 2 if the command line or lab.toml is wrong.
     """
     settings: Settings = ctx.obj
-    target = target_of(ctx, cell_id, options)
-    if dry_run:
-        _show_plan(target.lab, target.cell)
-        return 0
-    return _run_and_show(target, reports.absolute(), everything=settings.debug, as_json=as_json)
+    there, debug = reports.absolute(), settings.debug
+
+    def command() -> int:
+        target = target_of(ctx, cell_id, options)
+        if dry_run:
+            _show_plan(target.lab, target.cell)
+            return 0
+
+        def judge() -> int:
+            return _run_and_show(target, there, everything=debug, as_json=as_json)
+
+        return status_of(judge, there, debug=debug, started=True)
+
+    return status_of(command, there, debug=debug)
 
 
 def _run_and_show(target: Target, reports: Path, *, everything: bool, as_json: bool) -> int:
-    try:
-        insist(target.lab)
-        with progress_on(err, everything=everything) as sink:
-            folder, record = _run(target, reports, sink)
-    except LabError as e:
-        if everything:
-            raise
-        err.print(f"lab: cannot tell: {e}", markup=False, soft_wrap=True)
-        return CANNOT_TELL
+    insist(target.lab)
+    with progress_on(err, everything=everything) as sink:
+        folder, record = _run(target, reports, sink)
     status = exit_status(record)
     if as_json:
         typer.echo(record.cells[0].model_dump_json(indent=1))

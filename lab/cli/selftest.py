@@ -20,6 +20,7 @@ from lab import __version__
 from lab.build import selftests
 from lab.build.cache import standard
 from lab.build.recipes import recipe_of
+from lab.cli.cannot_tell import status_of
 from lab.cli.option_table import with_options
 from lab.cli.progress import progress_on
 from lab.cli.selftest_cells import (
@@ -36,10 +37,10 @@ from lab.config.host_request import HostRequest
 from lab.config.load import with_overrides
 from lab.config.model import MODES, Arch, FromImage, HostMode, HostSpec, LabConfig
 from lab.doctor.examine import insist
-from lab.errors import ConfigError, LabError
+from lab.errors import ConfigError
 from lab.history.store import NAME
 from lab.record import shards
-from lab.record.classify import CANNOT_TELL, exit_status, headline
+from lab.record.classify import exit_status, headline
 from lab.record.model import ChildRecord, RunHeader, RunRecord
 from lab.report import publish
 from lab.report.ktap import children_of
@@ -134,19 +135,16 @@ def selftest(
             hint="a cell tests the same: lab run -d kexec --vmm labvmm --memory luo-memfd",
         )
     request = options.request(suite, lab, settings.path)
-    try:
+    reports = options.reports.absolute()
+
+    def command() -> int:
         insist(lab)
         with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
-            folder, record = _run(lab, stand, request, options.reports.absolute())
-    except ConfigError:
-        raise
-    except LabError as e:
-        if settings.debug:
-            raise
-        err.print(f"lab: cannot tell: {e}", markup=False, soft_wrap=True)
-        return CANNOT_TELL
-    _show(folder, record)
-    return exit_status(record)
+            folder, record = _run(lab, stand, request, reports)
+        _show(folder, record)
+        return exit_status(record)
+
+    return status_of(command, reports, debug=settings.debug)
 
 
 def _check(arch: Arch, tested: HostKernel, measure: HostKernel | None) -> None:

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +24,11 @@ from lab.record.files import load
 from lab.record.model import CellRecord, RunRecord
 from lab.record.plan import planned
 from tests.support.cli_lab import own_lab
-from tests.support.records import ENVIRONMENT, LOST, SURVIVED
+from tests.support.records import ENVIRONMENT, LOST, SURVIVED, UNPROVEN
 
+CHECKOUT = Path(__file__).parents[2]
 KILL = "x86_64-tcg-stock-linux-qemu-vmm_kill"
+HANDOVER = LOST.model_copy(update={"reason": "it went silent while it was handed over"})
 GONE = {"kind": "Happened", "what": "process 412 is gone"}
 
 
@@ -98,3 +104,79 @@ def test_what_breaks_in_the_lab_cannot_tell(
     monkeypatch.setattr(run_command, "insist", broken)
     assert main(["run", KILL]) == 125
     assert "lab: cannot tell: no libvirt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("error", [KeyError("seq"), OSError("no space"), InfraError("no virt")])
+def test_whatever_is_raised_cannot_tell_and_its_traceback_is_kept(
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    debug: bool,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(run_command, "judge_cell", broken)
+    assert main([*(["--debug"] if debug else []), "run", KILL]) == 125
+    (kept,) = Path("reports/cannot-tell").iterdir()
+    assert "in broken" in kept.read_text(encoding="utf-8")
+    told = capsys.readouterr().err
+    assert f"its traceback: {kept.absolute()}" in told
+    assert ("in broken" in told) is debug
+
+
+def test_an_error_of_the_lab_before_anything_started_cannot_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise InfraError("the state folder cannot be read")
+
+    monkeypatch.setattr(run_command, "target_of", broken)
+    assert main(["run", KILL]) == 125
+
+
+def test_a_mistake_in_what_was_typed_is_2() -> None:
+    assert main(["run", f"{KILL}-not"]) == 2
+    assert main(["run", KILL, "--nonsense"]) == 2
+    assert not Path("reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"outcome": "passed", "verdict": SURVIVED}, 0),
+        ({"outcome": "failed", "verdict": LOST}, 1),
+        ({"outcome": "failed", "verdict": HANDOVER}, 1),
+        ({"outcome": "xpassed", "verdict": SURVIVED}, 125),  # nobody expected a failure
+        ({"outcome": "error", "verdict": UNPROVEN}, 125),
+        ({"outcome": "unavailable", "verdict": None}, 125),
+    ],
+)
+def test_bisect_is_told_good_bad_or_skip(
+    said: dict[str, object], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(_: object, cell: Cell, __: Path, *, rerun: str) -> tuple[CellRecord, None]:
+        plan = planned(cell, rerun=rerun)
+        return CellRecord.model_validate({**plan.model_dump(), "witness": GONE, **said}), None
+
+    monkeypatch.setattr(run_command, "judge_cell", judge)
+    assert main(["run", KILL, "--expect", "survives"]) == status
+
+
+def test_a_reader_that_goes_away_makes_no_commit_bad(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from lab.cli.cannot_tell import status_of; import sys\n"
+        "def judged():\n"
+        "    print('x' * int(sys.argv[1])); return 0\n"
+        "sys.exit(status_of(judged, Path(sys.argv[2]), debug=False))"
+    )
+    for length, wanted in (("10", 0), ("1000000", 125)):
+        shell = (
+            f'{shlex.quote(sys.executable)} -c "$0" {length} "$1" | :; echo "${{PIPESTATUS[0]}}"'
+        )
+        argv = ["bash", "-c", f"trap '' PIPE; {shell}", code, str(tmp_path)]
+        env = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": ""}
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=60)
+        assert int(done.stdout) == wanted, done
