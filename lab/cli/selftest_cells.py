@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.config.model import Accel, Arch, HostMode
 from lab.record import shards
-from lab.record.classify import failing
+from lab.record.doubt import failing
 from lab.record.model import CellRecord, ChildRecord, Outcome, PlannedCell, Scalar
 from lab.record.rerun import toml_option
 

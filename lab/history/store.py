@@ -15,7 +15,7 @@ from typing import Any
 
 from lab.errors import ConfigError, InfraError
 from lab.record.classify import exit_status, headline, standing
-from lab.record.labels import word, word_of
+from lab.record.labels import word
 from lab.record.model import CellRecord, RunRecord
 
 VERSION = 2  # 2: how long tests beside the cells took
@@ -108,7 +108,7 @@ class History:
             self._db.executemany(f"INSERT INTO results VALUES ({marks})", rows)  # noqa: S608 - ?s
             self._db.executemany(
                 "INSERT INTO checks VALUES (?, ?, ?, ?)",
-                [(record.run_id, c.id, word_of(c), c.duration_s or None) for c in record.checks],
+                [(record.run_id, c.id, word(c), c.duration_s or None) for c in record.checks],
             )
 
     def runs(self, *, before: str = "9999", limit: int = 50) -> list[PastRun]:
@@ -228,7 +228,7 @@ def _row(record: RunRecord, cell: CellRecord) -> tuple[object, ...]:
         built.build_id if built else "",
         " ".join([cell.topology, *(v for name, v in place.items() if name != "kernel" and v)]),
         cell.expectation.word if cell.expectation else "",
-        word(cell),
+        word(cell, must_run=cell.id in record.must_run),
         standing(cell).value,
         verdict.kind if verdict else None,
         verdict.longest_silence_ms if verdict else None,

@@ -100,10 +100,10 @@ def past_of(record: RunRecord, history: History, folders: Collection[str] = ()) 
             rows[row.cell].append(row)
     cells = {
         group.id: _cell_past(group, rows[group.id], shown, _build(record, group))
-        for group in grouped(record.cells)
+        for group in grouped(record)
     }
     flaky = frozenset(cell for cell, past in cells.items() if past.flaky)
-    now = grouped(record.cells, flaky=flaky)
+    now = grouped(record, flaky=flaky)
     known = [(run, _by_cell(history.results(run.run_id))) for run in _candidates(runs, rows)]
     return Past(tuple(_since(record, now, known)), cells, folders)
 

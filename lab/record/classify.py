@@ -1,25 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run amounts to: who is to blame for each cell, and the exit status. No silent green."""
+"""What a run amounts to: the one classification of its tests. No silent green.
+
+The exit status, the terminal, JUnit, KTAP, KCIDB, the pages and the history are all made of it:
+none of them decides by itself. docs/verdict.md has the table.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lab.record.expectation import OUTCOMES, compare
-from lab.record.model import (
-    CellRecord,
-    CheckRecord,
-    ChildRecord,
-    Outcome,
-    RunRecord,
-)
+from lab.record.doubt import doubt
+from lab.record.model import NO_RECORD, CellRecord, CheckRecord, Outcome, RunRecord
 
 AS_EXPECTED = 0
 NOT_AS_EXPECTED = 1
 CANNOT_TELL = 125  # what `git bisect run` takes for "skip this one"
+
+
+class Status(StrEnum):
+    """What became of a test: a cell, a test beside the cells, or the run itself."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # an unexpected pass is one
+    ERROR = "error"
+    XFAIL = "xfail"
+    UNAVAILABLE = "unavailable"
+    SKIPPED = "skipped"
+    NOT_RUN = "not run"  # it had to run, and was unavailable, skipped or missing
+    INTERRUPTED = "interrupted"  # it was planned, and did not come to its end
 
 
 class Standing(StrEnum):
@@ -31,10 +42,32 @@ class Standing(StrEnum):
     ABSENT = "not run"
 
 
-def failing(children: Iterable[ChildRecord]) -> tuple[str, ...]:
-    """Name the tests inside a cell that failed; one that did not come to its end is one."""
-    bad = {"not ok", "timeout", "missing"}
-    return tuple(child.name for child in children if child.status in bad)
+_STATUS = {
+    Outcome.PASSED: Status.PASSED,
+    Outcome.FAILED: Status.FAILED,
+    Outcome.XPASSED: Status.FAILED,
+    Outcome.ERROR: Status.ERROR,
+    Outcome.XFAILED: Status.XFAIL,
+    Outcome.UNAVAILABLE: Status.UNAVAILABLE,
+    Outcome.SKIPPED: Status.SKIPPED,
+}
+_STANDING = {
+    Status.PASSED: Standing.EXPECTED,
+    Status.XFAIL: Standing.EXPECTED,
+    Status.FAILED: Standing.PRODUCT,
+    Status.ERROR: Standing.LAB,
+    Status.INTERRUPTED: Standing.LAB,
+    Status.UNAVAILABLE: Standing.ABSENT,
+    Status.SKIPPED: Standing.ABSENT,
+    Status.NOT_RUN: Standing.ABSENT,
+}
+_EXIT = {
+    Status.FAILED: NOT_AS_EXPECTED,
+    Status.ERROR: CANNOT_TELL,
+    Status.NOT_RUN: CANNOT_TELL,
+    Status.INTERRUPTED: CANNOT_TELL,
+}
+_AWAY = frozenset({Status.UNAVAILABLE, Status.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,65 +81,94 @@ class Gap:
         return f"{self.cell_id} must be available here: {self.why}"
 
 
-_PLAIN = {
-    Outcome.PASSED: Standing.EXPECTED,
-    Outcome.XFAILED: Standing.EXPECTED,
-    Outcome.FAILED: Standing.PRODUCT,
-    Outcome.XPASSED: Standing.PRODUCT,
-    Outcome.ERROR: Standing.LAB,
-    Outcome.UNAVAILABLE: Standing.ABSENT,
-    Outcome.SKIPPED: Standing.ABSENT,
-}
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """One test of a run, and what became of it.
+
+    Attributes:
+        name: A cell's key, a test's id; "run" for the run itself.
+        status: What became of it.
+        why: Why it has no record of its own; "" where it has one.
+        record: Its record; None for a cell that left none, and for the run itself.
+    """
+
+    name: str
+    status: Status
+    why: str = ""
+    record: CellRecord | CheckRecord | None = None
+
+
+def status_of(test: CellRecord | CheckRecord, *, must_run: bool = False) -> Status:
+    """Classify a test that has a record.
+
+    Args:
+        test: A cell, whose outcome counts only if its evidence carries it; or a test beside them,
+            whose own word is all that there is of it.
+        must_run: Whether it may not be absent.
+    """
+    if isinstance(test, CellRecord) and doubt(test):
+        return Status.ERROR
+    if test.outcome is Outcome.ERROR and test.first_cause == NO_RECORD:
+        return Status.INTERRUPTED
+    status = _STATUS[test.outcome]
+    return Status.NOT_RUN if must_run and status in _AWAY else status
+
+
+def classified(
+    record: RunRecord, must_run: Collection[str] | None = None
+) -> tuple[Classified, ...]:
+    """Classify every test of a run, and the run itself where nothing else says what is wrong.
+
+    Args:
+        record: The run.
+        must_run: Ids of the cells that may not be absent; what the record itself says when None.
+
+    Returns:
+        Cells and tests as the record has them; cells that left no record and had to; the run,
+        where it did not end, or judged nothing.
+    """
+    wanted = record.must_run if must_run is None else must_run
+    there = {cell.id for cell in record.cells}
+    tests: list[CellRecord | CheckRecord] = [*record.cells, *record.checks]
+    found = [
+        Classified(
+            test.key if isinstance(test, CellRecord) else test.id,
+            status_of(test, must_run=isinstance(test, CellRecord) and test.id in wanted),
+            record=test,
+        )
+        for test in tests
+    ]
+    found += [
+        Classified(cell_id, Status.NOT_RUN, f"{Gap(cell_id, _MISSING)}")
+        for cell_id in dict.fromkeys(wanted)
+        if cell_id not in there
+    ]
+    if record.ended is None:
+        found.append(Classified(RUN, Status.INTERRUPTED, "the run did not end"))
+    elif not _tells(found):
+        found.append(Classified(RUN, Status.NOT_RUN, "no cell was judged"))
+    return tuple(found)
+
+
+RUN = "run"
+_MISSING = "it is missing from the run"
+
+
+def _tells(found: Sequence[Classified]) -> bool:
+    """Whether a cell was as expected, or something says already that the run is not good."""
+    judged = (each for each in found if isinstance(each.record, CellRecord))
+    expected = any(_STANDING[each.status] is Standing.EXPECTED for each in judged)
+    return expected or any(each.status in _EXIT for each in found)
 
 
 def standing(cell: CellRecord) -> Standing:
     """Say where a cell stands; an outcome that its evidence does not carry is ours to explain."""
-    return Standing.LAB if doubt(cell) else _PLAIN[cell.outcome]
+    return _STANDING[status_of(cell)]
 
 
 def standing_of(check: CheckRecord) -> Standing:
-    """Say where a test beside the cells stands; its own word is all that there is of it."""
-    return _PLAIN[check.outcome]
-
-
-def doubt(cell: CellRecord) -> str:
-    """Say why the outcome of a cell cannot be believed; empty when it can."""
-    kind = cell.verdict.kind if cell.verdict else None
-    match cell.outcome:
-        case Outcome.PASSED:
-            return _doubt_a_pass(cell)
-        case Outcome.XFAILED | Outcome.XPASSED:
-            return _doubt_the_verdict(cell)
-        case Outcome.FAILED if kind == "Unproven":
-            return "it failed on an unproven verdict"
-        case _:
-            return ""
-
-
-def _doubt_a_pass(cell: CellRecord) -> str:
-    if cell.children:  # others judged, test by test
-        bad = failing(cell.children)
-        return f"it passed, and {bad[0]} inside it did not" if bad else ""
-    return _doubt_the_verdict(cell) or _doubt_the_witness(cell)
-
-
-def _doubt_the_witness(cell: CellRecord) -> str:
-    disturbed = cell.dimensions.get("disruption", "none") != "none"
-    unwitnessed = cell.witness.get("kind") in {None, "DidNot", "Undisturbed"}
-    return "it passed without a witness of the disruption" if disturbed and unwitnessed else ""
-
-
-def _doubt_the_verdict(cell: CellRecord) -> str:
-    """Say why this outcome cannot be that of this verdict against this expectation."""
-    wanted, verdict, came = cell.expectation, cell.verdict, cell.outcome
-    if verdict is None or verdict.kind == "Unproven":
-        return f"it {came} without a proven verdict"
-    if wanted is None:
-        return f"it {came} and nobody said what to expect"
-    if OUTCOMES[compare(wanted, verdict)] is came:
-        return ""
-    said = f"{verdict.kind} ({verdict.scope})" if verdict.scope else verdict.kind
-    return f"it {came} with {said} where {wanted.word} was expected"
+    """Say where a test beside the cells stands."""
+    return _STANDING[status_of(check)]
 
 
 def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) -> tuple[Gap, ...]:
@@ -116,29 +178,24 @@ def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) ->
         record: The run.
         must_run: Their ids; what the record itself says when None.
     """
-    absent = {Outcome.UNAVAILABLE, Outcome.SKIPPED}
-    cells = {cell.id: cell for cell in record.cells}
-    cells |= {cell.id: cell for cell in record.cells if cell.outcome in absent}
-    gaps = []
-    for cell_id in record.must_run if must_run is None else must_run:
-        cell = cells.get(cell_id)
-        if cell is None:
-            gaps.append(Gap(cell_id, "it is missing from the run"))
-        elif cell.outcome in absent:
-            gaps.append(Gap(cell_id, f"it was {cell.outcome}: {cell.first_cause or 'no reason'}"))
-    return tuple(gaps)
+    gaps: dict[str, Gap] = {}
+    for each in classified(record, must_run):
+        cell = each.record
+        if each.status is not Status.NOT_RUN or each.name == RUN:
+            continue
+        if isinstance(cell, CellRecord):
+            why = f"it was {cell.outcome}: {cell.first_cause or 'no reason'}"
+            gaps[cell.id] = Gap(cell.id, why)
+        else:
+            gaps[each.name] = Gap(each.name, _MISSING)
+    order = list(record.must_run if must_run is None else must_run)
+    return tuple(sorted(gaps.values(), key=lambda gap: order.index(gap.cell_id)))
 
 
 def exit_status(record: RunRecord, must_run: Collection[str] | None = None) -> int:
     """Give the exit status of a run: 1 for a proven product failure, 125 for "cannot tell"."""
-    stands = Counter(standing(cell) for cell in record.cells)
-    beside = Counter(standing_of(check) for check in record.checks)
-    if stands[Standing.PRODUCT] or beside[Standing.PRODUCT]:
-        return NOT_AS_EXPECTED
-    whole = record.ended is not None and stands[Standing.EXPECTED] > 0
-    if stands[Standing.LAB] or beside[Standing.LAB] or must_run_gaps(record, must_run) or not whole:
-        return CANNOT_TELL
-    return AS_EXPECTED
+    came = {_EXIT.get(each.status, AS_EXPECTED) for each in classified(record, must_run)}
+    return next(status for status in (NOT_AS_EXPECTED, CANNOT_TELL, AS_EXPECTED) if status in came)
 
 
 def false_starts(cell: CellRecord) -> int:
@@ -163,8 +220,7 @@ def headline(record: RunRecord) -> str:
         parts.append(f"false starts: {late}")
     if gaps := must_run_gaps(record):
         parts.append(f"{len(gaps)} absent that must be available")
-    if record.ended is None:
-        parts.append("the run did not end")
+    parts += [each.why for each in classified(record) if each.name == RUN]
     return f"{word[exit_status(record)]}: {', '.join(parts)}"
 
 

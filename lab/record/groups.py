@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from lab.record.classify import Standing, standing
+from lab.record.classify import Classified, Standing, standing, status_of
 from lab.record.labels import word
-from lab.record.model import CellRecord
+from lab.record.model import CellRecord, RunRecord
 
 FLAKY = "FLAKY"
 
@@ -23,11 +23,24 @@ class Group:
 
     cells: tuple[CellRecord, ...]
     flaky_before: bool = False  # it went both ways on this very kernel, other runs counted
+    must_run: bool = False
 
     @property
     def worst(self) -> CellRecord:
         """The repeat that counts: what failed before what cannot be told, the first of several."""
         return min(self.cells, key=lambda cell: _WORST.index(standing(cell)))
+
+    def classified(self, cell: CellRecord, *, name: str) -> Classified:
+        """Return what became of one of the repeats.
+
+        Args:
+            cell: The repeat.
+            name: What it is called.
+
+        Returns:
+            Its status, with its record.
+        """
+        return Classified(name, status_of(cell, must_run=self.must_run), record=cell)
 
     @property
     def id(self) -> str:
@@ -54,7 +67,7 @@ class Group:
     def word(self) -> str:
         """The outcome in one word; what goes both ways is never a pass."""
         known = self.standing in {Standing.EXPECTED, Standing.PRODUCT}
-        return FLAKY if self.flaky and known else word(self.worst)
+        return FLAKY if self.flaky and known else word(self.worst, must_run=self.must_run)
 
     @property
     def verdicts(self) -> str:
@@ -89,17 +102,20 @@ class Group:
         return f"{good} of {len(self.cells)}"
 
 
-def grouped(cells: Iterable[CellRecord], *, flaky: Collection[str] = ()) -> tuple[Group, ...]:
+def grouped(record: RunRecord, *, flaky: Collection[str] = ()) -> tuple[Group, ...]:
     """Put repeats together, in the order in which cells come first.
 
     Args:
-        cells: Of one run.
+        record: The run.
         flaky: Ids of cells that are known to go both ways on the kernel that they ran on.
     """
     found: dict[str, list[CellRecord]] = {}
-    for cell in cells:
+    for cell in record.cells:
         found.setdefault(cell.id, []).append(cell)
-    return tuple(Group(tuple(each), cell_id in flaky) for cell_id, each in found.items())
+    return tuple(
+        Group(tuple(each), cell_id in flaky, cell_id in record.must_run)
+        for cell_id, each in found.items()
+    )
 
 
 def fate(kind: str | None) -> str:

@@ -3,32 +3,34 @@
 
 from __future__ import annotations
 
-from lab.record.classify import Standing, doubt, standing
+from lab.record.classify import Classified, Gap, Status, status_of
+from lab.record.doubt import doubt
 from lab.record.model import CellRecord, CheckRecord, Outcome
 
 _WORDS = {
-    Outcome.PASSED: "PASS",
-    Outcome.FAILED: "FAIL",
-    Outcome.ERROR: "ERROR",
-    Outcome.XFAILED: "XFAIL",
-    Outcome.XPASSED: "XPASS",
-    Outcome.UNAVAILABLE: "UNAVAILABLE",
-    Outcome.SKIPPED: "SKIPPED",
+    Status.PASSED: "PASS",
+    Status.FAILED: "FAIL",
+    Status.ERROR: "ERROR",
+    Status.XFAIL: "XFAIL",
+    Status.UNAVAILABLE: "UNAVAILABLE",
+    Status.SKIPPED: "SKIPPED",
+    Status.NOT_RUN: "NOT-RUN",
+    Status.INTERRUPTED: "INTERRUPTED",
 }
 
 
-def word(cell: CellRecord) -> str:
-    """Give the outcome as one word; an outcome in doubt is an ERROR, whatever it says."""
-    return "ERROR" if standing(cell) is Standing.LAB else _WORDS[cell.outcome]
-
-
-def word_of(check: CheckRecord) -> str:
-    """Give the outcome of a test beside the cells as one word."""
-    return _WORDS[check.outcome]
+def word(test: CellRecord | CheckRecord, *, must_run: bool = False) -> str:
+    """Give what became of a test as one word; an unexpected pass is told from other failures."""
+    status = status_of(test, must_run=must_run)
+    unexpected = status is Status.FAILED and test.outcome is Outcome.XPASSED
+    return "XPASS" if unexpected else _WORDS[status]
 
 
 # A shape for each word, for eyes that run over a page; the word is always beside it.
-_MARKS = {"PASS": "✓", "FAIL": "✗", "ERROR": "?", "XFAIL": "~", "XPASS": "!", "FLAKY": "≈"}
+_MARKS = {
+    "PASS": "✓", "FAIL": "✗", "ERROR": "?", "XFAIL": "~", "XPASS": "!", "FLAKY": "≈",
+    "NOT-RUN": "?", "INTERRUPTED": "?",
+}  # fmt: skip
 
 
 def mark(outcome: str) -> str:
@@ -47,6 +49,24 @@ def cause(cell: CellRecord) -> str:
     if not said and cell.expectation:
         said = cell.expectation.reason
     return "; ".join(part for part in (doubt(cell), said) if part)
+
+
+def why(each: Classified) -> str:
+    """Return why a test came out as it did; of one that had to run and did not, that first.
+
+    Args:
+        each: The test, classified.
+
+    Returns:
+        A sentence; "" where there is nothing to explain.
+    """
+    test = each.record
+    if test is None:
+        return each.why
+    if each.status is Status.NOT_RUN:
+        said = f"it was {test.outcome}: {test.first_cause or 'no reason'}"
+        return str(Gap(test.id, said))
+    return cause(test) if isinstance(test, CellRecord) else test.first_cause
 
 
 def milliseconds(ms: float | None) -> str:

@@ -25,6 +25,8 @@ from lab.config.enums import Scope
 # 2: repeats, timelines, consoles, imported results, runs that were gone on with.
 # 3: tests beside the cells.
 SCHEMA_VERSION = 3
+# The first cause of what was planned and did not come to its end: by it, it is interrupted.
+NO_RECORD = "it was planned and left no record: its worker died, or the run was stopped"
 
 Scalar = str | int | float | bool | None
 

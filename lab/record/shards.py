@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 from lab.errors import ConfigError, InfraError
 from lab.record.files import load_document, write_document
 from lab.record.model import (
+    NO_RECORD,
     CellRecord,
     CheckRecord,
     EnvironmentRecord,
@@ -25,7 +26,6 @@ from lab.record.model import (
 )
 
 _LONGEST_NAME = 200  # bytes; file systems stop at 255
-_NO_RECORD = "it was planned and left no record: its worker died, or the run was stopped"
 
 
 def begin(reports: Path, header: RunHeader) -> Path:
@@ -84,7 +84,7 @@ def assemble(folder: Path) -> RunRecord:
     extra = [key for key in found if key not in planned]
     checks = {check.id: check for check in map(_check, sorted((folder / "checks").glob("*.json")))}
     missing = {
-        i: CheckRecord(id=i, outcome=Outcome.ERROR, first_cause=_NO_RECORD)
+        i: CheckRecord(id=i, outcome=Outcome.ERROR, first_cause=NO_RECORD)
         for i in header.checks_planned
     }
     seen = [
@@ -117,5 +117,5 @@ def _left_no_record(cell: PlannedCell) -> CellRecord:
     return CellRecord(
         **{name: getattr(cell, name) for name in PlannedCell.model_fields},
         outcome=Outcome.ERROR,
-        first_cause=_NO_RECORD,
+        first_cause=NO_RECORD,
     )

@@ -46,7 +46,7 @@ def brief(record: RunRecord) -> Brief:
         tier=record.tier,
         status=exit_status(record),
         headline=headline(record),
-        counts=dict(Counter(group.word for group in grouped(record.cells)).most_common()),
+        counts=dict(Counter(group.word for group in grouped(record)).most_common()),
         kernels={name: kernel.build_id for name, kernel in environment.kernels.items()},
         accelerators=tuple(sorted({a.name for a in environment.accelerators.values()})),
         resumed=len(record.resumed),

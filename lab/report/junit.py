@@ -7,20 +7,16 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from lab.record.classify import Gap, Standing, must_run_gaps, standing, standing_of
-from lab.record.labels import cause, result
-from lab.record.model import CellRecord, CheckRecord, Outcome, RunRecord
+from lab.record.classify import RUN, Classified, Status, classified
+from lab.record.labels import result, why
+from lab.record.model import CellRecord, RunRecord
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(record: RunRecord) -> str:
     """Render a run record as `junit.xml`."""
-    gaps = {gap.cell_id: gap for gap in must_run_gaps(record)}
-    cases = [_case(cell, gaps.get(cell.id)) for cell in record.cells]
-    ran = {cell.id for cell in record.cells}
-    cases += [_check(check) for check in record.checks]
-    cases += [_missing(gap) for gap in gaps.values() if gap.cell_id not in ran]
+    cases = [_case(each) for each in classified(record)]
     suite = ET.Element(
         "testsuite",
         name="caretaker-lab",
@@ -55,57 +51,41 @@ def _properties(record: RunRecord) -> Iterator[tuple[str, str]]:
         yield f"kernel.{name}.build_id", kernel.build_id
 
 
-def _case(cell: CellRecord, gap: Gap | None) -> ET.Element:
-    case = ET.Element(
-        "testcase",
-        classname=_clean(cell.topology or "cell"),
-        name=_clean(cell.key),
-        time=f"{cell.duration_s:.3f}",
-    )
-    why = cause(cell)
-    match standing(cell):
-        case Standing.PRODUCT:
-            _add(case, "failure", f"{result(cell)}: {why}", _details(cell))
-        case Standing.LAB:
-            _add(case, "error", f"{result(cell)}: {why}", _details(cell))
-        case Standing.ABSENT if gap:
-            _add(case, "error", str(gap), _details(cell))
-        case Standing.ABSENT:
-            _add(case, "skipped", why or "no reason was given", "")
-        case Standing.EXPECTED if cell.outcome is Outcome.XFAILED:
-            wanted = cell.expectation
-            known = f"{wanted.reason} {wanted.link}".strip() if wanted else why
-            _add(case, "skipped", f"expected to fail: {known}", "")
-        case Standing.EXPECTED:
+def _case(each: Classified) -> ET.Element:
+    test, told = each.record, ""
+    if isinstance(test, CellRecord):
+        place, name, told = test.topology or "cell", test.key, _details(test)
+    elif test is not None:
+        place, _, name = test.id.partition("::")
+    else:
+        place, name = "run" if each.name == RUN else "must-run", each.name
+    time = test.duration_s if test else 0.0
+    case = ET.Element("testcase", classname=_clean(place), name=_clean(name), time=f"{time:.3f}")
+    match each.status:
+        case Status.FAILED:
+            _add(case, "failure", _said(each), told)
+        case Status.ERROR | Status.INTERRUPTED | Status.NOT_RUN:
+            _add(case, "error", _said(each), told)
+        case Status.UNAVAILABLE | Status.SKIPPED:
+            _add(case, "skipped", why(each) or "no reason was given", "")
+        case Status.XFAIL:
+            _add(case, "skipped", f"expected to fail: {_known(each)}", "")
+        case Status.PASSED:
             pass
-    ET.SubElement(case, "system-out").text = _clean(_details(cell))
+    if told:
+        ET.SubElement(case, "system-out").text = _clean(told)
     return case
 
 
-def _check(check: CheckRecord) -> ET.Element:
-    file, _, name = check.id.partition("::")
-    case = ET.Element(
-        "testcase", classname=_clean(file), name=_clean(name), time=f"{check.duration_s:.3f}"
-    )
-    why = check.first_cause
-    match standing_of(check):
-        case Standing.PRODUCT:
-            _add(case, "failure", why, "")
-        case Standing.LAB:
-            _add(case, "error", why, "")
-        case Standing.ABSENT:
-            _add(case, "skipped", why or "no reason was given", "")
-        case Standing.EXPECTED if check.outcome is Outcome.XFAILED:
-            _add(case, "skipped", f"expected to fail: {why}", "")
-        case Standing.EXPECTED:
-            pass
-    return case
+def _said(each: Classified) -> str:
+    if isinstance(each.record, CellRecord) and each.status is not Status.NOT_RUN:
+        return f"{result(each.record)}: {why(each)}"
+    return why(each)
 
 
-def _missing(gap: Gap) -> ET.Element:
-    case = ET.Element("testcase", classname="must-run", name=_clean(gap.cell_id), time="0.000")
-    _add(case, "error", str(gap), "")
-    return case
+def _known(each: Classified) -> str:
+    wanted = each.record.expectation if isinstance(each.record, CellRecord) else None
+    return f"{wanted.reason} {wanted.link}".strip() if wanted else why(each)
 
 
 def _add(case: ET.Element, tag: str, message: str, text: str) -> None:

@@ -5,41 +5,74 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from lab.record.classify import Standing, standing
-from lab.record.labels import cause, result
-from lab.record.model import CellRecord, EnvironmentRecord, KernelRecord, Outcome, RunRecord
+from lab.config.enums import Scope
+from lab.record.classify import RUN, Classified, Status, classified
+from lab.record.labels import cause, result, why
+from lab.record.model import (
+    CellRecord,
+    CheckRecord,
+    EnvironmentRecord,
+    KernelRecord,
+    Outcome,
+    RunRecord,
+)
 
 ORIGIN = "caretaker_lab"
 _NOT_A_PATH = re.compile(r"[^a-zA-Z0-9_-]+")
 _STATUS = {
-    Standing.EXPECTED: "PASS",
-    Standing.PRODUCT: "FAIL",
-    Standing.LAB: "ERROR",
-    Standing.ABSENT: "SKIP",
+    Status.PASSED: "PASS",
+    Status.FAILED: "FAIL",
+    Status.ERROR: "ERROR",
+    Status.XFAIL: "DONE",  # it has no word for a failure that is known, and a PASS it is not
+    Status.UNAVAILABLE: "SKIP",
+    Status.SKIPPED: "SKIP",
+    Status.NOT_RUN: "MISS",
+    Status.INTERRUPTED: "MISS",
 }
+# What a test of a cell shows, and so the end of its path: a control that dies as it should, and
+# a guest that lives, are no results of one test.
+_SHOWS = {"dies": "control", "parks": "parked"}
+_NO_BUILD = "several"  # what is beside the cells may boot several kernels, or none
 
 
 def kcidb_json(record: RunRecord) -> str:
     """Render a run for KCIDB: kernels are builds, cells are tests, silences are numbers.
 
-    A test there is of one build, so tests beside the cells, which may boot several, are not in it.
+    A test there is of one build. Tests beside the cells, cells that left no record, and a run
+    that did not end are tests of a build without a kernel, `several`.
+
+    Args:
+        record: The run.
+
+    Returns:
+        The content of `kcidb.json`.
+
+    Source: KCIDB's schema v5.3.
     """
-    used = dict.fromkeys(_build_of(cell) for cell in record.cells)
+    tests = classified(record)
+    used = dict.fromkeys(_build_of(each.record) for each in tests)
     known = record.environment.kernels
     builds = {name: known.get(name) for name in [*used, *known]}
     document = {
         "version": {"major": 5, "minor": 3},
         "checkouts": [_checkout(name, kernel) for name, kernel in builds.items()],
         "builds": [_build(name, kernel) for name, kernel in builds.items()],
-        "tests": [_test(record, cell) for cell in record.cells],
+        "tests": [
+            _test(record, each, each.record)
+            if isinstance(each.record, CellRecord)
+            else _beside(record, each)
+            for each in tests
+        ],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _build_of(cell: CellRecord) -> str:
+def _build_of(cell: CellRecord | CheckRecord | None) -> str:
     """Return the name of a cell's kernel in the environment."""
+    if not isinstance(cell, CellRecord):
+        return _NO_BUILD
     return f"{cell.dimensions.get('kernel', 'unknown')} {cell.dimensions.get('arch', '')}".strip()
 
 
@@ -66,7 +99,7 @@ def _build(name: str, kernel: KernelRecord | None) -> dict[str, object]:
     return build
 
 
-def _test(record: RunRecord, cell: CellRecord) -> dict[str, object]:
+def _test(record: RunRecord, each: Classified, cell: CellRecord) -> dict[str, object]:
     name, verdict = _build_of(cell), cell.verdict
     test: dict[str, object] = {
         "id": f"{ORIGIN}:{_clean(record.run_id)}/{_clean(cell.key)}",
@@ -74,7 +107,7 @@ def _test(record: RunRecord, cell: CellRecord) -> dict[str, object]:
         "origin": ORIGIN,
         "path": _path(cell),
         "comment": _clean(cell.key),
-        "status": _status(cell),
+        "status": _status(each.status, cell),
         "start_time": record.started.isoformat(timespec="seconds"),
         "duration": cell.duration_s,
         "environment": {"comment": _where(record.environment), "misc": dict(_misc(cell))},
@@ -91,15 +124,43 @@ def _test(record: RunRecord, cell: CellRecord) -> dict[str, object]:
     return test
 
 
-def _status(cell: CellRecord) -> str:
-    if cell.outcome is Outcome.ERROR and cell.verdict is None:
+def _status(status: Status, cell: CellRecord) -> str:
+    if status is Status.ERROR and cell.outcome is Outcome.ERROR and cell.verdict is None:
         return "MISS"  # it was not even run
-    return _STATUS[standing(cell)]
+    return _STATUS[status]
+
+
+def _beside(record: RunRecord, each: Classified) -> dict[str, object]:
+    """Return what is no cell that ran: a test beside them, a cell without a record, the run."""
+    file, _, name = each.name.partition("::")
+    parts = ["caretaker", "beside", file.removesuffix(".py").replace("/", "_"), name]
+    if each.record is None:
+        parts = ["caretaker", "run" if each.name == RUN else "must-run"]
+    return {
+        "id": f"{ORIGIN}:{_clean(record.run_id)}/{_clean(each.name)}",
+        "build_id": _id("build", _NO_BUILD, None),
+        "origin": ORIGIN,
+        "path": _joined(parts),
+        "comment": _clean(each.name),
+        "status": _STATUS[each.status],
+        "start_time": record.started.isoformat(timespec="seconds"),
+        "duration": each.record.duration_s if each.record else 0.0,
+        "environment": {"comment": _where(record.environment)},
+        "log_excerpt": _clean(f"{each.status}: {why(each)}")[:16384],
+    }
 
 
 def _path(cell: CellRecord) -> str:
-    place = cell.dimensions
-    parts = ["caretaker", place.get("disruption"), place.get("guest"), place.get("vmm"), "silence"]
+    place, wanted = cell.dimensions, cell.expectation
+    shows = _SHOWS.get(wanted.kind, "silence") if wanted else "silence"
+    if wanted and wanted.scope is Scope.MEMORY:
+        shows = "memory" if shows == "silence" else f"memory_{shows}"
+    return _joined(
+        ["caretaker", place.get("disruption"), place.get("guest"), place.get("vmm"), shows]
+    )
+
+
+def _joined(parts: Iterable[object]) -> str:
     clean = (_NOT_A_PATH.sub("_", str(part)).strip("_") for part in parts if part)
     return ".".join(part for part in clean if part)
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lab.record.classify import Standing, must_run_gaps, standing, standing_of
+from lab.record.classify import Classified, Status, classified
 from lab.record.groups import Group, grouped
-from lab.record.labels import cause, result
-from lab.record.model import CellRecord, ChildRecord, Outcome, RunRecord
+from lab.record.labels import cause, result, why
+from lab.record.model import CellRecord, ChildRecord, RunRecord
 
 VERSION_LINE = "KTAP version 1"
 _RESULT = re.compile(r"(?P<not>not )?ok\b(?: +(?P<number>\d+))?(?:[ \t]+(?:- )?(?P<rest>.*))?$")
@@ -26,7 +26,8 @@ _DEEPEST = 8
 def results_ktap(record: RunRecord) -> str:
     """Render a run as KTAP: a line a cell; repeats, and what ran inside, are its subtests.
 
-    Tests beside the cells come after them, by pytest's names.
+    Tests beside the cells come after them, by pytest's names; then cells that had to run and left
+    no record, and the run itself where it did not end or judged nothing.
 
     Args:
         record: The run.
@@ -36,15 +37,12 @@ def results_ktap(record: RunRecord) -> str:
 
     Source: Documentation/dev-tools/ktap.rst.
     """
-    groups = grouped(record.cells)
-    missing = [gap for gap in must_run_gaps(record) if gap.cell_id not in {g.id for g in groups}]
-    lines = [VERSION_LINE, f"1..{len(groups) + len(record.checks) + len(missing)}"]
+    groups = grouped(record)
+    rest = [each for each in classified(record) if not isinstance(each.record, CellRecord)]
+    lines = [VERSION_LINE, f"1..{len(groups) + len(rest)}"]
     for n, group in enumerate(groups, 1):
         lines += _group(n, group)
-    for n, check in enumerate(record.checks, len(groups) + 1):
-        lines += [_result_line(n, check.id, standing_of(check), check.outcome, check.first_cause)]
-    for n, gap in enumerate(missing, len(groups) + len(record.checks) + 1):
-        lines += [f"not ok {n} {_one_line(gap.cell_id)} # ERROR {_one_line(gap.why)}"]
+    lines += [_line(n, each) for n, each in enumerate(rest, len(groups) + 1)]
     return "\n".join(lines) + "\n"
 
 
@@ -118,45 +116,43 @@ def _short(depth: int, promised: dict[int, int], got: dict[int, int]) -> list[Ch
 
 
 def _group(n: int, group: Group) -> Iterator[str]:
+    worst = group.classified(group.worst, name=group.id)
     if len(group.cells) > 1:
         yield f"  {VERSION_LINE}"
         yield f"  1..{len(group.cells)}"
         for i, cell in enumerate(group.cells, 1):
-            yield from (f"  {line}" for line in _cell(i, cell, f"repeat {cell.repeat}"))
-        yield _line(n, group.worst, group.id)
+            once = group.classified(cell, name=f"repeat {cell.repeat}")
+            yield from (f"  {line}" for line in _cell(i, once, cell))
+        yield _line(n, worst)
         return
-    yield from _cell(n, group.worst, group.id)
+    yield from _cell(n, worst, group.worst)
 
 
-def _cell(n: int, cell: CellRecord, name: str) -> Iterator[str]:
+def _cell(n: int, each: Classified, cell: CellRecord) -> Iterator[str]:
     if cell.children:
-        yield f"  # Subtest: {_one_line(name)}"
+        yield f"  # Subtest: {_one_line(each.name)}"
         for child in cell.children:
             text = _one_line(f"{child.status} {child.name} {child.comment}")
             yield f"  # {'  ' * child.depth}{text}"
     yield f"# {_one_line(result(cell))}: {_one_line(cause(cell) or 'as expected')}"
     if cell.rerun:
         yield f"# again: {_one_line(cell.rerun)}"
-    yield _line(n, cell, name)
+    yield _line(n, each)
 
 
-def _line(n: int, cell: CellRecord, name: str) -> str:
-    return _result_line(n, name, standing(cell), cell.outcome, cause(cell))
-
-
-def _result_line(n: int, name: str, stands: Standing, outcome: Outcome, why: str) -> str:
-    text = _one_line(name).replace("#", "%")
-    match stands:
-        case Standing.EXPECTED if outcome is Outcome.XFAILED:
-            return f"ok {n} {text} # XFAIL {_one_line(why)}"
-        case Standing.EXPECTED:
-            return f"ok {n} {text}"
-        case Standing.ABSENT:
-            return f"ok {n} {text} # SKIP {_one_line(why or 'no reason was given')}"
-        case Standing.LAB:
-            return f"not ok {n} {text} # ERROR {_one_line(why)}"
-        case Standing.PRODUCT:
-            return f"not ok {n} {text}"
+def _line(n: int, each: Classified) -> str:
+    name, said = _one_line(each.name).replace("#", "%"), _one_line(why(each))
+    match each.status:
+        case Status.PASSED:
+            return f"ok {n} {name}"
+        case Status.XFAIL:
+            return f"ok {n} {name} # XFAIL {said}"
+        case Status.UNAVAILABLE | Status.SKIPPED:
+            return f"ok {n} {name} # SKIP {said or 'no reason was given'}"
+        case Status.ERROR | Status.INTERRUPTED | Status.NOT_RUN:
+            return f"not ok {n} {name} # ERROR {said}"
+        case Status.FAILED:
+            return f"not ok {n} {name}"
 
 
 def _one_line(text: str) -> str:

@@ -92,7 +92,7 @@ def pages(
         past: What came before it.
         gone: Evidence folders of the record that are not there to be linked to.
     """
-    groups = grouped(record.cells, flaky=past.flaky)
+    groups = grouped(record, flaky=past.flaky)
     sheets = _sheets(groups, past)
     by_page = {
         name: list(each) for name, each in groupby(sheets.values(), key=lambda sheet: sheet.page)

@@ -30,7 +30,7 @@ def templates() -> Environment:
     )
     env.filters.update(
         word=labels.word,
-        outcome=labels.word_of,
+        outcome=labels.word,
         result=labels.result,
         cause=labels.cause,
         ms=labels.milliseconds,

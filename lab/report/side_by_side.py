@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lab.record.classify import failing
+from lab.record.doubt import failing
 from lab.record.model import ChildRecord
 
 _BAD = frozenset({"not ok", "timeout", "missing"})

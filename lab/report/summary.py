@@ -16,7 +16,7 @@ _TROUBLE = frozenset({Standing.PRODUCT, Standing.LAB})
 
 def summary_md(record: RunRecord, past: Past = _NO_PAST) -> str:
     """Render the page that people paste; its first line is the verdict of the run."""
-    groups = grouped(record.cells, flaky=past.flaky)
+    groups = grouped(record, flaky=past.flaky)
     return (
         templates()
         .get_template("summary.md.j2")

@@ -11,12 +11,12 @@ from lab.record.classify import (
     CANNOT_TELL,
     NOT_AS_EXPECTED,
     Standing,
-    doubt,
     exit_status,
     headline,
     must_run_gaps,
     standing,
 )
+from lab.record.doubt import doubt
 from lab.record.model import CellRecord, ExpectationRecord
 from tests.support.records import DIES, LOST, SURVIVED, SURVIVES, UNPROVEN, cell, run
 

@@ -10,7 +10,7 @@ import pytest
 
 from lab.config.enums import Loss, Scope
 from lab.config.model import Dies, Expectation, Parks, Survives, Unavailable, Xfail
-from lab.record.classify import doubt
+from lab.record.doubt import doubt
 from lab.record.expectation import OUTCOMES, Match, compare, decide
 from lab.record.model import ExpectationRecord, Outcome, VerdictRecord
 from lab.record.plan import expected

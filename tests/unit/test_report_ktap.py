@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from lab.record.classify import Standing, doubt, failing, standing
+from lab.record.classify import Standing, standing
+from lab.record.doubt import doubt, failing
 from lab.record.model import ChildRecord, ExpectationRecord
 from lab.report.ktap import children_of, results_ktap
 from tests.support.records import LOST, UNPROVEN, cell, run

@@ -128,13 +128,13 @@ def test_repeats_are_one_cell_and_the_worst_counts(
     repeats: list[dict[str, object]], word: str, tally: str
 ) -> None:
     cells = [cell("c", **{"repeat": n, **changes}) for n, changes in enumerate(repeats, 1)]
-    (group,) = grouped(cells)
+    (group,) = grouped(run(*cells))
     assert (group.word, group.tally) == (word, tally)
     assert f"{word}</b>" in index_html(run(*cells))
 
 
 def test_the_lost_have_no_place_in_a_distribution() -> None:
-    (group,) = grouped([cell("c", verdict=SURVIVED), cell("c", **{"repeat": 2, **LOSS})])
+    (group,) = grouped(run(cell("c", verdict=SURVIVED), cell("c", **{"repeat": 2, **LOSS})))
     assert group.silences == (412.0,)
     assert group.longest_ms == 5000.0
     assert group.verdicts == "Survived 1, Lost 1"
