@@ -19,8 +19,6 @@ from lab.host import kexec as kexecs
 from lab.runner.lab_session import Stand
 from lab.testing.resident import Resident
 from lab.testing.swallowed import SwallowedHost
-from topologies.test_resident_killed import adopting
-from topologies.test_resident_refused import insist_on, insist_refused
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -37,7 +35,7 @@ def resident(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
     with ExitStack() as stack:
         guest = Resident.start(swallowed.host, stand.lab.watch, stack)
         yield guest
-        insist_on(guest)
+        guest.insist_kept()
 
 
 def test_its_host_cannot_be_released(swallowed: SwallowedHost, resident: Resident) -> None:
@@ -73,8 +71,7 @@ def test_a_kernel_of_another_depth_is_not_entered(resident: Resident) -> None:
         pytest.skip("this processor's page tables have 4 levels only")
     resident.hold()
     resident.load("-s", cmdline=f"{resident.host.cmdline(nonce='0' * 16)} no5lvl")
-    insist_refused(
-        resident,
+    resident.insist_kexec_refused(
         "the next kernel's command line has no5lvl, and this kernel has 5 levels of page tables",
     )
 
@@ -86,7 +83,7 @@ def test_a_cpu_that_halts_in_the_image_keeps_it(swallowed: SwallowedHost, stand:
         guest.hold()
         host, by = swallowed.host, Deadline.after(swallowed.host.patience.kexec)
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
-        adopter = adopting(guest, "--halt-at", "vcpus")
+        adopter = guest.start_adopter("--halt-at", "vcpus")
         with pytest.raises(InfraError, match="resource busy"):
             SwallowedHost.of(host).caretaker.replace()
         guest.kill_process(adopter)

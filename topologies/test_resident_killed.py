@@ -15,7 +15,6 @@ import pytest
 
 from lab.config.model import KexecLoad
 from lab.deadline import Deadline, until
-from lab.guest.handover.launch import ready
 from lab.host import kexec as kexecs
 from lab.host.commands import LABVMM
 from lab.runner.lab_session import Stand
@@ -97,27 +96,12 @@ def test_its_adopter_before_it_has_finished(resident: Resident, phase: str, says
     host, by = resident.host, Deadline.after(resident.host.patience.kexec)
     kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
     resident.insist_lives()
-    adopter = adopting(resident, "--halt-at", phase)
+    adopter = resident.start_adopter("--halt-at", phase)
     since = host.console.mark().line
     resident.kill_process(adopter)
     resident.insist_lost()
     if says:
         insist_said(resident, since, says)
-    again = host.session.run([*LABVMM, *adopt_words(resident)])
+    again = host.session.run([*LABVMM, *resident.adopt_command()])
     assert again.status == 1
     assert "left no session" in again.stderr
-
-
-def adopt_words(guest: Resident) -> list[str]:
-    """Give labvmm's words that adopt it in the next kernel."""
-    plan = guest.guest.plan
-    about = ["--session", guest.session, "--socket", plan.socket, "--console", plan.console]
-    return ["resident", "adopt", *about]
-
-
-def adopting(guest: Resident, *words: str) -> int:
-    """Start an adopter; give its process when it runs the guest, or halts on the way."""
-    guest.host.session.check(["mkdir", "-p", str(guest.folder)])
-    argv = [*LABVMM, *adopt_words(guest), *words]
-    log = f"{guest.folder}/adopter.log"
-    return ready(guest.host, argv, log, "its adopter", guest.host.by_guest()).pid

@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.timeout(1800),
 ]
 
-NO_EXEC = "Exec format error"
 CHUNK = struct.pack("<II", 0x4B415443, 12)  # in kernel_info: the caretaker's mark, and its size
 OTHER = "/run/lab/other-bzImage"
 
@@ -63,27 +62,7 @@ def resident(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
     with ExitStack() as stack:
         guest = Resident.start(swallowed.host, stand.lab.watch, stack)
         yield guest
-        insist_on(guest)
-
-
-def insist_on(guest: Resident) -> None:
-    """Insist that it lives, and that its VMM has it again if that was cancelled."""
-    guest.insist_lives()
-    if guest.sockets:
-        assert guest.held() == ["held"]
-        guest.cancel()
-        assert guest.vmm_says() == "running"
-        guest.insist_lives()
-    assert guest.held() == []
-    assert guest.cpus() == "0-1"
-
-
-def insist_refused(guest: Resident, why: str) -> None:
-    """Insist that the kernel that is loaded is not entered, and that it is said why."""
-    said, reasons = guest.jump()
-    assert said.status != 0
-    assert NO_EXEC in said.stderr
-    assert reasons == [why]
+        guest.insist_kept()
 
 
 def without(cmdline: str, word: str, instead: str = "") -> str:
@@ -121,7 +100,7 @@ def test_a_kernel_that_would_not_look_for_it_is_not_entered(
     resident.hold()
     cmdline = without(resident.host.cmdline(nonce="0" * 16), word, instead)
     resident.load("-s", cmdline=cmdline)
-    insist_refused(resident, f"the next kernel's command line has {why}")
+    resident.insist_kexec_refused(f"the next kernel's command line has {why}")
 
 
 def test_kexec_to_another_caretaker_version_is_refused(resident: Resident) -> None:
@@ -134,7 +113,7 @@ def test_kexec_to_another_caretaker_version_is_refused(resident: Resident) -> No
         CHUNK + struct.pack("<I", handover + 1),
     )
     resident.load("-s", image=other)
-    insist_refused(resident, "the next kernel has a caretaker of another version")
+    resident.insist_kexec_refused("the next kernel has a caretaker of another version")
 
 
 def test_a_kernel_without_a_caretaker_is_not_entered(
@@ -146,13 +125,15 @@ def test_a_kernel_without_a_caretaker_is_not_entered(
     resident.host.session.put(stock, OTHER)
     resident.hold()
     resident.load("-s", image=OTHER)
-    insist_refused(resident, "the next kernel has no caretaker")
+    resident.insist_kexec_refused("the next kernel has no caretaker")
 
 
 def test_a_kernel_that_was_not_loaded_by_file_is_not_entered(resident: Resident) -> None:
     resident.load("-c")
     resident.hold()  # it is looked at when it is to be entered, not when it is loaded
-    insist_refused(resident, "the next kernel was not loaded with -s, and would not know of a vCPU")
+    resident.insist_kexec_refused(
+        "the next kernel was not loaded with -s, and would not know of a vCPU"
+    )
 
 
 def test_what_was_preserved_must_be_there_in_the_end(resident: Resident) -> None:
@@ -160,7 +141,7 @@ def test_what_was_preserved_must_be_there_in_the_end(resident: Resident) -> None
     resident.hold()
     resident.labvmm("ctl", "--socket", resident.sockets[-1], "stop")
     assert resident.held() == []
-    insist_refused(resident, "a vCPU that is preserved was stopped")
+    resident.insist_kexec_refused("a vCPU that is preserved was stopped")
     resident.cancel()
     assert resident.vmm_says() == "running"
 
@@ -199,7 +180,7 @@ def test_a_host_without_kho_says_so_and_the_guest_runs_on(boot: Boot, stand: Sta
         with pytest.raises(InfraError, match="/dev/liveupdate' cannot be opened"):
             guest.hold()
         assert guest.vmm_says() == "running"
-        insist_on(guest)
+        guest.insist_kept()
 
 
 def test_a_cpu_that_was_given_away_is_not_started(resident: Resident) -> None:
@@ -219,7 +200,7 @@ def test_too_little_kho_scratch_is_refused_at_kexec_load(boot: Boot, stand: Stan
             guest.load("-s")
         said = host.session.run(["kexec", "-e", "-x"])
         assert said.status != 0
-        insist_on(guest)
+        guest.insist_kept()
 
 
 def test_a_vcpu_is_given_once(swallowed: SwallowedHost, stand: Stand) -> None:

@@ -25,6 +25,8 @@ BZIMAGE = "/lab/bzImage"
 ONLINE = "/sys/devices/system/cpu/online"
 _REFUSED = re.compile(r"caretaker: kexec refused: (.*)")
 
+_NO_EXEC = "Exec format error"
+
 
 @dataclass
 class Resident(WatchedGuest):
@@ -141,3 +143,41 @@ class Resident(WatchedGuest):
     def folder(self) -> PurePosixPath:
         """Where its files are inside its host."""
         return self.guest.plan.folder
+
+    def adopt_command(self) -> list[str]:
+        """Return the arguments of labvmm that adopt it in the next kernel."""
+        plan = self.guest.plan
+        about = ["--session", self.session, "--socket", plan.socket, "--console", plan.console]
+        return ["resident", "adopt", *about]
+
+    def start_adopter(self, *options: str) -> int:
+        """Start an adopter, and wait until it runs the guest or halts on the way.
+
+        Args:
+            options: More of them for `labvmm resident adopt`.
+
+        Returns:
+            The pid of the adopter in the host.
+        """
+        self.host.session.check(["mkdir", "-p", str(self.folder)])
+        argv = [*LABVMM, *self.adopt_command(), *options]
+        log = f"{self.folder}/adopter.log"
+        return ready(self.host, argv, log, "its adopter", self.host.by_guest()).pid
+
+    def insist_kept(self) -> None:
+        """Insist that it lives, and that its VMM has it again once its move was cancelled."""
+        self.insist_lives()
+        if self.sockets:
+            assert self.held() == ["held"]
+            self.cancel()
+            assert self.vmm_says() == "running"
+            self.insist_lives()
+        assert self.held() == []
+        assert self.cpus() == "0-1"
+
+    def insist_kexec_refused(self, why: str) -> None:
+        """Insist that the kernel that is loaded is not entered, and that the reason is `why`."""
+        said, reasons = self.jump()
+        assert said.status != 0
+        assert _NO_EXEC in said.stderr
+        assert reasons == [why]
