@@ -48,10 +48,30 @@ def write_cell(folder: Path, cell: CellRecord) -> Path:
 
 
 def write_check(folder: Path, check: CheckRecord) -> Path:
-    """Keep a test beside the cells that has ended; a second one of the same id replaces it."""
+    """Keep a test beside the cells that has ended; one that was tried before shows every try.
+
+    A failure of the product stays one whatever a later try says; of other tries the last counts.
+
+    Args:
+        folder: The run's folder.
+        check: The test.
+
+    Returns:
+        Its file.
+    """
     path = folder / "checks" / f"{file_name(check.id)}.json"
-    write_document(path, check)
+    write_document(path, _with_tries(_check(path), check) if path.exists() else check)
     return path
+
+
+def _with_tries(before: CheckRecord, now: CheckRecord) -> CheckRecord:
+    told = f"tried before, {before.outcome}: {before.first_cause or 'no reason'}"
+    failed = before.outcome in {Outcome.FAILED, Outcome.XPASSED}
+    update = {
+        "outcome": before.outcome if failed else now.outcome,
+        "first_cause": f"{now.outcome}: {now.first_cause or 'no reason'}; {told}",
+    }
+    return now.model_copy(update=update)
 
 
 def note_environment(folder: Path, environment: EnvironmentRecord, *, worker: str) -> Path:

@@ -16,6 +16,7 @@ from lab.errors import ConfigError, InfraError
 from lab.record import files, shards
 from lab.record.model import (
     AcceleratorRecord,
+    CheckRecord,
     EnvironmentRecord,
     ExpectationRecord,
     Outcome,
@@ -202,3 +203,25 @@ def test_repeats_of_a_cell_stand_beside_each_other(tmp_path: Path) -> None:
     shards.write_cell(folder, cell(repeat=2, outcome="failed", verdict=LOST))
     told = {c.key: c.outcome.value for c in shards.assemble(folder).cells}
     assert told == {"one/kill": "passed", "one/kill#2": "failed", "one/kill#3": "error"}
+
+
+@pytest.mark.parametrize(
+    ("tries", "outcome"),
+    [
+        (("failed", "passed"), "failed"),
+        (("xpassed", "passed"), "xpassed"),
+        (("error", "passed"), "passed"),
+        (("passed", "error"), "error"),
+        (("failed", "passed", "passed"), "failed"),
+    ],
+)
+def test_a_test_that_was_tried_again_shows_every_try(
+    tries: tuple[str, ...], outcome: str, tmp_path: Path
+) -> None:
+    folder = shards.begin(tmp_path, RunHeader(run_id="7f3a", started=STARTED))
+    for n, each in enumerate(tries):
+        check = {"id": "a.py::b", "outcome": each, "first_cause": f"cause {n}"}
+        shards.write_check(folder, CheckRecord.model_validate(check))
+    (told,) = shards.assemble(folder).checks
+    assert told.outcome == outcome
+    assert all(f"cause {n}" in told.first_cause for n in range(len(tries)))
