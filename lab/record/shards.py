@@ -41,10 +41,30 @@ def begin(reports: Path, header: RunHeader) -> Path:
 
 
 def write_cell(folder: Path, cell: CellRecord) -> Path:
-    """Keep a cell that has ended; a second one of the same id and repeat replaces the first."""
+    """Keep a cell that has ended; one that was tried before under this key shows every try.
+
+    A failure of the product stays one whatever a later try says; of other tries the last counts.
+
+    Args:
+        folder: The run's folder.
+        cell: The cell.
+
+    Returns:
+        Its file.
+    """
     path = folder / "cells" / f"{file_name(cell.key)}.json"
-    write_document(path, cell)
+    write_document(path, _cell_with_tries(_cell(path), cell) if path.exists() else cell)
     return path
+
+
+def _cell_with_tries(before: CellRecord, now: CellRecord) -> CellRecord:
+    counts, other, when = now, before, "before"
+    if before.outcome in {Outcome.FAILED, Outcome.XPASSED}:
+        counts, other, when = before, now, "again"
+    why = other.first_cause or (other.verdict.reason if other.verdict else "no reason")
+    own = f"{counts.first_cause}; " if counts.first_cause else ""
+    told = f"{own}tried {when}, {other.outcome}: {why}"
+    return counts.model_copy(update={"first_cause": told})
 
 
 def write_check(folder: Path, check: CheckRecord) -> Path:

@@ -225,3 +225,15 @@ def test_a_test_that_was_tried_again_shows_every_try(
     (told,) = shards.assemble(folder).checks
     assert told.outcome == outcome
     assert all(f"cause {n}" in told.first_cause for n in range(len(tries)))
+
+
+def test_a_cell_that_was_tried_again_shows_every_try_and_stays_failed(tmp_path: Path) -> None:
+    folder = shards.begin(tmp_path, RunHeader(run_id="7f3a", started=STARTED))
+    shards.write_cell(folder, cell("one", outcome="failed", verdict=LOST, first_cause="it died"))
+    shards.write_cell(folder, cell("one"))
+    shards.write_cell(folder, cell("two", outcome="error", verdict=None, first_cause="no virt"))
+    shards.write_cell(folder, cell("two"))
+    one, two = shards.assemble(folder).cells
+    assert (one.outcome, two.outcome) == (Outcome.FAILED, Outcome.PASSED)
+    assert one.first_cause.startswith("it died; tried again, passed: every vCPU beat")
+    assert two.first_cause == "tried before, error: no virt"
