@@ -34,7 +34,7 @@ class Status(StrEnum):
 
 
 class Standing(StrEnum):
-    """Whether a cell came out as the ladder says, and if not, who is to blame."""
+    """Whether a cell came out as the ladder says; if not, which side is at fault."""
 
     EXPECTED = "as expected"
     PRODUCT = "not as expected"
@@ -193,7 +193,7 @@ def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) ->
 
 
 def exit_status(record: RunRecord, must_run: Collection[str] | None = None) -> int:
-    """Give the exit status of a run: 1 for a proven product failure, 125 for "cannot tell"."""
+    """Return the exit status of a run: 1 for a proven product failure, 125 for "cannot tell"."""
     came = {_EXIT.get(each.status, AS_EXPECTED) for each in classified(record, must_run)}
     return next(status for status in (NOT_AS_EXPECTED, CANNOT_TELL, AS_EXPECTED) if status in came)
 

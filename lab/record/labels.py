@@ -20,7 +20,7 @@ _WORDS = {
 
 
 def word(test: CellRecord | CheckRecord, *, must_run: bool = False) -> str:
-    """Give what became of a test as one word; an unexpected pass is told from other failures."""
+    """Return what became of a test as one word; an unexpected pass is told from other failures."""
     status = status_of(test, must_run=must_run)
     unexpected = status is Status.FAILED and test.outcome is Outcome.XPASSED
     return "XPASS" if unexpected else _WORDS[status]

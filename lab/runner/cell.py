@@ -176,7 +176,7 @@ def _struck(
 def tallies_of(
     cell: Cell, delivered: Delivered, handover: Following, *, gone: bool
 ) -> tuple[Tally, ...]:
-    """Return what was to be done how often, and how often the witnesses counted it.
+    """Return what was wanted how often, and how often the witnesses counted it.
 
     Args:
         cell: What was wanted.

@@ -87,7 +87,7 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
 
 
 def told(after: str) -> str:
-    """Give what was said of the memory afterwards, if the kernel said it.
+    """Return what was said of the memory afterwards, if the kernel said it.
 
     Raises:
         InfraError: there is no digest, and not because the kernel refused: nothing is proven lost.

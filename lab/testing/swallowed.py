@@ -34,7 +34,7 @@ class SwallowedHost:
         return self.region.size - 4096 + 64
 
     def counted(self, *names: str) -> Callable[[], list[int]]:
-        """Give a function that says by how much each of these counters has grown since."""
+        """Return a function that says by how much each of these counters has grown since."""
         before = self.caretaker.counters()
 
         def grown() -> list[int]:
