@@ -17,6 +17,15 @@ T = TypeVar("T")
 
 RECIPES = Path("guest-images/kernels")
 
+# Words with which a host would come up as another one, or go unheard, and the wait would time out.
+_OF_THE_LAB = {
+    "lab.": "a boot is known by its nonce",
+    "rdinit": "its init in the initrd starts sshd and says that it is ready",
+    "noinitrd": "its init is in the initrd",
+    "sysctl.kernel.printk": "complaints of the kernel are read from its console",
+    "sysctl.kernel/printk": "complaints of the kernel are read from its console",
+}
+
 
 class Model(BaseModel):
     """The base of every table: frozen, and an unknown key is a mistake.
@@ -107,6 +116,15 @@ def _recipe(name: Path, info: ValidationInfo) -> Path:
     raise wrong(f"no recipe {str(name)!r} in {RECIPES}/", hint)
 
 
+def _kernel_words(text: str) -> str:
+    for word in text.split():
+        key = word.partition("=")[0]
+        why = next((why for taken, why in _OF_THE_LAB.items() if key.startswith(taken)), None)
+        if why:
+            raise wrong(f"{word!r} is a word of the lab's own: {why}", "remove it")
+    return text
+
+
 def _in_a_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
@@ -116,6 +134,7 @@ Seconds = Annotated[float, Field(strict=True, gt=0)]
 Milliseconds = Annotated[int, Field(strict=True, ge=1)]
 Mebibytes = Annotated[int, Field(strict=True, ge=1)]
 Text = Annotated[str, Field(min_length=1)]
+KernelWords = Annotated[Text, AfterValidator(_kernel_words)]
 Place = Annotated[Path, AfterValidator(_located)]
 File = Annotated[Path, AfterValidator(_existing("file", Path.is_file))]
 Folder = Annotated[Path, AfterValidator(_existing("folder", Path.is_dir))]

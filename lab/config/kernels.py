@@ -10,7 +10,17 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from lab.config.enums import Arch
-from lab.config.fields import File, FileOrFolder, Folder, Model, RecipeFolder, Text, expanded, wrong
+from lab.config.fields import (
+    File,
+    FileOrFolder,
+    Folder,
+    KernelWords,
+    Model,
+    RecipeFolder,
+    Text,
+    expanded,
+    wrong,
+)
 
 _OF_THE_LAB = {
     "ARCH": "each cell names its architecture",
@@ -151,8 +161,9 @@ class KernelSpec(_Fetched):
     """Patches, mailboxes, or folders of them in order (quilt's `series`, else by name)."""
     make: tuple[MakeWord, ...] = ()
     """Variables for make, as "LLVM=1", "CC=gcc-12"; those of the environment have no effect."""
-    cmdline: tuple[Text, ...] = ()
-    """Words for the kernel's command line, after the lab's own."""
+    cmdline: tuple[KernelWords, ...] = ()
+    """Words for the kernel's command line, after the lab's own. The console is never made quieter
+    than `loglevel=6`: the verdict rests on what it says."""
     stands_for: Text | None = None
     """The kernel in whose cells this one runs instead; ids then have this one's name."""
 
@@ -237,8 +248,9 @@ class KernelRecipe(Model):
     """A folder of patches, applied in the order of their names, or of quilt's `series`."""
     tree: Folder | None = None
     """A folder of files that are copied into the source."""
-    cmdline: tuple[Text, ...] = ()
-    """Words for the kernel's command line, after the lab's own."""
+    cmdline: tuple[KernelWords, ...] = ()
+    """Words for the kernel's command line, after the lab's own. The console is never made quieter
+    than `loglevel=6`: the verdict rests on what it says."""
 
     @property
     def origin(self) -> Source:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from lab.config.model import Arch, GuestKind
 
+_HEARD = 6  # KERN_NOTICE and what is graver: all complaints that taint a host
+
 _L1_COMMON = (
     "panic=-1",  # a panic reboots at once; the console has been recorded by then
-    "loglevel=6",
+    f"loglevel={_HEARD}",
     "kho=on",
     # The default is twice what is reserved at boot, and a crash kernel's place counts as that.
     "kho_scratch=16M,64M,256M",
@@ -28,7 +30,23 @@ def host_cmdline(arch: Arch, *, nonce: str, extra: tuple[str, ...] = ()) -> str:
         *arch.traits.host_words,
         f"lab.nonce={nonce}",
     )
-    return " ".join((*words, *extra))
+    return " ".join((*words, *extra, *_audible(extra)))
+
+
+def _audible(extra: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what undoes the words that would hide a complaint of the kernel from its console."""
+    levels = (_level(word) for text in extra for word in text.split())
+    return (f"loglevel={_HEARD}",) if any(level < _HEARD for level in levels) else ()
+
+
+def _level(word: str) -> int:
+    if word == "quiet":
+        return 4
+    key, _, level = word.partition("=")
+    try:
+        return int(level, 0) if key == "loglevel" else _HEARD
+    except ValueError:  # the kernel does not take it either
+        return _HEARD
 
 
 def guest_cmdline(

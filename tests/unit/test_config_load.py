@@ -233,6 +233,14 @@ def test_what_lab_toml_adds_to_a_command_line_comes_last(tmp_path: Path) -> None
     assert kernel_parameters(lab.kernel["mine"]) == (*usual, "a=1", "b")
 
 
+@pytest.mark.parametrize(
+    "words", ["rdinit=/bin/sh", "ro lab.nonce=1", "noinitrd", "sysctl.kernel.printk=1"]
+)
+def test_words_with_which_no_host_would_answer_are_refused(tmp_path: Path, words: str) -> None:
+    with pytest.raises(ConfigError, match=r"kernel\.mine\.cmdline.*is a word of the lab's own"):
+        lab_of(tmp_path, f'[kernel.mine]\nrecipe = "stock"\ncmdline = ["{words}"]\n')
+
+
 def test_a_tree_on_the_command_line_stands_for_stock(tmp_path: Path) -> None:
     tree, fragment = tmp_path / "linux", tmp_path / "my.config"
     tree.mkdir()

@@ -23,6 +23,16 @@ def test_more_words_come_last_so_that_they_win() -> None:
     assert words.index("crashkernel=256M") < words.index("crashkernel=0")
 
 
+@pytest.mark.parametrize("words", ["quiet", "loglevel=3", "ro quiet", "loglevel=0x2 debug"])
+def test_no_word_makes_a_host_too_quiet_to_be_judged(words: str) -> None:
+    assert host_cmdline(Arch.X86_64, nonce="1", extra=(words,)).split()[-1] == "loglevel=6"
+
+
+@pytest.mark.parametrize("words", ["loglevel=8", "debug", "console=tty0", "loglevel=x"])
+def test_words_that_hide_no_complaint_stand_last(words: str) -> None:
+    assert host_cmdline(Arch.X86_64, nonce="1", extra=(words,)).split()[-1] == words
+
+
 @pytest.mark.parametrize("kind", GuestKind)
 def test_every_guest_is_given_its_canary_and_its_key(kind: GuestKind) -> None:
     line = guest_cmdline(Arch.X86_64, kind, canary=CANARY, key=KEY, vcpus=2)
