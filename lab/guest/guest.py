@@ -22,16 +22,29 @@ _LAST_WORDS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestPlan:
-    """An L2 as it is wanted; `canary` and `key` are secrets that L0 chose for its beacon."""
+    """What an L2 is started with.
+
+    Attributes:
+        name: Unique on its host; its folder and cgroup there are called after it.
+        kind: Linux, or one of the bare payloads.
+        vmm: The program that runs it.
+        vcpus: How many.
+        memory_mib: RAM in MiB.
+        words: More words for its command line.
+        protected: Its memory is hidden from its host (pKVM).
+        orphan_policy: What its vCPUs do while no VMM owns it: "run", "park" or "kill".
+        canary: 16 random bytes by which its beacon is found in L1's memory; a secret of L0.
+        key: 16 random bytes that its beats are signed with; a secret of L0.
+    """
 
     name: str
     kind: GuestKind
     vmm: VmmKind
     vcpus: int = 1
     memory_mib: int = 256
-    words: tuple[str, ...] = ()  # more words for its command line
-    protected: bool = False  # its memory hidden from its host
-    orphan_policy: str = "run"  # what its vCPUs do meanwhile: run, park or kill
+    words: tuple[str, ...] = ()
+    protected: bool = False
+    orphan_policy: str = "run"
     canary: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
@@ -62,13 +75,18 @@ class GuestPlan:
 
     @property
     def keeper_socket(self) -> str:
-        """The socket in L1 of who holds the guest while no VMM does."""
+        """The control socket in L1 of the keeper, which has the guest while no VMM does."""
         return str(self.folder / "keeper.sock")
 
 
 @dataclass(frozen=True, slots=True)
 class Beacons:
-    """What the guest said on its console: each vCPU's page, guest-physical, and its boot id."""
+    """What the guest printed on its console.
+
+    Attributes:
+        pages: The guest-physical address of each vCPU's page.
+        boot_id: 16 bytes that are other ones at each boot of the guest.
+    """
 
     pages: Mapping[int, int]
     boot_id: bytes
@@ -76,12 +94,19 @@ class Beacons:
 
 @dataclass(frozen=True, slots=True)
 class RunningGuest:
-    """An L2 whose VMM was started; the same value for its whole life under that VMM."""
+    """An L2 whose VMM was started; the same value for its whole life under that VMM.
+
+    Attributes:
+        host: The L1 that it runs in.
+        plan: What it was started with.
+        vmm: Its VMM's process.
+        keepers: The other processes that have its file descriptors open.
+    """
 
     host: RunningHost
     plan: GuestPlan
     vmm: ProcessIdentity
-    keepers: tuple[ProcessIdentity, ...] = ()  # who else holds its descriptors
+    keepers: tuple[ProcessIdentity, ...] = ()
 
     @property
     def vmm_lives(self) -> bool:
@@ -89,8 +114,8 @@ class RunningGuest:
         return self._lives(self.vmm)
 
     @property
-    def held(self) -> bool:
-        """Whether anybody still holds it: its VMM or a keeper."""
+    def vmm_or_keeper_lives(self) -> bool:
+        """Whether a process that has its file descriptors open lives: its VMM or a keeper."""
         return self.vmm_lives or any(self._lives(keeper) for keeper in self.keepers)
 
     def _lives(self, one: ProcessIdentity) -> bool:
@@ -99,7 +124,7 @@ class RunningGuest:
 
     @property
     def ram(self) -> tuple[str, ...]:
-        """How labvmm's subcommands are told which process' memory is the guest's.
+        """The arguments that tell a labvmm subcommand which process has the guest's RAM.
 
         Where no VMM lives, a keeper's descriptors lead to it.
         """
@@ -108,11 +133,17 @@ class RunningGuest:
         return ("--pid", str(self.vmm.pid), "--ram-size", str(self.plan.memory_mib << 20))
 
     def beacons(self, by: Deadline) -> Beacons:
-        """Wait until each vCPU has said where its page is.
+        """Wait until each vCPU has printed on the console where its page is.
+
+        Args:
+            by: When to give up.
+
+        Returns:
+            The page of each vCPU, and the guest's boot id.
 
         Raises:
-            DeadlineError: one did not; the message has the last lines of its console.
-            InfraError: the VMM ended before.
+            DeadlineError: A vCPU printed nothing; the message has the last lines of the console.
+            InfraError: The VMM ended before; the message has the last lines of its log, too.
         """
         wanted = self.plan.vcpus
 
@@ -122,7 +153,7 @@ class RunningGuest:
             if len(pages) == wanted:
                 return Beacons(pages, bytes.fromhex(found[0][3]))
             if not self.vmm_lives:
-                raise InfraError(f"the VMM of {self.plan.name} ended:\n{self.last_words()}")
+                raise InfraError(f"the VMM of {self.plan.name} ended before its guest beat:")
             return None
 
         try:
@@ -131,7 +162,23 @@ class RunningGuest:
             raise type(e)(f"{e}\n{self.last_words()}") from e
 
     def locate(self, beacons: Beacons, by: Deadline) -> dict[int, int]:
-        """Find each vCPU's page in L1's physical memory, with L1's help."""
+        """Translate each vCPU's page to L1's physical memory, with L1's help.
+
+        The VMM's /proc/PID/maps and pagemap are read; of an orphan, those of a process that maps
+        the keeper's descriptor.
+
+        Args:
+            beacons: Guest-physical addresses, as the guest printed them.
+            by: When to give up.
+
+        Returns:
+            The host-physical address of each page, by vCPU.
+
+        Raises:
+            InfraError: The process has no such RAM, or a page is not in memory.
+
+        Source: Documentation/admin-guide/mm/pagemap.rst.
+        """
         found = labvmm(
             self.host.session,
             "locate",
@@ -152,19 +199,28 @@ class RunningGuest:
         kill(self.host.session, self.vmm.pid, by)
 
     def kill(self) -> None:
-        """End that very VMM and who else holds the guest, at the end of a cell.
+        """Kill that very VMM and the keepers by SIGKILL, at the end of a cell.
 
         Raises:
-            DeadlineError: they do not go.
+            DeadlineError: One of them does not end within `patience.guest`.
         """
         by = self.host.by_guest()
-        for holder in (self.vmm, *self.keepers):
-            if self._lives(holder):
-                self.host.session.run(["kill", "-KILL", str(holder.pid)], by=by)
-        until(f"the end of {self.plan.name}", lambda: None if self.held else True, by)
+        for one in (self.vmm, *self.keepers):
+            if self._lives(one):
+                self.host.session.run(["kill", "-KILL", str(one.pid)], by=by)
+        until(
+            f"the end of {self.plan.name}", lambda: None if self.vmm_or_keeper_lives else True, by
+        )
 
     def last_words(self) -> str:
-        """Give the end of its console and of its VMM's log, for a message."""
+        """Read the last 12 lines of the guest's console and of its VMM's log, for a message.
+
+        Returns:
+            Both under their names; "(nothing)" for one that is empty or cannot be read.
+
+        Raises:
+            UnreachableError: The session with L1 died.
+        """
         parts = []
         for what, path in (("console", self.plan.console), ("VMM", self.plan.log)):
             lines = self.host.session.run(["tail", "-n", str(_LAST_WORDS), path]).stdout

@@ -232,7 +232,7 @@ def _calibrate(result: CellResult) -> None:
 
 def _end(guest: RunningGuest) -> None:
     """End the VMM and whoever holds the guest, so that the host can be used again."""
-    if guest.host.tainted or not guest.held:
+    if guest.host.tainted or not guest.vmm_or_keeper_lives:
         return
     try:
         guest.kill()

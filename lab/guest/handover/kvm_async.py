@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference kernel's way: KVM_CAP_ORPHAN, KVM_RUN_ASYNC and KVM_ADOPT, by labvmm."""
+"""The ABI of the reference kernel: KVM_CAP_ORPHAN, KVM_RUN_ASYNC and KVM_ADOPT, by labvmm."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
 from lab.observe.proof import Proof, unseen
 
-# $0 is the cgroup that the program is to be in
+# $0 is the cgroup that the program is put into
 _IN_CGROUP = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec "$@"'
 
 
 class AsyncOrphaning:
-    """A keeper process holds the guest's descriptors, the kernel runs its vCPUs."""
+    """A keeper process keeps the guest's descriptors open, and the kernel runs its vCPUs."""
 
     name = "async"
     orphans = True
@@ -50,7 +50,7 @@ class AsyncOrphaning:
         return dataclasses.replace(guest, keepers=(keeper,))
 
     def keeper(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> ProcessIdentity:
-        """Start the process that will hold a guest's descriptors."""
+        """Start the process that will keep a guest's descriptors open."""
         host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
         argv = [*LABVMM, "keep", "--socket", plan.keeper_socket]
         return ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
@@ -66,21 +66,24 @@ class AsyncOrphaning:
         until(f"VMM {guest.vmm.pid} to end", lambda: None if guest.vmm_lives else True, by)
 
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
-        """Ask KVM, by the keeper's descriptors; a guest that nobody holds any more is nowhere."""
-        if not guest.held:
+        """Ask KVM, by the keeper's descriptors; a guest without VMM and keeper is nowhere."""
+        if not guest.vmm_or_keeper_lives:
             return OrphanStatus("GONE", guest.plan.orphan_policy, 0, ())
         session, socket = guest.host.session, guest.plan.keeper_socket
         return status_of(labvmm(session, "orphan-status", "--keeper", socket, by=by))
 
     def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
-        """Say that L0 cannot tell this guest from any other of its host's."""
+        """Return that L0 cannot tell this guest from any other of its host's."""
         return unseen("its vCPUs are threads of the host's kernel, which look like any other to L0")
 
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Start a new VMM that takes the guest over from the keeper."""
+        """Start a new VMM that adopts the guest, by the descriptors that the keeper passes on.
+
+        Its log is its own: an adopter before it may have written the same line.
+        """
         plan, host = guest.plan, guest.host
         argv = [*LABVMM, "adopt", "--keeper", plan.keeper_socket, "--socket", plan.socket]
-        log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"  # else another's word would do
+        log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"
         vmm = ready(host, _placed(plan, argv), log, f"the adopter of {plan.name}", by)
         return dataclasses.replace(guest, vmm=vmm)
 
