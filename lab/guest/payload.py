@@ -12,7 +12,13 @@ from lab.host.cmdline import guest_cmdline
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Kernel, initramfs if any, and command line."""
+    """What a VMM loads.
+
+    Attributes:
+        kernel: Path in L1 of the kernel, or of the bare payload.
+        initrd: Path in L1 of the initramfs; None for a bare payload, which has none.
+        cmdline: The kernel's command line, with the beacon's canary and key.
+    """
 
     kernel: str
     initrd: str | None
@@ -20,7 +26,15 @@ class Payload:
 
 
 def payload_for(arch: Arch, plan: GuestPlan) -> Payload:
-    """Give what `plan` boots."""
+    """Return what a guest is booted from.
+
+    Args:
+        arch: The architecture of its host, which is its own.
+        plan: What it is started with.
+
+    Returns:
+        Paths on the tools disk of L1, and the command line.
+    """
     cmdline = guest_cmdline(
         arch, plan.kind, canary=plan.canary, key=plan.key, vcpus=plan.vcpus, extra=plan.words
     )

@@ -13,10 +13,20 @@ from lab.host.host import RunningHost
 
 
 def started(host: RunningHost, plan: GuestPlan, argv: Sequence[str], by: Deadline) -> RunningGuest:
-    """Run `argv` detached, with its output in the guest's log.
+    """Start a VMM detached from this session, with its output in the guest's log.
+
+    Args:
+        host: The L1 to start it in.
+        plan: The guest; its folder is made and its console emptied.
+        argv: The VMM's command line.
+        by: When to give up.
+
+    Returns:
+        The guest; its VMM's process existed a moment after the start, which does not say that the
+        guest boots.
 
     Raises:
-        InfraError: it ended at once; the message has its log.
+        InfraError: The VMM ended at once; the message has its log.
     """
     host.session.check(
         ["sh", "-c", 'mkdir -p "$1" && : >"$2"', "sh", str(plan.folder), plan.console], by=by

@@ -40,7 +40,7 @@ def test_a_guest_that_nobody_holds_and_no_vmm_runs_is_nowhere() -> None:
 
 
 def test_a_vmm_that_lives_and_does_not_answer_is_no_answer() -> None:
-    with pytest.raises(InfraError, match="the VMM of g does not say what it does: cannot connect"):
+    with pytest.raises(InfraError, match="the VMM of g lives, but gives no status: cannot connect"):
         status(guest())
 
 

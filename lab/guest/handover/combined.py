@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both ways in one guest: it outlives its VMM under KVM, and its host by the caretaker."""
+"""Two ABIs for one guest: by KVM_RUN_ASYNC it outlives its VMM, by the caretaker its host."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from lab.guest.handover.resident import ResidentOrphaning
 from lab.host.host import RunningHost
 from lab.observe.proof import Proof
 
-_NEVER_COUNTED = -1  # KVM counts the adoptions of a VM; the one that it will be in is not made yet
+_NEVER_COUNTED = -1  # KVM counts the adoptions of a VM, and the next kernel makes a new VM
 
 
 class LastingOrphaning:
-    """Its memory is a guest_memfd; so KVM can run it without a VMM, and LUO preserve it."""
+    """Its memory is a guest_memfd, so that KVM can run it without a VMM and LUO preserve it."""
 
     name = "lasting"
     orphans = True
 
     def __init__(self) -> None:
         self._kvm = AsyncOrphaning(words=("--plain",))
-        self._caretaker = ResidentOrphaning(self.name, preserve=True, holder="holder.sock")
+        self._caretaker = ResidentOrphaning(self.name, preserve=True, keeper_socket="resident.sock")
 
     def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
-        """Ask for what both ways need."""
+        """Ask for what both ABIs need."""
         return self._kvm.unsupported_reason(host, by) or self._caretaker.unsupported_reason(
             host, by
         )
@@ -38,7 +38,7 @@ class LastingOrphaning:
         return self._kvm.start(host, plan, by)
 
     def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Kill its VMM, have another adopt it, move it to the caretaker, and kill that one too."""
+        """Kill its VMM, have another adopt it, make it resident, and kill that VMM, too."""
         if self._caretaker.unsupported_reason(guest.host, by) is not None:
             return guest
         guest.kill_vmm(by)
@@ -51,20 +51,20 @@ class LastingOrphaning:
         self._kvm.release(guest, by)
 
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
-        """Ask the caretaker; if it has nothing, KVM."""
+        """Ask the caretaker; if no vCPU is resident, KVM."""
         if self._caretaker.has(guest, by):
             status = self._caretaker.status(guest, by)
             return dataclasses.replace(status, generation=_NEVER_COUNTED)
         return self._kvm.status(guest, by)
 
     def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
-        """Look at the CPUs that its vCPUs are on, if they are the caretaker's."""
+        """Look at the CPUs that its vCPUs are on, if they are resident."""
         if self._caretaker.has(guest, by):
             return self._caretaker.verify_from_l0(guest, pages, by)
         return self._kvm.verify_from_l0(guest, pages, by)
 
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Start a VMM that takes it from KVM; or in a new kernel from LUO, with a new keeper."""
+        """Start a VMM that adopts it from KVM; or in a new kernel from LUO, with a new keeper."""
         if not self._caretaker.has(guest, by):
             return self._kvm.adopt(guest, by)
         keeper = self._kvm.keeper(guest.host, guest.plan, by)

@@ -17,7 +17,15 @@ _EVERY_S = 0.05
 
 
 def run_argv(host: RunningHost, plan: GuestPlan) -> list[str]:
-    """Give `labvmm run` with all that a guest is booted from."""
+    """Compose `labvmm run` with everything that the guest is booted from.
+
+    Args:
+        host: The L1 that it will run in.
+        plan: The guest.
+
+    Returns:
+        The command line, which a hand-over ABI may add options to.
+    """
     payload = payload_for(host.blueprint.request.arch, plan)
     initrd = ("--initrd", payload.initrd) if payload.initrd else ()
     return [
@@ -34,10 +42,23 @@ def run_argv(host: RunningHost, plan: GuestPlan) -> list[str]:
 
 
 def ready(host: RunningHost, argv: list[str], log: str, what: str, by: Deadline) -> ProcessIdentity:
-    """Start a labvmm that stays, and wait for the line by which it says that it is ready.
+    """Start a labvmm that stays, and wait until it reports that it is ready.
+
+    It is ready once its log has a line that is a JSON object with its own pid.
+
+    Args:
+        host: The L1 to start it in.
+        argv: Its command line.
+        log: The file in L1 that its output is appended to.
+        what: What it is, for messages: "the adopter of g1".
+        by: When to give up.
+
+    Returns:
+        The process.
 
     Raises:
-        InfraError: it ended instead; the message has its reason.
+        InfraError: It ended instead; the message has its output.
+        DeadlineError: It neither ended nor reported.
     """
     pid = host.session.spawn(argv, log, by=by)
 

@@ -33,13 +33,12 @@ class Preserved:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What the next kernel has of it.
+    """What the next kernel has of a guest.
 
     Attributes:
         said: SHA-256 of the RAM, in hex, from before anything ran on it again; or "nothing: " and
             why there is none.
-        guest: The guest as it runs again; None if its RAM was all that was asked for, or nothing
-            is there.
+        guest: The guest as it runs again; None if only its RAM was asked for, or nothing is there.
     """
 
     said: str
@@ -58,13 +57,29 @@ class MemoryHandover(Protocol):
     def preserve(self, guest: RunningGuest, by: Deadline) -> Preserved:
         """Digest a stopped guest's RAM, and have LUO preserve what this strategy needs of it.
 
+        Args:
+            guest: A guest whose vCPUs are stopped.
+            by: When to give up.
+
+        Returns:
+            The digest, and the session's name.
+
         Raises:
             InfraError: LUO refused; the message has its reason.
         """
         ...
 
     def recover(self, guest: RunningGuest, preserved: Preserved, by: Deadline) -> Recovered:
-        """Take it over in the next kernel."""
+        """Retrieve in the next kernel what was preserved.
+
+        Args:
+            guest: The guest, as it left the kernel before.
+            preserved: What `preserve` returned there.
+            by: When to give up.
+
+        Returns:
+            What is there; that nothing is, is an answer and no error.
+        """
         ...
 
 
@@ -77,7 +92,7 @@ class RamHandover:
         self._words = words  # for `labvmm luo hold`
 
     def preserve(self, guest: RunningGuest, by: Deadline) -> Preserved:
-        """Have a session preserve the RAM, or nothing."""
+        """Have a session preserve the RAM, or for the control nothing."""
         return _hold(guest, by, *self._words)
 
     def recover(self, guest: RunningGuest, preserved: Preserved, by: Deadline) -> Recovered:
@@ -91,7 +106,7 @@ class RamHandover:
 
 
 class GuestHandover:
-    """The RAM and all else of a guest that stands still: it goes on in the next kernel."""
+    """The RAM and all other state of a stopped guest, which resumes in the next kernel."""
 
     verb = "restore"
 
@@ -100,7 +115,7 @@ class GuestHandover:
         return _hold(guest, by, "--state")
 
     def recover(self, guest: RunningGuest, preserved: Preserved, by: Deadline) -> Recovered:
-        """Have a new VMM go on with the guest."""
+        """Have a new VMM restore the guest and resume it."""
         host, plan = guest.host, guest.plan
         host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
         log = f"{plan.folder}/restore-{secrets.token_hex(4)}.log"

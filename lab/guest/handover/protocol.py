@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the lab must be able to ask of a kernel's way to orphan a guest, whichever it is.
+"""What the lab asks of a kernel's hand-over ABI, whichever it is.
 
 For a kernel with another ABI, write a module with a class of this shape, and name it in `table`.
 """
@@ -18,12 +18,13 @@ from lab.observe.proof import Proof
 
 @dataclass(frozen=True, slots=True)
 class VcpuSeen:
-    """What a vCPU does, as its kernel says without disturbing it.
+    """What a vCPU does, as its kernel reports without disturbing it.
 
     Attributes:
+        index: Its number, from 0.
         state: PAUSED, RUNNING, STOPPING, STOPPED or FAILED.
         exit: Why it last left the guest.
-        pc: Where in the guest it waits; None while it runs.
+        pc: Where in the guest it waits, in hex; None while it runs.
         exit_seq: How many exits were for user space.
         served: The number of the last one that a VMM served.
     """
@@ -38,7 +39,14 @@ class VcpuSeen:
 
 @dataclass(frozen=True, slots=True)
 class OrphanStatus:
-    """Who owns a guest: PRESENT, RELEASED or GONE; how often it was adopted; its vCPUs, if any."""
+    """Who owns a guest, and what its vCPUs do.
+
+    Attributes:
+        owner: PRESENT, RELEASED or GONE.
+        policy: What its vCPUs do while nobody owns it: "run", "park" or "kill".
+        generation: How often the guest was adopted; -1 where the ABI does not count.
+        vcpus: Its vCPUs by index; empty if the guest is nowhere.
+    """
 
     owner: str
     policy: str
@@ -56,7 +64,7 @@ class Orphaning(Protocol):
 
     Attributes:
         name: The word of a cell's `orphaning` option; "none" for the control.
-        orphans: Whether a guest of it may be there while no VMM is: it is then asked for.
+        orphans: Whether the guest can outlive its VMM, so that its status is asked for afterwards.
     """
 
     name: str
@@ -64,6 +72,10 @@ class Orphaning(Protocol):
 
     def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
         """Ask a host whether its guests can outlive what this ABI is for.
+
+        Args:
+            host: The L1.
+            by: When to give up.
 
         Returns:
             Why none of them can; None if they can.
@@ -73,35 +85,60 @@ class Orphaning(Protocol):
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
         """Start a guest that can be orphaned, and return as soon as its VMM process exists.
 
+        Args:
+            host: The L1 to start it in.
+            plan: The guest.
+            by: When to give up.
+
+        Returns:
+            The guest, with its keepers if this ABI has them.
+
         Raises:
-            InfraError: it did not start; the message has the end of its log.
+            InfraError: It did not start; the message has the end of its log.
         """
         ...
 
     def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
         """Make a guest ready for the end of its host's kernel, as far as this ABI can.
 
+        Args:
+            guest: The guest, under its VMM.
+            by: When to give up.
+
         Returns:
             The guest as it is then; the same if this ABI can do nothing for it.
 
         Raises:
-            InfraError: what it can do was refused; the message has the reason.
+            InfraError: What it can do was refused; the message has the reason.
         """
         ...
 
     def release(self, guest: RunningGuest, by: Deadline) -> None:
         """Have the VMM release the guest and end, as planned.
 
+        Args:
+            guest: The guest, under its VMM.
+            by: When to give up.
+
         Raises:
-            UnavailableError: this ABI cannot.
+            UnavailableError: This ABI cannot.
+            DeadlineError: The VMM does not end.
         """
         ...
 
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
-        """Ask who owns it; no VMM need live.
+        """Ask the host who owns the guest; no VMM need live.
+
+        Args:
+            guest: The guest.
+            by: When to give up.
+
+        Returns:
+            Owner GONE and no vCPU, if the guest is nowhere.
 
         Raises:
-            UnavailableError: this ABI cannot.
+            UnavailableError: This ABI cannot.
+            InfraError: There was no answer that can be read.
         """
         ...
 
@@ -120,10 +157,17 @@ class Orphaning(Protocol):
         ...
 
     def adopt(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Have a new VMM take the guest over, and return it as it runs there.
+        """Start a VMM that adopts the guest.
+
+        Args:
+            guest: An orphan.
+            by: When to give up.
+
+        Returns:
+            The guest under its new VMM.
 
         Raises:
-            UnavailableError: this ABI cannot.
-            InfraError: the new VMM did not get it, and why.
+            UnavailableError: This ABI cannot.
+            InfraError: The new VMM did not get it; the message has the reason.
         """
         ...

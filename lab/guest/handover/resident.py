@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The caretaker's way: vCPUs that live on CPUs without a kernel, over a kexec of their host."""
+"""vCPUs resident with the caretaker, on CPUs without a kernel, over a kexec of their host."""
 
 from __future__ import annotations
 
@@ -29,17 +29,21 @@ _STATES = {"held": "RUNNING", "parked": "PAUSED"}
 
 
 class ResidentOrphaning:
-    """An ordinary VM of labvmm's, whose vCPUs move to the caretaker when their host is to go.
+    """An ordinary VM of labvmm's, whose vCPUs become resident before their host's kernel exits.
 
-    Where LUO is not told to preserve them, they end with the host's kernel.
+    Args:
+        name: The word of a cell's `orphaning` option.
+        preserve: Have LUO preserve the vCPUs; without it they end with the host's kernel.
+        keeper_socket: File name of the keeper's socket in the guest's folder; empty for the usual
+            one, if the guest has no other keeper.
     """
 
     orphans = True
 
-    def __init__(self, name: str, *, preserve: bool, holder: str = "") -> None:
+    def __init__(self, name: str, *, preserve: bool, keeper_socket: str = "") -> None:
         self.name = name
         self.preserve = preserve
-        self._holder = holder  # its socket's name, if not that of the guest's only keeper
+        self._keeper_socket = keeper_socket
 
     def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
         """Look for the caretaker's device in the host."""
@@ -51,7 +55,7 @@ class ResidentOrphaning:
         return started(host, plan, [*run_argv(host, plan), "--ram", "memfd", "--plain"], by)
 
     def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Move its vCPUs to the caretaker, and kill its VMM; without a caretaker, do nothing."""
+        """Make its vCPUs resident, and kill its VMM; without a caretaker, do nothing."""
         host, plan = guest.host, guest.plan
         if self.unsupported_reason(host, by) is not None:
             return guest
@@ -61,28 +65,31 @@ class ResidentOrphaning:
             "--socket", self._socket(plan), "--cpus", *cpus,
             *([] if self.preserve else ["--unpreserved"]),
         ]  # fmt: skip
-        keeper = ready(host, argv, f"{plan.folder}/resident.log", "who holds it", by)
+        what = f"the caretaker's keeper of {plan.name}"
+        keeper = ready(host, argv, f"{plan.folder}/resident.log", what, by)
         guest.kill_vmm(by)
         return dataclasses.replace(guest, keepers=(keeper,))
 
     def release(self, guest: RunningGuest, by: Deadline) -> None:
         """Refuse: a guest leaves its VMM by `prepare_for_kernel_exit`."""
-        raise UnavailableError("a guest of the caretaker's is given up when its host's kernel ends")
+        raise UnavailableError(
+            f"with orphaning {self.name!r} a guest can leave its VMM only for a kexec of its host"
+        )
 
     def has(self, guest: RunningGuest, by: Deadline) -> bool:
-        """Say whether any vCPU lives with the caretaker."""
+        """Return whether any vCPU is resident on this guest's host."""
         return bool(_listed(guest.host, by))
 
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
-        """Ask the caretaker; if it has nothing, the new VMM; if there is none, it is nowhere."""
+        """Ask the caretaker; if no vCPU is resident, the new VMM; if none lives, it is nowhere."""
         vcpus = _listed(guest.host, by)
         if vcpus:
             return OrphanStatus("GONE", "run", 0, vcpus)
         words = ("ctl", "--socket", guest.plan.socket, "status")
         said = guest.host.session.run([*LABVMM, *words], by=by)
-        if said.status and guest.vmm_lives:  # it is there, and does not answer: that is no answer
+        if said.status and guest.vmm_lives:
             raise InfraError(
-                f"the VMM of {guest.plan.name} does not say what it does: {said.stderr.strip()}"
+                f"the VMM of {guest.plan.name} lives, but gives no status: {said.stderr.strip()}"
             )
         if said.status:
             return OrphanStatus("GONE", "run", 0, ())
@@ -110,7 +117,13 @@ class ResidentOrphaning:
         Args:
             guest: As it left the kernel before.
             by: When to give up.
-            words: More of them for `labvmm resident adopt`.
+            words: More options for `labvmm resident adopt`.
+
+        Returns:
+            The guest under its new VMM, without a keeper.
+
+        Raises:
+            InfraError: The new VMM ended instead; the message has its output.
         """
         plan, host = guest.plan, guest.host
         host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
@@ -123,7 +136,8 @@ class ResidentOrphaning:
         return dataclasses.replace(guest, vmm=vmm, keepers=())
 
     def _socket(self, plan: GuestPlan) -> str:
-        return str(plan.folder / self._holder) if self._holder else plan.keeper_socket
+        name = self._keeper_socket
+        return str(plan.folder / name) if name else plan.keeper_socket
 
 
 def _listed(host: RunningHost, by: Deadline) -> tuple[VcpuSeen, ...]:

@@ -25,10 +25,16 @@ _ADAPTERS: Mapping[str, Orphaning] = {
 
 
 def orphaning_for(name: str) -> Orphaning:
-    """Return the strategy of that name.
+    """Return the strategy of one ABI.
+
+    Args:
+        name: The word of a cell's `orphaning` option, or "none" for the control.
+
+    Returns:
+        The strategy; one object for all guests.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: No ABI has this name; the hint lists those there are.
     """
     if name not in _ADAPTERS:
         raise ConfigError(

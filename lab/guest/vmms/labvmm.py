@@ -23,7 +23,7 @@ class LabVmm:
         self.handover = handover
 
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
-        """Start the guest, as its hand-over ABI wants it started."""
+        """Start the guest, as its hand-over ABI has it started."""
         return self.handover.start(host, plan, by)
 
     def quit(self, guest: RunningGuest, by: Deadline) -> None:
@@ -35,7 +35,7 @@ class LabVmm:
         _ctl(guest, "pause", by)
 
     def registers(self, guest: RunningGuest, by: Deadline) -> str:
-        """Stop the guest's vCPUs and say where each is, and what it left the guest for."""
+        """Stop the guest's vCPUs and read the state, last exit and registers of each."""
         self.pause(guest, by)
         return json.dumps({verb: _ctl(guest, verb, by) for verb in ("status", "regs")}, indent=1)
 

@@ -40,10 +40,10 @@ class Qemu:
     handover: Orphaning = NoOrphaning()
 
     def start(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> RunningGuest:
-        """Start the guest and return as soon as its VMM process exists.
+        """Start the guest, and return as soon as its VMM process exists.
 
         Raises:
-            UnavailableError: it is to be protected, and this QEMU has no word for that.
+            UnavailableError: The guest is protected, and QEMU 10 has no option for that.
         """
         if plan.protected:
             raise UnavailableError("QEMU 10 cannot make a protected VM of pKVM's")
@@ -58,7 +58,7 @@ class Qemu:
         qmp(guest, {"execute": "stop"}, by=by)
 
     def registers(self, guest: RunningGuest, by: Deadline) -> str:
-        """Stop the guest's vCPUs and say where each is."""
+        """Stop the guest's vCPUs and read their registers."""
         self.pause(guest, by)
         ask = {"command-line": "info registers -a"}
         answer = qmp(guest, {"execute": "human-monitor-command", "arguments": ask}, by=by)
@@ -68,7 +68,9 @@ class Qemu:
         """Hand the guest to a new QEMU by cpr-transfer: memory stays, descriptors move.
 
         Raises:
-            InfraError: the transfer failed, and why.
+            InfraError: The transfer failed; the message has QEMU's reason.
+
+        Source: QEMU, docs/devel/migration/CPR.rst, "cpr-transfer mode".
         """
         old, new = guest.plan, dataclasses.replace(guest.plan, name=f"{guest.plan.name}-next")
         host = guest.host
@@ -98,7 +100,19 @@ class Qemu:
 
 
 def qmp(guest: RunningGuest, *commands: dict[str, Any], by: Deadline) -> Any:
-    """Send QMP commands to the guest's QEMU, and give its answer to the last one."""
+    """Send QMP commands to the guest's QEMU.
+
+    Args:
+        guest: The guest.
+        commands: One or more, in order; each waits for the answer to the one before.
+        by: When to give up.
+
+    Returns:
+        QEMU's answer to the last one: {"return": ...} or {"error": ...}; {} if it hung up.
+
+    Raises:
+        InfraError: Nothing answers on its socket.
+    """
     said = guest.host.session.check(
         ["python3", "-I", "-c", _QMP, guest.plan.socket, *map(json.dumps, commands)], by=by
     )

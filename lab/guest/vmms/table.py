@@ -11,14 +11,17 @@ from lab.guest.vmms.qemu import Qemu
 
 
 def driver_for(kind: VmmKind, orphaning: str | None = None) -> Vmm:
-    """Return the VMM of that kind, with the ABI by which its guests may outlive it.
+    """Return the VMM of one kind, with the ABI by which its guests may outlive it.
 
     Args:
         kind: Which program.
-        orphaning: The ABI's name; None for an ordinary guest.
+        orphaning: The ABI's name; None for an ordinary guest. QEMU has none, whatever this is.
+
+    Returns:
+        The VMM.
 
     Raises:
-        ConfigError: There is no such ABI.
+        ConfigError: No ABI has this name; the hint lists those there are.
     """
     if kind is VmmKind.QEMU:
         return Qemu()
