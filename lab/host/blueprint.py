@@ -70,10 +70,13 @@ def domain_spec(
 
     Args:
         blueprint: What it is made from.
-        port: The port of 127.0.0.1 that leads to its port 22.
-        nonce: How this boot is told from any other.
+        port: The port of 127.0.0.1 that passt forwards to its port 22.
+        nonce: The word on its command line that tells this boot from any other.
         initrd: The blueprint's initramfs, with the secrets of the run.
-        user: Whom QEMU runs as; None leaves it to libvirt.
+        user: The user that QEMU runs as; None leaves it to libvirt.
+
+    Returns:
+        The specification, of which `lab.virt.xml` makes the domain's XML.
     """
     request = blueprint.request
     return DomainSpec(

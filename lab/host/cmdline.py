@@ -23,7 +23,19 @@ _L2_COMMON = ("panic=-1", "loglevel=4", "rdinit=/init")
 
 
 def host_cmdline(arch: Arch, *, nonce: str, extra: tuple[str, ...] = ()) -> str:
-    """Compose the command line of an L1; `nonce` is how its boot is told from any other."""
+    """Compose the command line of an L1.
+
+    Args:
+        arch: Its architecture.
+        nonce: The value of `lab.nonce=`, which tells this boot from any other.
+        extra: More words, which come last and so win over the lab's own.
+
+    Returns:
+        The words, joined by blanks.
+
+    Source: Documentation/admin-guide/kernel-parameters.txt; Documentation/admin-guide/mm/kho.rst
+        for `kho=` and `kho_scratch=`.
+    """
     words = (
         f"console={arch.traits.console}",
         *_L1_COMMON,
@@ -58,7 +70,19 @@ def guest_cmdline(
     vcpus: int,
     extra: tuple[str, ...] = (),
 ) -> str:
-    """Compose the command line of an L2: the beacon's canary and key, and what its kind needs."""
+    """Compose the command line of an L2: the secrets of its beacon, and what its kind needs.
+
+    Args:
+        arch: Its architecture.
+        kind: Linux, whose vCPUs the VMM tells; or a bare payload, which is told on this line.
+        canary: 16 bytes by which its pages are found in L1's memory.
+        key: 16 bytes that its beats are signed with.
+        vcpus: How many it has.
+        extra: More words, which come last.
+
+    Returns:
+        The words, joined by blanks.
+    """
     beacon = f"beacon={canary.hex()}:{key.hex()}"
     if kind is GuestKind.LINUX:
         words = (f"console={arch.traits.console}", *_L2_COMMON, *arch.traits.guest_words, beacon)

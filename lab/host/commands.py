@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small questions to an L1 over its session: who it is, which processes live, what KVM can do."""
+"""Small questions to an L1 over its session: its identity, its processes, what its KVM can do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ LABVMM = ("python3", "-I", "/lab/labvmm.pyz")
 
 
 def identity_of(session: Session) -> HostIdentity:
-    """Ask an L1 who it is: boot id, command line, build id and release of its kernel, uptime."""
+    """Read which boot of which kernel an L1 runs, and for how long.
+
+    Args:
+        session: A session with the L1.
+
+    Returns:
+        The identity.
+
+    Raises:
+        InfraError: One of these files cannot be read, or the kernel has no build id.
+    """
     return HostIdentity(
         boot_id=_text(session, "/proc/sys/kernel/random/boot_id"),
         cmdline=_text(session, "/proc/cmdline"),
@@ -26,7 +36,21 @@ def identity_of(session: Session) -> HostIdentity:
 
 
 def process(session: Session, pid: int) -> ProcessIdentity | None:
-    """Give the process that has `pid` in L1 now; None if there is none, or only its zombie."""
+    """Read which process has `pid` in L1 now.
+
+    Args:
+        session: A session with the L1.
+        pid: The process id.
+
+    Returns:
+        The process; None if there is none, or only a zombie.
+
+    Raises:
+        UnreachableError: The session died; that the process is gone was not seen.
+        InfraError: /proc/PID/stat cannot be parsed.
+
+    Source: Documentation/filesystems/proc.rst, table 1-4.
+    """
     try:
         stat = session.get(f"/proc/{pid}/stat").decode(errors="replace")
     except UnreachableError:
@@ -55,10 +79,19 @@ def kill(session: Session, pid: int, by: Deadline) -> None:
 
 
 def labvmm(session: Session, *words: str, by: Deadline) -> Any:
-    """Run a labvmm subcommand in L1 and give the JSON it prints.
+    """Run a labvmm subcommand in L1.
+
+    Args:
+        session: A session with the L1.
+        words: The subcommand and its arguments.
+        by: When to give up.
+
+    Returns:
+        The last line of its output, parsed as JSON; also of an answer that has "ok": false.
 
     Raises:
-        InfraError: it failed, or printed something else.
+        UnreachableError: The session died.
+        InfraError: It printed no JSON; the message has its status and its stderr.
     """
     said = session.run([*LABVMM, *words], by=by)
     try:
@@ -71,10 +104,15 @@ def labvmm(session: Session, *words: str, by: Deadline) -> Any:
 
 
 def require_kvm(session: Session, role: str, by: Deadline) -> None:
-    """Insist that /dev/kvm of an L1 runs a guest, by running one.
+    """Require that /dev/kvm of an L1 runs a guest, by running one.
+
+    Args:
+        session: A session with the L1.
+        role: The L1's name, for messages.
+        by: When to give up.
 
     Raises:
-        InfraError: it does not, and why.
+        InfraError: It runs none; the message has the reason.
     """
     said = labvmm(session, "check", by=by)
     if not said["ok"]:

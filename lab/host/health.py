@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is an L1 fit for another cell? Healthy is what was looked at and found well."""
+"""Is an L1 fit for another cell? It is if everything was looked at and nothing is wrong."""
 
 from __future__ import annotations
 
@@ -14,47 +14,50 @@ from lab.observe.window import Window
 from lab.verdict.problem import Problem, ProblemKind
 from lab.virt.console import Mark
 
-# A cgroup that is too small for one process is how vmm-oom is done; the host is not short of any.
+# vmm-oom puts the VMM into a cgroup that is too small for it; the host is not short of memory.
 _MEANT = "Memory cgroup out of memory"
-# kexec stops KVM while vCPUs run. In nVHE nothing but a stub is left of the hypervisor then, which
-# answers all that a vCPU's thread asks of it with 0xbadca11, HVC_STUB_ERR. Seen with Linux 7.3.4.
+# kexec stops KVM while vCPUs run. In nVHE only a stub is left of the hypervisor then, which answers
+# each hypercall of a vCPU's thread with 0xbadca11, HVC_STUB_ERR. Seen with Linux 7.3.4.
 _WITHOUT_HYPERVISOR = re.compile(
     r"WARNING: \S*arch/arm64/kvm/\S+ at "
     r"(set_cntvoff|vgic_v3_load|vgic_v3_put|kvm_arm_vcpu_enter_exit|pend_serror_exception)\+"
 )
-# The panic that crash-kexec is made by; any other is none of its doing.
+# The panic that crash-kexec itself makes; any other is a complaint.
 _CRASHED = "Kernel panic - not syncing: sysrq triggered crash"
 _STALLS = frozenset({Kind.SOFT_LOCKUP, Kind.HARD_LOCKUP, Kind.RCU_STALL, Kind.HUNG_TASK})
 _FAULTS = frozenset(Kind) - _STALLS
-_L0_STOOD_S = 1.0
-_LEFT_MIB = 512  # what a cell needs, and what a leak would eat
+_L0_STALLED_S = 1.0
+_LEFT_MIB = 512  # what a cell needs; less means that a cell before leaked memory
 
 
 def unfit(host: RunningHost) -> Problem | None:
-    """Look whether a host is fit for another cell.
+    """Check whether a host is fit for another cell: console, processes, memory.
+
+    Args:
+        host: An L1, between two cells.
 
     Returns:
-        What taints it; None if all that was looked at is well.
+        What taints it; None if nothing does. A host that does not answer is tainted, too.
     """
     try:
         why = _complaints(host) or _processes(host) or _memory(host)
     except InfraError as e:
-        why = f"it cannot be asked: {e}"
+        why = f"it does not answer: {e}"
     return Problem(ProblemKind.HOST, why) if why else None
 
 
 def complaint(
     host: RunningHost, since: Mark, disruption: DisruptionKind = DisruptionKind.NONE
 ) -> Problem | None:
-    """Look for what a host's kernel complained of, but for what the disruption is made of.
+    """Find the first complaint of a host's kernel that the disruption does not explain.
 
     Args:
-        host: Whose console is read.
-        since: From where on; a kernel that it went into meanwhile is heard too.
+        host: The host; its console is read.
+        since: From where on; a kernel that was entered meanwhile is read, too.
         disruption: What was done to it.
 
     Returns:
-        Its first complaint, of which the product is guilty; None if there is none.
+        The complaint, as a problem of the product; None if there is none.
     """
     told = [text for text in _heard(host, since, _FAULTS) if not _meant(text, disruption)]
     if not told:
@@ -63,23 +66,23 @@ def complaint(
 
 
 def stall(host: RunningHost, since: Mark, voids: Iterable[Window] = ()) -> Problem | None:
-    """Look for where a host's kernel saw itself stand still.
+    """Find where a host's kernel reported a lockup, an RCU stall or a hung task.
 
     Args:
-        host: Whose console is read.
+        host: The host; its console is read.
         since: From where on.
-        voids: The stretches in which L0 itself stood still.
+        voids: The stretches in which L0 itself stalled.
 
     Returns:
-        The first, of which the product is guilty; or the lab, where L0 stood still for a second
+        The first report; a problem of the product, or of the figures where L0 stalled for a second
         or more in all. None if there is none.
     """
     told = _heard(host, since, _STALLS)
     if not told:
         return None
-    late = sum(void.length for void in voids) >= _L0_STOOD_S
+    late = sum(void.length for void in voids) >= _L0_STALLED_S
     kind = ProblemKind.FIGURES if late else ProblemKind.PRODUCT
-    return Problem(kind, f"the kernel of {host.role} stood still: {told[0]}")
+    return Problem(kind, f"the kernel of {host.role} stalled: {told[0]}")
 
 
 def _heard(host: RunningHost, since: Mark, kinds: frozenset[Kind]) -> list[str]:
@@ -104,10 +107,10 @@ def _complaints(host: RunningHost) -> str | None:
 
 
 def _processes(host: RunningHost) -> str | None:
-    """Look for processes that still hold a VM."""
+    """Look for processes that have a VM's descriptor open."""
     script = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c anon_inode:kvm"
     count = host.session.run(["sh", "-c", script]).stdout.strip()
-    return None if count == "0" else f"something still holds a VM ({count} descriptors)"
+    return None if count == "0" else f"a process still has a VM open ({count} descriptors)"
 
 
 def _memory(host: RunningHost) -> str | None:
@@ -115,5 +118,9 @@ def _memory(host: RunningHost) -> str | None:
         name, _, rest = line.partition(":")
         if name == "MemAvailable":
             free = int(rest.split()[0]) // 1024
-            return None if free >= _LEFT_MIB else f"it has {free} MiB free only"
+            return (
+                None
+                if free >= _LEFT_MIB
+                else f"only {free} MiB of its memory are free, and a cell needs {_LEFT_MIB}"
+            )
     return "its /proc/meminfo has no MemAvailable"

@@ -38,19 +38,56 @@ INITRD_IN_L1 = "/sys/firmware/initrd"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How one gets in over SSH: kept in the run's folder, readable by its owner only."""
+    """The way into a host over SSH; the file with the key is readable by its owner only.
+
+    Attributes:
+        port: The port of 127.0.0.1 that leads to its sshd.
+        host_key_line: The one host key that it may show, "<type> <base64>".
+        private_pem: The key that opens it, in OpenSSH's form.
+    """
 
     port: int
     host_key_line: str
     private_pem: str = field(repr=False)
 
     def open(self, peer: str, by: Deadline) -> Session:
-        """Connect, pinned to this very host key."""
+        """Connect, pinned to this very host key.
+
+        Args:
+            peer: The host's name, for messages.
+            by: When to give up.
+
+        Returns:
+            The session.
+
+        Raises:
+            DeadlineError: No sshd answered.
+            InfraError: It showed another host key, or refused the private one.
+        """
         return Session.open(peer, "127.0.0.1", self.port, self.host_key_line, self.private_pem, by)
 
 
 class RunningHost:
-    """An L1 that was seen to be up, with KVM that was seen to work."""
+    """An L1 that was seen to be up, with KVM that was seen to work.
+
+    Args:
+        blueprint: What it was made from.
+        domain: Its machine.
+        console: Its console, from power-on.
+        entry: The way into it.
+        nonce: The word that its command line has to have.
+
+    Attributes:
+        session: The open session; `reconnect` replaces it.
+        opened_at: When the session was first open, on L0's monotonic clock.
+        identity: The kernel that it runs, as read when the session was opened.
+        tainted: Why no other cell may use it; None as long as one may.
+        answered_s: Seconds from its definition to an open session.
+        mode_proof: What was seen of its mode, from inside and from L0.
+
+    Raises:
+        InfraError: Its sshd does not answer, or its identity cannot be read.
+    """
 
     def __init__(
         self, blueprint: Blueprint, domain: Domain, console: Console, entry: Entry, nonce: str
@@ -63,9 +100,9 @@ class RunningHost:
         self.session = entry.open(blueprint.role, Deadline.after(blueprint.patience.ssh))
         self.opened_at = time.monotonic()
         self.identity: HostIdentity = identity_of(self.session)
-        self.tainted: Problem | None = None  # why no other cell may use it
-        self.answered_s = 0.0  # from its definition to an open session
-        self.mode_proof = ""  # what was seen of its mode, from inside and from outside
+        self.tainted: Problem | None = None
+        self.answered_s = 0.0
+        self.mode_proof = ""
 
     @property
     def role(self) -> str:
@@ -86,47 +123,93 @@ class RunningHost:
         self.tainted = self.tainted or Problem(ProblemKind.HOST, why)
 
     def by_guest(self) -> Deadline:
-        """Give the deadline for something that a guest is to do, from now."""
+        """Return the deadline for something that a guest does: `patience.guest` from now.
+
+        Returns:
+            The deadline.
+        """
         return Deadline.after(self.patience.guest)
 
     def reconnect(self, by: Deadline) -> None:
-        """Open a new session after its kernel or its sshd is another one."""
+        """Open a new session, after the host entered another kernel or its sshd was started anew.
+
+        Args:
+            by: When to give up.
+
+        Raises:
+            InfraError: Its sshd does not answer, or its identity cannot be read.
+        """
         self.session.close()
         self.session = self.entry.open(self.role, by)
         self.identity = identity_of(self.session)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the session; the machine goes on."""
         self.session.close()
 
     def cmdline(self, *, nonce: str, extra: tuple[str, ...] = ()) -> str:
-        """Compose the command line for another boot of this host, told by another nonce."""
+        """Compose the command line for another boot of this host.
+
+        Args:
+            nonce: The word that tells that boot from this one.
+            extra: More words, which come last.
+
+        Returns:
+            The command line, with the words of its mode.
+        """
         words = (*self.blueprint.all_words, *extra)
         return host_cmdline(self.blueprint.request.arch, nonce=nonce, extra=words)
 
 
 def ready_line(nonce: str) -> re.Pattern[str]:
-    """Give what init prints when the boot with this nonce listens for SSH."""
+    """Return the pattern of the line that init prints once sshd listens.
+
+    Args:
+        nonce: The word of that very boot.
+
+    Returns:
+        A pattern to search the console's lines for.
+    """
     return re.compile(rf"LAB-INIT ready boot_id=\S+ nonce={nonce}")
 
 
 @contextmanager
 def booted(connection: Connection, blueprint: Blueprint, sink: Sink) -> Iterator[RunningHost]:
-    """Boot an L1 for as long as the block lasts; nothing of it is left behind.
+    """Boot an L1 for as long as the block lasts; nothing of it remains.
+
+    Args:
+        connection: The libvirtd that runs it.
+        blueprint: What it is made from.
+        sink: Is told of each step.
+
+    Yields:
+        The host, once its kernel, its mode and its KVM were checked.
 
     Raises:
-        InfraError: it did not come up; the message has the last words of its console.
+        UnavailableError: Its kernel cannot be in the mode that was asked for.
+        InfraError: It did not come up; the message has the last lines of its console.
     """
     with ExitStack() as stack:
         yield boot(stack, connection, blueprint, sink)
 
 
 def boot(stack: ExitStack, connection: Connection, blueprint: Blueprint, sink: Sink) -> RunningHost:
-    """Boot an L1; what unmakes it goes on `stack`, so that who empties that leaves it standing.
+    """Boot an L1, and leave on `stack` what removes it again.
+
+    Args:
+        stack: Closing it removes the machine; who empties it by `pop_all` leaves that to another.
+        connection: The libvirtd that runs it.
+        blueprint: What it is made from; its folder is made.
+        sink: Is told of each step.
+
+    Returns:
+        The host, once its kernel, its mode and its KVM were checked.
 
     Raises:
-        InfraError: as for `booted`.
-        UnavailableError: its kernel cannot be in the mode that it is to be in.
+        UnavailableError: Its kernel cannot be in the mode that was asked for.
+        HostDiedError: It panicked or went away while it booted.
+        InfraError: It did not come up in `patience.boot` seconds, or is another than asked for; the
+            message has the last lines of its console.
     """
     require_caretaker(blueprint.kernel, blueprint.request.mode)
     sink(Step(what=f"booting {blueprint.role}: {blueprint.kernel.release}"))
@@ -172,11 +255,13 @@ def _insist(host: RunningHost) -> None:
     """Check that what came up is what was asked for: boot, kernel, mode, and a KVM that runs.
 
     Raises:
-        InfraError: it is not.
+        InfraError: It is not; the message says what it is.
     """
     wanted, identity = host.blueprint.kernel, host.identity
     if f"lab.nonce={host.nonce}" not in identity.cmdline.split():
-        raise InfraError(f"{host.role} runs another boot than ours: {identity.cmdline}")
+        raise InfraError(
+            f"{host.role} is in another boot than nonce {host.nonce!r}: {identity.cmdline}"
+        )
     if wanted.build_id and identity.build_id != wanted.build_id:
         raise InfraError(
             f"{host.role} runs kernel build {identity.build_id}, not {wanted.build_id}"

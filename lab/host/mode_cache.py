@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was seen of each mode of hosts on this machine, last: for `lab doctor`."""
+"""The last proof of each host mode on this machine, for `lab doctor`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ _FILE = "modes.json"
 
 
 def note(state: Path, arch: Arch, mode: HostMode, proof: str) -> None:
-    """Remember what proved a host's mode; nobody's work depends on it."""
+    """Store what proved a host's mode; a state folder that cannot be written is no error.
+
+    Args:
+        state: The lab's state folder.
+        arch: The host's architecture.
+        mode: Its mode.
+        proof: What `require_mode` returned.
+    """
     known = {**_known(state), _key(arch, mode): proof}
     new = state / f"{_FILE}.{os.getpid()}"
     with contextlib.suppress(OSError):
@@ -23,7 +30,16 @@ def note(state: Path, arch: Arch, mode: HostMode, proof: str) -> None:
 
 
 def last(state: Path, arch: Arch, mode: HostMode) -> str:
-    """Give what proved it last; empty if no such host was up yet."""
+    """Return what proved a mode the last time.
+
+    Args:
+        state: The lab's state folder.
+        arch: The host's architecture.
+        mode: Its mode.
+
+    Returns:
+        The proof; empty if no such host was up yet.
+    """
     return _known(state).get(_key(arch, mode), "")
 
 

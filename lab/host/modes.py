@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The modes of a host: how each is asked for, and the two proofs that it came about.
+"""The modes of a host: how each is asked for, and the two proofs that the host is in it.
 
 On arm64 the proof from inside is what KVM says of itself when it starts. The proof from outside is
 the exception level of the host's kernel, read from the machine's registers by L0: a kernel that was
@@ -30,8 +30,11 @@ _LEVEL = re.compile(r"PSTATE=.*\bEL(\d)[ht]")
 class Mode:
     """One mode on one architecture.
 
-    `words` ask for it on the kernel's command line, `says` is a pattern of what KVM then says,
-    `level` is the exception level of the host's kernel, `below` that it is to be swallowed.
+    Attributes:
+        words: The words on the kernel's command line that ask for it.
+        says: A pattern of how KVM then names its mode at boot; None if it names none.
+        level: The exception level of the host's kernel; None on x86-64.
+        below: Whether the host is swallowed.
     """
 
     words: tuple[str, ...] = ()
@@ -56,10 +59,21 @@ BY_MODE: Mapping[tuple[Arch, HostMode], Mode] = {
 def require_mode(
     kernel: KernelImage, wanted: HostMode, session: Session, domain: Domain, by: Deadline
 ) -> str:
-    """Insist that a host is in the mode that was asked for; say what proved it.
+    """Require that a host is in the mode that was asked for.
+
+    Args:
+        kernel: What it boots.
+        wanted: The mode.
+        session: A session with it.
+        domain: Its machine.
+        by: When to give up.
+
+    Returns:
+        What proved it, for people; empty for a mode that needs no proof.
 
     Raises:
-        InfraError: it is in another.
+        UnavailableError: The mode is swallowed, and its kernel has no caretaker.
+        InfraError: It is in another mode.
     """
     mode = BY_MODE[Arch(kernel.arch), wanted]
     proofs = require_swallowed(session, domain, kernel, by) if mode.below else []
@@ -67,38 +81,43 @@ def require_mode(
         said = said_mode(session.check(["dmesg"], by=by))
         if said is None or not re.fullmatch(mode.says, said):
             raise InfraError(
-                f"{session.peer} was to be in mode {wanted.value!r}, and its KVM says "
-                f"{said + ' mode' if said else 'nothing of a mode'}",
-                hint="its processor or its kernel's configuration has not what the mode needs",
+                f"{session.peer} should be in mode {wanted.value!r}, but its KVM reports "
+                f"{said + ' mode' if said else 'no mode'}",
+                hint="its processor or its kernel's configuration lacks what the mode needs",
             )
         proofs.append(f"KVM says {said!r}")
     if mode.level is not None:
         level = kernel_level(domain, by)
         if level != mode.level:
             raise InfraError(
-                f"{session.peer} was to be in mode {wanted.value!r}, with its kernel at "
-                f"EL{mode.level}; L0 sees it at EL{level}"
+                f"{session.peer} should be in mode {wanted.value!r}, with its kernel at "
+                f"EL{mode.level}, but L0 sees it at EL{level}"
             )
         proofs.append(f"L0 sees its kernel at EL{level}")
     return "; ".join(proofs)
 
 
 def said_mode(dmesg: str) -> str | None:
-    """Give the words with which KVM named its mode at boot; None if it did not."""
+    """Return how KVM named its mode at boot; None if it did not."""
     found = _SAYS.search(dmesg)
     return found[1] if found else None
 
 
 def level_of(registers: str) -> int | None:
-    """Give the exception level that QEMU's `info registers` shows."""
+    """Return the exception level that QEMU's `info registers` shows; None if it shows none."""
     found = _LEVEL.search(registers)
     return int(found[1]) if found else None
 
 
 def kernel_level(domain: Domain, by: Deadline) -> int:
-    """Give the exception level of a host's kernel, as L0 sees it.
+    """Return the exception level of a host's kernel, as L0 sees it.
 
     A processor that is in userland, at EL0, says nothing of the kernel: it is looked at again.
+
+    Raises:
+        DeadlineError: It was in userland each time.
+
+    Source: Arm Architecture Reference Manual, D1.1 "Exception levels"; QEMU's `info registers`.
     """
 
     def seen() -> int | None:

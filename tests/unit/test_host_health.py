@@ -59,7 +59,7 @@ def told(*lines: str, disruption: DisruptionKind = DisruptionKind.NONE) -> str |
     return found.reason if found else None
 
 
-def stood_still(*lines: str, voids: tuple[Window, ...] = ()) -> Problem | None:
+def stalled(*lines: str, voids: tuple[Window, ...] = ()) -> Problem | None:
     return stall(host_that_said(*lines), cast("Mark", None), voids)
 
 
@@ -70,14 +70,14 @@ def test_whatever_a_kernel_complains_of_is_a_fault(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", STALLS)
-def test_a_stall_is_told_apart_because_l0_may_have_stood_still_too(line: str) -> None:
+def test_a_stall_is_told_apart_because_l0_may_have_stalled_too(line: str) -> None:
     assert told(line) is None
-    assert stood_still(line) == Problem(ProblemKind.PRODUCT, f"the kernel of a stood still: {line}")
+    assert stalled(line) == Problem(ProblemKind.PRODUCT, f"the kernel of a stalled: {line}")
 
 
 @pytest.mark.parametrize("line", FAULTS)
 def test_a_fault_is_no_stall(line: str) -> None:
-    assert stood_still(line) is None
+    assert stalled(line) is None
 
 
 def test_the_panic_that_was_asked_for_is_none_and_any_other_is() -> None:
@@ -109,9 +109,9 @@ def test_no_other_warning_hides_behind_it() -> None:
         ((Window(1.0, 1.6), Window(2.0, 2.6)), ProblemKind.FIGURES),
     ],
 )
-def test_a_stall_of_l1_is_blamed_on_it_unless_l0_stood_still_too(
+def test_a_stall_of_l1_is_blamed_on_it_unless_l0_stalled_too(
     voids: tuple[Window, ...], kind: ProblemKind
 ) -> None:
-    found = stood_still(STALLS[0], voids=voids)
+    found = stalled(STALLS[0], voids=voids)
     assert found is not None
     assert found.kind is kind

@@ -45,17 +45,17 @@ def test_a_mode_is_proven_from_inside_and_from_outside(
 ) -> None:
     assert proof(mode, said, level) == f"KVM says {said!r}; L0 sees its kernel at EL{level}"
     for other in set(MODES[Arch.ARM64]) - {mode}:
-        with pytest.raises(InfraError, match=f"was to be in mode '{other.value}'"):
+        with pytest.raises(InfraError, match=f"should be in mode '{other.value}'"):
             proof(other, said, level)
 
 
 def test_a_host_that_only_says_so_is_seen_through() -> None:
-    with pytest.raises(InfraError, match="with its kernel at EL1; L0 sees it at EL2"):
+    with pytest.raises(InfraError, match="with its kernel at EL1, but L0 sees it at EL2"):
         proof(HostMode.PROTECTED, "Protected hVHE", 2)
 
 
 def test_a_kvm_that_says_nothing_proves_nothing() -> None:
-    with pytest.raises(InfraError, match="its KVM says nothing of a mode"):
+    with pytest.raises(InfraError, match="its KVM reports no mode"):
         proof(HostMode.VHE, "", 2)
 
 
