@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The caretaker of a host with the reference kernel, as it looks from inside that host.
 
-What it means: guest-images/kernels/reference/tree/Documentation/virt/caretaker.rst.
+Source: guest-images/kernels/reference/tree/Documentation/virt/caretaker.rst.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PHYSICAL = "/dev/mem"
 MAGIC = b"CTAK"
 _BELOW = re.compile(r"\d+ swallowed abi \d+ index \d+$")
 
-# A child touches private memory, for it may die of it; the parent tells how it ended.
+# A child touches private memory, which may kill it; the parent reports how it ended.
 # Python's own mmap refuses files without a size.
 _TOUCH = """
 import ctypes, json, os, sys
@@ -46,120 +46,215 @@ print(json.dumps({"status": os.waitstatus_to_exitcode(status), "read": os.read(u
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Private memory, physical."""
+    """The caretaker's private memory.
+
+    Attributes:
+        start: Its physical address.
+        size: Bytes.
+    """
 
     start: int
     size: int
 
     def holds(self, address: int) -> bool:
-        """Whether this address is in it."""
+        """Return whether a byte is in private memory.
+
+        Args:
+            address: Its physical address.
+
+        Returns:
+            True if it is.
+        """
         return self.start <= address < self.start + self.size
 
     def touches(self, start: int, size: int) -> bool:
-        """Whether any of that is in it."""
+        """Return whether a range has a byte in common with private memory.
+
+        Args:
+            start: Its physical address.
+            size: Bytes.
+
+        Returns:
+            True if it has.
+        """
         return start < self.start + self.size and self.start < start + size
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """What came of a load of private memory (or a store and a load) by a process."""
+    """What came of a load from private memory (or a store and a load) by a process.
+
+    Attributes:
+        read: The 8 bytes that it read; empty if it read none.
+        status: Its exit status; minus the signal's number if one killed it.
+    """
 
     read: bytes
     status: int
 
     @property
     def refused(self) -> bool:
-        """Whether it died of it, and read nothing."""
+        """Whether SIGSEGV killed it before it read anything."""
         return self.status == -signal.SIGSEGV and not self.read
 
     def __str__(self) -> str:
-        how = f"died of {signal.Signals(-self.status).name}" if self.status < 0 else "lived"
+        how = f"was killed by {signal.Signals(-self.status).name}" if self.status < 0 else "lived"
         return f"a process that touched it {how} and read {self.read!r}"
 
 
 class Caretaker:
-    """What a host says of its caretaker, and has it do."""
+    """The files of a host's caretaker: what they report, and what can be ordered by them.
+
+    Args:
+        session: A session with the host, as root.
+
+    Source: guest-images/kernels/reference/tree/Documentation/virt/caretaker.rst, "Use".
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     @property
     def state(self) -> str:
-        """What its kernel believes; empty if it knows of none."""
+        """The kernel's word: "swallowed", "released" or "unavailable: <why>".
+
+        Empty if the kernel has no caretaker.
+        """
         return self._session.run(["cat", f"{FILES}/state"]).stdout.strip()
 
     def native_cpus(self) -> tuple[list[str], int]:
-        """Have each CPU ask below itself; give what those said that nobody answered, of how many.
+        """Have each CPU ask by hypercall whether a caretaker is below it.
 
-        The caretaker answers, not Linux: but it reaches us through Linux.
+        The caretaker answers, and not Linux; but the answers come through Linux.
+
+        Returns:
+            The lines of the CPUs that are not swallowed, as "1 native"; and how many CPUs were
+            asked: 0 if the kernel has no caretaker.
         """
         answers = self._session.run(["cat", f"{FILES}/cpus"]).stdout.splitlines()
         return [line for line in answers if not _BELOW.match(line)], len(answers)
 
     def region(self) -> Region:
-        """Say where its private memory is."""
+        """Read where the private memory is.
+
+        Returns:
+            The region, by the host's word.
+
+        Raises:
+            InfraError: The kernel has no caretaker.
+        """
         start, size = self._session.check(["cat", f"{FILES}/region"]).split()
         return Region(int(start, 0), int(size, 0))
 
     def counters(self) -> dict[str, int]:
-        """Give its counters, over all CPUs."""
+        """Read the caretaker's counters.
+
+        Returns:
+            Each counter by its name, summed over all CPUs.
+
+        Raises:
+            InfraError: The kernel has no caretaker.
+        """
         lines = self._session.check(["cat", f"{FILES}/counters"]).splitlines()
         return {line.split()[0]: int(line.split()[1]) for line in lines}
 
     def log(self) -> str:
-        """Give the end of its log."""
+        """Read the end of the caretaker's log.
+
+        Returns:
+            Its lines.
+
+        Raises:
+            InfraError: The kernel has no caretaker.
+        """
         return self._session.get(f"{FILES}/log").decode(errors="replace")
 
     def digests(self) -> list[str]:
-        """Give the digests of its text: as built, and as it is."""
+        """Read the digests of the caretaker's text.
+
+        Returns:
+            Two FNV-1a sums in hex: of the text as built, and as it is in memory now.
+
+        Raises:
+            InfraError: The kernel has no caretaker.
+        """
         return [
             line.split()[1] for line in self._session.check(["cat", f"{FILES}/digest"]).splitlines()
         ]
 
     def swallow(self, by: Deadline | None = None) -> None:
-        """Move the host into guest mode.
+        """Move all CPUs of the host into guest mode.
+
+        Args:
+            by: When to give up; a minute from now without it.
 
         Raises:
-            InfraError: it refuses.
+            InfraError: The kernel refused; the message has its errno.
         """
         self._write("swallow", by)
 
     def release(self, by: Deadline | None = None) -> None:
-        """Move it back.
+        """Move all CPUs of the host back to root mode.
+
+        Args:
+            by: When to give up; a minute from now without it.
 
         Raises:
-            InfraError: it refuses.
+            InfraError: The kernel refused, as with EBUSY while a vCPU is resident.
         """
         self._write("release", by)
 
     def replace(self, by: Deadline | None = None) -> None:
-        """Put the caretaker of the kernel that runs now in place of the one that is there.
+        """Replace the caretaker that runs by that of the kernel that runs now.
+
+        Args:
+            by: When to give up; a minute from now without it.
 
         Raises:
-            InfraError: it refuses.
+            InfraError: The kernel refused; the message has its errno.
         """
         self._write("replace", by)
 
     def _write(self, name: str, by: Deadline | None) -> None:
-        # not by the shell's own echo, which calls each refusal an I/O error
+        # not by the shell's own echo, which reports each errno as an I/O error
         script = f"printf 1 | tee {FILES}/{name} >/dev/null"
         said = self._session.run(["sh", "-c", script], by=by)
         if said.status:
             raise InfraError(f"'{name}' on {self._session.peer} failed: {said.stderr.strip()}")
 
     def do(self, verb: str, *numbers: int, cpu: int = 0) -> list[str]:
-        """Have the host do what a bad one would, on one CPU; give what came of it."""
+        """Have the host do what a bad host would, by debugfs, on one CPU.
+
+        Args:
+            verb: A word of /sys/kernel/debug/caretaker/do: "read", "wrmsr", "hypercall", "icr"...
+            numbers: Its arguments: a physical address, an MSR and a value...
+            cpu: The CPU that does it.
+
+        Returns:
+            The words that the kernel writes back: first 0 or a negative errno, then values in hex.
+
+        Raises:
+            InfraError: There is no such verb, or the kernel lacks CONFIG_CARETAKER_TEST.
+        """
         words = " ".join([verb, *map(hex, numbers)])
         script = f"echo '{words}' >{DEEDS} && cat {DEEDS}"
         return self._session.check(["taskset", "-c", str(cpu), "sh", "-c", script]).split()
 
     def touch(self, offset: int = 0, *, store: bool = False, physical: bool = False) -> Touch:
-        """Have a process of root's load from private memory, or store to it and load.
+        """Have a process of root's load 8 bytes from private memory, or store them and load.
 
-        It maps a file that only tests have, or /dev/mem.
+        It maps the file `memory` in debugfs, which only CONFIG_CARETAKER_TEST makes; or /dev/mem.
+
+        Args:
+            offset: Where in private memory, in bytes.
+            store: Store before the load.
+            physical: By /dev/mem.
+
+        Returns:
+            What it read, and how it ended.
 
         Raises:
-            InfraError: it could not even try.
+            InfraError: It could not even try.
         """
         how = "store" if store else "load"
         region = self.region()
@@ -168,7 +263,7 @@ class Caretaker:
         said = json.loads(self._session.check(words))
         if said["status"] > 0:
             raise InfraError(
-                f"nothing on {self._session.peer} can try to touch the caretaker's memory",
+                f"no file of {self._session.peer} lets a process try the caretaker's memory",
                 hint="its kernel needs CONFIG_CARETAKER_TEST, which is on by default",
             )
         return Touch(bytes.fromhex(said["read"]), said["status"])

@@ -56,7 +56,13 @@ print(json.dumps({"exit": reason, "said": said, "seconds": took}))
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How it ended: KVM's exit, what it wrote to a port, and how long it ran."""
+    """How a small guest ended.
+
+    Attributes:
+        exit: KVM's exit reason: `IO`, `FAIL_ENTRY` or another KVM_EXIT_*.
+        said: What it wrote to a port; empty unless `exit` is `IO`.
+        seconds: How long KVM_RUN took, by L1's clock.
+    """
 
     exit: int
     said: bytes
@@ -64,15 +70,33 @@ class Ended:
 
 
 def counts_exits(exits: int) -> bytes:
-    """Give a guest that makes KVM serve so many CPUIDs: mov esi, n; again: cpuid; dec esi; jnz."""
+    """Return the code of a guest that makes KVM serve a number of CPUID exits.
+
+    It is `mov esi, exits; again: cpuid; dec esi; jnz again; out 0x10, al; hlt`, in real mode.
+
+    Args:
+        exits: How many, below 2**32.
+
+    Returns:
+        Its machine code, for `run_small`.
+    """
     return b"\x66\xbe" + exits.to_bytes(4, "little") + bytes.fromhex("0fa2 664e 75fa e610 f4")
 
 
 def run_small(session: Session, code: bytes, by: Deadline, *, private: bool = False) -> Ended:
-    """Run `code`; with `private`, a page of the caretaker's memory is in its memory at DATA_AT.
+    """Run a few instructions as a guest in an L1, in real mode, until the first exit to user space.
+
+    Args:
+        session: A session with the L1, as root.
+        code: The instructions, to be placed at 0x1000; RAM ends at 0x8000.
+        by: When to give up.
+        private: Map a page of the caretaker's private memory into the guest, at `DATA_AT`.
+
+    Returns:
+        How it ended.
 
     Raises:
-        InfraError: it could not be started.
+        InfraError: It could not be started; the message has the last line of the reason.
     """
     words = ["python3", "-I", "-c", _PROGRAM, code.hex(), MEMORY if private else ""]
     said = session.run(words, by=by)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The second witness of a guest that has no kernel below it: what L0 sees of the CPUs it is on.
+"""The second witness of a resident guest: what L0 sees of the CPUs that run its vCPUs.
 
-Its beats show that somebody goes on who has its key. That this is the guest, on the CPUs that the
-host gave away, is seen otherwise: QEMU holds each of them to be in SVM's guest mode, on a nested
-table that lies in the caretaker's memory and is not the host's; and L0 walks it to the page that
-the beats are written to. The host's own word is in it only for where the caretaker's memory is.
+Beats show that something goes on that has the guest's key. That this is the guest, on the CPUs
+that its host took offline, is seen by other means: QEMU has each of them in SVM's guest mode, on
+a nested table that lies in the caretaker's memory and is not the host's; and L0 walks it to the
+page that the beats are written to. Only where the caretaker's memory is, is the host's word.
 
 A vCPU that sleeps nearly always is hardly ever met in guest mode. Its CPU is in the caretaker's
-own code then, which lies in that memory, and what it will enter is put down there, too.
+own code then, which lies in that memory, and so does the VMCB that it will enter.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from lab.errors import DeadlineError
 from lab.observe.proof import Method, Proof
 from lab.virt.cpus import Cpu
 
-_BOOT_CPU = 0  # no host can give it away
-_AWAKE_S = 8.0  # how long to wait for one that sleeps
+_BOOT_CPU = 0  # never offline
+_AWAKE_S = 8.0  # how long to wait for a vCPU that sleeps
 _PAGE = 4096
 CPU_BYTES, CPU_GUEST = 0xB000, 0x3000  # of the caretaker's core/layout.h
 _NESTED_CR3 = 0xB0  # in a VMCB (AMD64 manual, volume 2, appendix B)
 
-Roots = dict[int, tuple[int, int]]  # of a CPU: its nested table, and how many levels that has
+Roots = dict[int, tuple[int, int]]  # by CPU: its nested CR3, and how many levels the table has
 
 
 def residency(
@@ -41,15 +41,17 @@ def residency(
     """Look at the CPUs that run a guest's vCPUs.
 
     Args:
-        look: Gives all CPUs of the machine, as QEMU holds them.
-        peek: Reads its physical memory: address, size.
+        look: Returns all CPUs of the machine, as QEMU has them.
+        peek: Reads its physical memory: address and size, in bytes.
         region: The caretaker's memory.
-        pages: Where the beacon of each vCPU is, physical. vCPU n is on CPU n + 1.
-        by: Until when each of them has to have been seen: one may be in the caretaker.
+        pages: The physical address of each vCPU's beacon. vCPU n is on CPU n + 1.
+        by: When to give up looking for a CPU in guest mode; 8 s at most.
 
     Returns:
         Right if each is in guest mode, or will enter it, on a nested table in `region` that is
         not the host's and leads to the vCPU's beacon.
+
+    Source: AMD64 Architecture Programmer's Manual, volume 2, 15.25 "Nested Paging"; appendix B.
     """
     wanted = {vcpu + 1 for vcpu in pages}
     roots, asleep = _looked(look, region, wanted, by)
@@ -76,7 +78,7 @@ def _wrong(seen: str) -> Proof:
 def _looked(
     look: Callable[[], tuple[Cpu, ...]], region: Region, wanted: set[int], by: Deadline
 ) -> tuple[Roots, set[int]]:
-    """Look until each CPU was met in guest mode, or for long enough; say who only ever slept."""
+    """Look until each CPU was met in guest mode, or for long enough; those left only slept."""
     roots: Roots = {}
     slept: set[int] = set()
 

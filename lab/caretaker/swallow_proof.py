@@ -3,10 +3,10 @@
 
 1. Each CPU, asked from inside by hypercall, is answered from below.
 2. Where the caretaker is said to be, L0 reads code that is, byte for byte, in the kernel it built.
-3. QEMU itself holds each CPU to be in SVM's guest mode, on a nested table that lies there. A CPU
-   of a native host is in guest mode only while KVM runs a guest, and then on a table of KVM's.
+3. QEMU itself has each CPU in SVM's guest mode, on a nested table that lies there. A CPU of a
+   native host is in guest mode only while KVM runs a guest, and then on a table of KVM's.
 4. L0 walks that table: it leads nowhere into the caretaker's memory.
-5. A process in the host that touches that memory dies of it, while L0 reads it.
+5. A process in the host that touches that memory is killed, while L0 reads it.
 
 The first is the caretaker's and Linux's word. 2 to 4 need nothing of them but the address.
 """
@@ -35,10 +35,14 @@ Peek = Callable[[int, int], bytes]
 
 
 def require_caretaker(kernel: KernelImage, mode: HostMode) -> None:
-    """Insist, before anything boots, that a host that is to be swallowed has what does it.
+    """Require, before anything boots, that the kernel of a swallowed host has a caretaker.
+
+    Args:
+        kernel: What the host boots; one whose configuration is not known is not judged here.
+        mode: The mode of the host; in any other nothing is required.
 
     Raises:
-        UnavailableError: its kernel was built without.
+        UnavailableError: The kernel was built without CONFIG_CARETAKER.
     """
     if mode is not HostMode.SWALLOWED or kernel.config is None:
         return
@@ -48,19 +52,28 @@ def require_caretaker(kernel: KernelImage, mode: HostMode) -> None:
 
 def _no_caretaker(kernel: KernelImage) -> UnavailableError:
     return UnavailableError(
-        f"no caretaker: kernel {kernel.name!r} was built without one, and cannot be swallowed",
-        hint='a kernel with CONFIG_CARETAKER is wanted: kernel = "reference"',
+        f"no caretaker: kernel {kernel.name!r} was built without CONFIG_CARETAKER",
+        hint='a swallowed host needs a kernel that has one: kernel = "reference"',
     )
 
 
 def require_swallowed(
     session: Session, domain: Domain, kernel: KernelImage, by: Deadline
 ) -> list[str]:
-    """Insist that a host is swallowed; say what proved it.
+    """Require that a host is swallowed.
+
+    Args:
+        session: A session with it, as root.
+        domain: Its machine.
+        kernel: What it boots.
+        by: When to give up waiting until all of its CPUs are met in guest mode.
+
+    Returns:
+        What was seen, one sentence for each part of the proof.
 
     Raises:
-        UnavailableError: its kernel has no caretaker.
-        InfraError: it is native, or in part, or the caretaker hides nothing.
+        UnavailableError: Its kernel has no caretaker.
+        InfraError: It is native, or in part, or the caretaker hides nothing.
     """
     inside = Caretaker(session)
     proofs = [_answered(inside, kernel, session.peer)]
@@ -71,15 +84,15 @@ def require_swallowed(
         proofs.append(_hidden(domain.peek, cpus, region))
     else:
         proofs.append(
-            "that its CPUs are in guest mode was not looked at: that is known of TCG only"
+            "whether its CPUs are in guest mode was not looked at: L0 sees that under TCG only"
         )
     touch = inside.touch()
     if not touch.refused:
         raise InfraError(
-            f"{session.peer} was to be swallowed, but can reach private memory: {touch}"
+            f"{session.peer} should be swallowed, but can reach private memory: {touch}"
         )
     proofs.append(
-        f"a process that touches it dies; L0 reads {domain.peek(region.start, 4)!r} there"
+        f"a process that touches it is killed; L0 reads {domain.peek(region.start, 4)!r} there"
     )
     return proofs
 
@@ -91,8 +104,8 @@ def _answered(inside: Caretaker, kernel: KernelImage, peer: str) -> str:
         if not state:
             raise _no_caretaker(kernel)
         raise InfraError(
-            f"{peer} was to be swallowed, and is not: {', '.join(native) or state}",
-            hint="its console says why: see lines with 'caretaker:'",
+            f"{peer} should be swallowed, but is not: {', '.join(native) or state}",
+            hint="read the lines with 'caretaker:' on its console",
         )
     return f"the caretaker answers on each of {asked} CPUs"
 
@@ -108,9 +121,14 @@ def _code(peek: Peek, region: Region, kernel: KernelImage) -> str:
 
 
 def is_below(cpu: Cpu, region: Region) -> bool:
-    """Whether a CPU is in guest mode on a table of the caretaker's, as QEMU holds it.
+    """Return whether a CPU is in guest mode on a table of the caretaker's, as QEMU has it.
 
-    It may be in the caretaker itself at that moment: who is told no looks again.
+    Args:
+        cpu: One CPU of a host.
+        region: The caretaker's memory.
+
+    Returns:
+        False also for a CPU that is in the caretaker itself at this moment: look again.
     """
     return cpu.in_guest and cpu.root is not None and region.holds(cpu.root)
 
@@ -132,7 +150,7 @@ def _hidden(peek: Peek, cpus: tuple[Cpu, ...], region: Region) -> str:
                     "this caretaker hides nothing"
                 )
     if not count:
-        raise InfraError("the nested tables of its CPUs are empty, but they run")
+        raise InfraError("the nested tables of its CPUs map nothing, but the CPUs run")
     return (
         f"QEMU has all {len(cpus)} CPUs in guest mode, on {len(roots)} nested table of the "
         f"caretaker's, of whose {count} leaves none is private"
@@ -140,10 +158,20 @@ def _hidden(peek: Peek, cpus: tuple[Cpu, ...], region: Region) -> str:
 
 
 def leaves(peek: Peek, root: int, levels: int) -> Iterator[tuple[int, int]]:
-    """Give each piece of memory that a nested table leads to: where it begins, its size.
+    """Walk a nested page table.
+
+    Args:
+        peek: Reads the machine's physical memory: address and size, in bytes.
+        root: Physical address of its root, as nested CR3 has it.
+        levels: 4 or 5.
+
+    Returns:
+        Each piece of memory that it maps: physical address and bytes, 4 KiB to 1 GiB.
 
     Raises:
-        InfraError: it is larger than any that we make.
+        InfraError: It has more tables than any that the caretaker makes.
+
+    Source: AMD64 Architecture Programmer's Manual, volume 2, 15.25 "Nested Paging".
     """
     tables = [(root & _ADDRESS, levels)]
     read = 0
