@@ -27,7 +27,23 @@ _LOW32 = (1 << 32) - 1
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A beacon page whose sums are right: who it says it is and how far it has come."""
+    """A beacon page whose sums are right: the guest that it belongs to, and how far that has come.
+
+    Attributes:
+        vcpu: The vCPU that writes it.
+        canary: 16 bytes of this guest's.
+        boot_id: 16 bytes of this boot's.
+        nvcpus: How many vCPUs the guest has.
+        period_ns: Time from one beat to the next, as intended.
+        seq: The number of the newest beat; 0 before the first.
+        guest_ns: Its time, by the guest's clock.
+        chain: Its link, 64 bits.
+        max_gap_ns: The longest step between two beats that the guest itself counted.
+        max_gap_at_ns: The guest's time at the beginning of that step.
+        faults: How often the guest found its vector registers wrong, or its load's memory.
+        irqs: The ticker's timer interrupts, or the TLB shootdowns of a Linux guest under load.
+        ring: The records, `RECORDS` of 20 bytes.
+    """
 
     vcpu: int
     canary: bytes
@@ -44,9 +60,15 @@ class Page:
     ring: bytes
 
     def records(self, first: int, last: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-        """Give guest times and chains of beats `first` to `last`.
+        """Return the records of a stretch of beats.
 
-        None if one of them is not in the ring: written over, or not what its slot should hold.
+        Args:
+            first: The number of the first beat, from 1.
+            last: The number of the last beat, `seq` at most.
+
+        Returns:
+            Guest times in ns and chains, one of each for a beat; None if one of the beats is not in
+            the ring: written over, or not the one that its slot should have.
         """
         if not 0 < first <= last <= self.seq or last - first >= RECORDS:
             return None
@@ -64,7 +86,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose page it is: what its header says, which never changes and is signed by itself."""
+    """The guest that a page belongs to, by its header, which never changes and has its own sum."""
 
     vcpu: int
     canary: bytes
@@ -107,7 +129,15 @@ def _static_fault(header: bytes, key: bytes) -> str | None:
 
 
 def parse(page: bytes, key: bytes) -> Reading:
-    """Say what these bytes are, believing nothing that is not signed with `key`."""
+    """Read a page, and believe nothing that is not signed with `key`.
+
+    Args:
+        page: 4096 bytes of the host's memory.
+        key: The guest's key, 16 bytes.
+
+    Returns:
+        The page; or that it is torn, or not this guest's, with the reason.
+    """
     if len(page) != PAGE:
         return Foreign(f"{len(page)} bytes came, and a beacon has {PAGE}")
     header = page[:_DYNAMIC_AT]
@@ -128,7 +158,15 @@ def parse(page: bytes, key: bytes) -> Reading:
 
 
 def encode(page: Page, key: bytes) -> bytes:
-    """Write `page` as a guest would; for rehearsals and tests."""
+    """Write a page as a guest would; for rehearsals and tests.
+
+    Args:
+        page: What it says.
+        key: The guest's key, 16 bytes.
+
+    Returns:
+        4096 bytes, which `parse` reads back.
+    """
     fixed = (MAGIC, VERSION, page.vcpu, page.canary, page.boot_id, page.nvcpus, RECORDS)
     static = _STATIC.pack(*fixed, page.period_ns)
     gaps = (page.max_gap_ns, page.max_gap_at_ns, page.faults, page.irqs)
@@ -139,6 +177,13 @@ def encode(page: Page, key: bytes) -> bytes:
 
 
 def put_record(ring: bytearray, seq: int, guest_ns: int, chain: int) -> None:
-    """Write the record of one beat into `ring`; for rehearsals and tests."""
+    """Write the record of one beat into a ring; for rehearsals and tests.
+
+    Args:
+        ring: At least `RECORDS` * 20 bytes; changed in place.
+        seq: The beat's number, from 1.
+        guest_ns: Its time, by the guest's clock.
+        chain: Its link, 64 bits.
+    """
     at = (seq - 1) % RECORDS * _RECORD.size
     _RECORD.pack_into(ring, at, guest_ns, chain, seq & _LOW32)

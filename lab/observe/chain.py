@@ -54,14 +54,36 @@ def _digest(v: State, words: Sequence[int], mask: int, ones: int) -> int:
 
 
 def siphash24(key: bytes, message: bytes) -> int:
-    """Give the SipHash-2-4 of `message`, 64 bits."""
+    """Return the SipHash-2-4 of a message.
+
+    Args:
+        key: 16 bytes.
+        message: Any number of bytes.
+
+    Returns:
+        64 bits.
+
+    Raises:
+        LabError: The key has another length.
+
+    Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012.
+    """
     tail = len(message) % 8
     padded = message + bytes(7 - tail) + bytes([len(message) & 0xFF])
     return _digest(_start(key), struct.unpack(f"<{len(padded) // 8}Q", padded), _LOW, 1)
 
 
 def origin(key: bytes, boot_id: bytes, vcpu: int) -> int:
-    """Give chain 0: what the first beat of this boot's vCPU is linked to."""
+    """Return link 0 of a vCPU: what the first beat of its boot is linked to.
+
+    Args:
+        key: The guest's key, 16 bytes.
+        boot_id: 16 bytes.
+        vcpu: Its index.
+
+    Returns:
+        64 bits.
+    """
     return siphash24(key, boot_id + struct.pack("<Q", vcpu))
 
 
@@ -77,7 +99,17 @@ def _spread(words: Sequence[int]) -> int:
 def links(
     key: bytes, chains: Sequence[int], seqs: Sequence[int], stamps: Sequence[int]
 ) -> tuple[int, ...]:
-    """Give each beat's chain, from the chain before it, its number and its guest time."""
+    """Compute the link of each beat, over the link before it, its number and its guest time.
+
+    Args:
+        key: The guest's key, 16 bytes.
+        chains: The link before each beat.
+        seqs: The numbers of the beats.
+        stamps: Their guest times in ns.
+
+    Returns:
+        As many links of 64 bits.
+    """
     lanes = len(chains)
     if not lanes:
         return ()
@@ -91,14 +123,17 @@ def links(
 def broken_at(
     key: bytes, anchor: int, first: int, stamps: Sequence[int], chains: Sequence[int]
 ) -> int | None:
-    """Give the number of the first beat that is not linked to the one before it, if any.
+    """Find the first beat that is not linked to the one before it.
 
     Args:
-        key: The guest's key.
-        anchor: The chain of the beat before `first`, already believed.
+        key: The guest's key, 16 bytes.
+        anchor: The link of the beat before `first`, already believed.
         first: The number of the first of these beats.
-        stamps: Their guest times.
-        chains: Their chains, as recorded.
+        stamps: Their guest times in ns.
+        chains: Their links, as recorded.
+
+    Returns:
+        The beat's number; None if all are linked.
     """
     before = (anchor, *chains[:-1])
     wanted = links(key, before, range(first, first + len(chains)), stamps)

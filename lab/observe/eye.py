@@ -32,7 +32,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """How good the eye was."""
+    """How good the eye was.
+
+    Attributes:
+        looks: How often it looked at all pages.
+        per_second: Looks per second, on average.
+        cost_s: Seconds that a look took, on average.
+        longest_s: The longest time between the beginnings of two looks.
+        again: Readings that had to be repeated, for a beat was being written.
+        errors: Readings that failed.
+        last_error: Why the last of them failed; empty if none did.
+    """
 
     looks: int
     per_second: float
@@ -45,7 +55,13 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an eye has to show; its own, not shared with the thread that looks."""
+    """What an eye has seen; a copy, which the thread that looks does not change.
+
+    Attributes:
+        trails: What was seen of each vCPU, by its index.
+        marks: The phases that were marked, in order.
+        sight: How good the eye was.
+    """
 
     trails: Mapping[int, Trail]
     marks: tuple[Mark, ...]
@@ -53,7 +69,14 @@ class Found:
 
 
 def spans(pages: Mapping[int, int]) -> list[tuple[int, int, dict[int, int]]]:
-    """Put pages that lie close together into one read: (address, size, offset of each vCPU)."""
+    """Join pages that lie within 64 KiB into one read.
+
+    Args:
+        pages: The physical address of each vCPU's page.
+
+    Returns:
+        For each read its address, its size in bytes, and where in it each vCPU's page begins.
+    """
     found: list[tuple[int, int, dict[int, int]]] = []
     for vcpu, phys in sorted(pages.items(), key=lambda item: item[1]):
         if found and phys + PAGE - found[-1][0] <= _SPAN:
@@ -102,14 +125,18 @@ class Eye:
         self._last_error = ""
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look, in a thread of its own.
+
+        Raises:
+            InfraError: It was started before.
+        """
         if self._thread is not None:
-            raise InfraError("this eye was opened before", hint="make a new Eye")
+            raise InfraError("this eye was started before", hint="make a new Eye")
         self._thread = Thread(target=self._watch, name="eye", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; returns when the last look is over."""
+        """Look no more; return when the last look is over."""
         self._enough.set()
         if self._thread is not None:
             self._thread.join()
@@ -127,7 +154,14 @@ class Eye:
         self.stop()
 
     def mark(self, label: str) -> float:
-        """Note that a phase begins now; gives the instant."""
+        """Mark that a phase begins now.
+
+        Args:
+            label: The phase's name.
+
+        Returns:
+            The instant, on L0's monotonic clock in seconds.
+        """
         at = self._clock()
         with self._lock:
             self._marks.append(Mark(label, at))
@@ -135,7 +169,7 @@ class Eye:
 
     @property
     def pages(self) -> dict[int, int]:
-        """Where each vCPU's page is looked for, physical."""
+        """The physical address at which each vCPU's page is looked for."""
         return {
             vcpu: start + offset
             for start, _, offsets in self._spans
@@ -143,11 +177,18 @@ class Eye:
         }
 
     def relocate(self, pages: Mapping[int, int]) -> None:
-        """Look at other pages from now on, of the same vCPUs."""
+        """Look at other pages of the same vCPUs from now on.
+
+        Args:
+            pages: The physical address of each vCPU's page; one that is unchanged has not moved.
+
+        Raises:
+            InfraError: They are pages of other vCPUs than those that are watched.
+        """
         if set(pages) != set(self._trails):
             raise InfraError(
                 f"the eye watches vCPUs {sorted(self._trails)}, and pages came for {sorted(pages)}",
-                hint="give the page of each vCPU that is watched",
+                hint="pass the page of each vCPU that is watched",
             )
         with self._lock:
             at = self._clock()
@@ -173,33 +214,40 @@ class Eye:
             self._cost += ended - began
 
     def looked(self, times: int, by: Deadline) -> None:
-        """Wait until it has looked so many times from now on: until it has seen what is there now.
+        """Wait for a number of looks, so that what is there now has been seen.
 
         Args:
             times: How many looks to wait for.
             by: When to give up.
 
         Raises:
-            DeadlineError: It has not.
-            InfraError: the thread that looks has failed, by a fault of the lab.
+            DeadlineError: There were not as many looks.
+            InfraError: The thread that looks has failed, by a fault of the lab.
         """
         before = self.found().sight.looks
         until("the eye to look", lambda: self.found().sight.looks >= before + times or None, by)
 
     def beating(self, by: Deadline) -> None:
-        """Wait until each vCPU has been seen to beat on.
+        """Wait until new beats of each vCPU were seen in two looks.
+
+        Args:
+            by: When to give up.
 
         Raises:
-            DeadlineError: one of them was not; the message says which.
+            DeadlineError: A vCPU does not beat; the message says which.
+            InfraError: The thread that looks has failed, by a fault of the lab.
         """
         for vcpu in sorted(self._trails):
             until(f"beats of vCPU {vcpu}", lambda v=vcpu: self._beats(v), by, every=0.05)  # type: ignore[misc]
 
     def found(self) -> Found:
-        """Give what was seen so far.
+        """Return a copy of what was seen so far.
+
+        Returns:
+            Trails, marks, and how good the eye was.
 
         Raises:
-            InfraError: the thread that looks has failed, by a fault of the lab.
+            InfraError: The thread that looks has failed, by a fault of the lab.
         """
         with self._lock:
             if self._broken is not None:
@@ -225,7 +273,7 @@ class Eye:
             while not self._enough.wait(max(0.0, due - self._clock())):
                 due = max(due + self._every, self._clock())
                 self.look()
-        except Exception as e:  # noqa: BLE001 - whoever asks what was found gets it
+        except Exception as e:  # noqa: BLE001 - `found` raises it
             with self._lock:
                 self._broken = e
 

@@ -16,7 +16,13 @@ _STAT_FIELDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """The disruption was ordered at `at` and complete by `done`, on L0's monotonic clock."""
+    """The disruption happened.
+
+    Attributes:
+        what: The deed, and what was seen of it.
+        at: When it was ordered, on L0's monotonic clock in seconds.
+        done: When it was complete at the latest.
+    """
 
     what: str
     at: float
@@ -25,7 +31,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class DidNot:
-    """The disruption did not happen, or nobody can say that it did."""
+    """The disruption did not happen, or it cannot be told whether it did."""
 
     reason: str
 
@@ -37,7 +43,15 @@ class Undisturbed:
 
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
-    """Which boot of which kernel an L1 is running."""
+    """Which boot of which kernel an L1 runs.
+
+    Attributes:
+        boot_id: /proc/sys/kernel/random/boot_id.
+        cmdline: /proc/cmdline.
+        build_id: The GNU build id of its kernel, in hex.
+        release: As `uname -r`.
+        uptime_s: Seconds since this kernel began.
+    """
 
     boot_id: str
     cmdline: str
@@ -54,7 +68,14 @@ class HostIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """Which process a pid means: its start time tells it from a later one with the same pid."""
+    """Which process a pid means: its start time tells it from a later one with the same pid.
+
+    Attributes:
+        pid: Its number in L1.
+        start_time: In clock ticks after L1's boot.
+        state: One letter, as R, S, Z.
+        threads: How many it has.
+    """
 
     pid: int
     start_time: int
@@ -63,7 +84,7 @@ class ProcessIdentity:
 
     @property
     def remains(self) -> bool:
-        """A zombie: nothing is left of it but its exit status."""
+        """Whether it is dead but for its exit status: a zombie without living threads."""
         return self.state in {"Z", "X"} and self.threads <= 1
 
 
@@ -71,7 +92,19 @@ Witness = Happened | DidNot | Undisturbed
 
 
 def build_id_of(notes: bytes) -> str:
-    """Find the GNU build id in the text of `/sys/kernel/notes`."""
+    """Find the GNU build id among a kernel's ELF notes.
+
+    Args:
+        notes: The bytes of /sys/kernel/notes.
+
+    Returns:
+        The id in hex.
+
+    Raises:
+        InfraError: There is none; the kernel was linked without --build-id.
+
+    Source: elf(5), "Notes (Nhdr)".
+    """
     at = 0
     while at + _NOTE.size <= len(notes):
         name_size, size, kind = _NOTE.unpack_from(notes, at)
@@ -80,11 +113,23 @@ def build_id_of(notes: bytes) -> str:
         if name == b"GNU\0" and kind == _BUILD_ID and at + size <= len(notes):
             return notes[at : at + size].hex()
         at += (size + 3) // 4 * 4
-    raise InfraError("the kernel's notes hold no build id", hint="link it with --build-id=sha1")
+    raise InfraError("the kernel's notes have no build id", hint="link it with --build-id=sha1")
 
 
 def process_of(stat: str) -> ProcessIdentity:
-    """Read `/proc/PID/stat`; the name in it may hold spaces and parentheses."""
+    """Parse /proc/PID/stat; the program's name in it may have spaces and parentheses.
+
+    Args:
+        stat: The file's text.
+
+    Returns:
+        The process.
+
+    Raises:
+        InfraError: The text is another.
+
+    Source: proc_pid_stat(5): fields 3 (state), 20 (num_threads) and 22 (starttime).
+    """
     pid, _, rest = stat.partition(" (")
     _, closed, tail = rest.rpartition(") ")
     fields = tail.split()
@@ -101,19 +146,30 @@ def process_gone(  # noqa: PLR0911 - one return for each way of being wrong
     at: float,
     done: float,
 ) -> Happened | DidNot:
-    """Say whether the process is gone; None for `after` is a pid that nobody has."""
+    """Witness whether a process is gone.
+
+    Args:
+        before: The process before the deed; None if it was not looked at.
+        after: What has its pid now; None if nothing has.
+        what: The deed, as a phrase for people.
+        at: When it was ordered, on L0's monotonic clock in seconds.
+        done: When the process was looked at again.
+
+    Returns:
+        Happened if that very process is gone, or is a zombie; else why it is not, or is not known.
+    """
     if before is None:
-        return DidNot(f"nobody noted which process was to go: {what}")
+        return DidNot(f"which process had to end was not noted: {what}")
     if before.remains:
-        return DidNot(f"process {before.pid} was gone already before: {what}")
+        return DidNot(f"process {before.pid} had ended already before: {what}")
     if after is None:
         return Happened(f"{what}: process {before.pid} is gone", at, done)
     if after.pid != before.pid:
-        return DidNot(f"process {after.pid} was looked at, and not process {before.pid}")
+        return DidNot(f"process {after.pid} was looked at instead of process {before.pid}")
     if after.start_time != before.start_time:
-        return Happened(f"{what}: process {before.pid} is gone, its pid taken anew", at, done)
+        return Happened(f"{what}: process {before.pid} is gone, and its pid in use again", at, done)
     if after.remains:
-        return Happened(f"{what}: process {before.pid} is gone but for its status", at, done)
+        return Happened(f"{what}: process {before.pid} is a zombie", at, done)
     return DidNot(f"process {before.pid} is still there: {what}")
 
 
@@ -126,20 +182,34 @@ def kexec_happened(  # noqa: PLR0911 - one return for each way of being wrong
     at: float,
     done: float,
 ) -> Happened | DidNot:
-    """Say whether the host runs the very kernel it was to jump to, in a new boot."""
+    """Witness whether the host is in a new boot, of the kernel that was loaded.
+
+    Args:
+        before: The host before the deed; None if it was not asked.
+        after: The host now; None if it did not answer.
+        nonce: The value of `lab.nonce=` that the new kernel was loaded with.
+        wanted_build_id: The build id of that kernel, in hex.
+        at: When the kexec was ordered, on L0's monotonic clock in seconds.
+        done: When the new kernel answered.
+
+    Returns:
+        Happened if boot id, last nonce and build id are as they have to be; else what is not.
+    """
     if before is None or after is None:
-        return DidNot(f"the host did not say who it was {'before' if before is None else 'after'}")
+        return DidNot(f"the host's identity was not read {'before' if before is None else 'after'}")
     if not nonce or not wanted_build_id:
         return DidNot(f"there is no {'build id' if nonce else 'nonce'} to know the new kernel by")
     if not before.boot_id or not after.boot_id:
-        return DidNot("the host gave no boot id")
+        return DidNot("the host has no boot id")
     if after.boot_id == before.boot_id:
         return DidNot(f"the host's boot id is still {before.boot_id}")
     if nonce in before.nonces:
         return DidNot(f"the nonce {nonce!r} was on the command line before")
     if after.nonces[-1:] != (nonce,):
         came = f"is {after.nonces[-1]!r}" if after.nonces else "is not there"
-        return DidNot(f"the nonce on the new command line {came}, and {nonce!r} was given")
+        return DidNot(
+            f"the nonce on the new command line {came}, but the kernel was loaded with {nonce!r}"
+        )
     if after.build_id.lower() != wanted_build_id.lower():
-        return DidNot(f"kernel build {after.build_id} is running, and not {wanted_build_id}")
+        return DidNot(f"kernel build {after.build_id} runs instead of {wanted_build_id}")
     return Happened(f"kexec into {after.release}", at, done)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Did L0 itself stand still? A process of its own that sleeps 1 ms and says when it overslept."""
+"""Did L0 itself stall? A process of its own that sleeps 1 ms and reports when it overslept."""
 
 from __future__ import annotations
 
@@ -22,11 +22,17 @@ _PATIENCE_S = 10.0
 
 
 def probe(limit_s: float, asks: IO[str], tells: IO[str]) -> None:
-    """Sleep and say `<from> <to>` for each sleep that took too long, until `asks` ends."""
+    """Sleep, and write `<from> <to>` for each sleep that took too long, until `asks` ends.
+
+    Args:
+        limit_s: How much longer than 1 ms a sleep may take, in seconds.
+        asks: Read only for its end.
+        tells: Gets "ready" and then a line for each stall, on the monotonic clock in seconds.
+    """
     tells.write("ready\n")
     tells.flush()
     before = time.monotonic()
-    # Waiting for input is the sleep: whoever opened the pipe and is gone ends it.
+    # Waiting for input is the sleep: it ends when the process at the other end of the pipe does.
     while not select.select([asks], [], [], _NAP_S)[0]:
         now = time.monotonic()
         if now - before - _NAP_S > limit_s:
@@ -36,7 +42,11 @@ def probe(limit_s: float, asks: IO[str], tells: IO[str]) -> None:
 
 
 class JitterProbe:
-    """Watches L0 while the block runs; `voids` are the stretches in which it stood still."""
+    """Watches L0 while the block runs.
+
+    Args:
+        limit_s: A sleep of 1 ms that takes longer by more than this, in seconds, is a stall.
+    """
 
     def __init__(self, limit_s: float = LIMIT_S) -> None:
         self._limit = limit_s
@@ -74,7 +84,7 @@ class JitterProbe:
 
     @property
     def voids(self) -> tuple[Window, ...]:
-        """The stretches known so far; complete when the block is over."""
+        """The stretches in which L0 stalled, so far; complete when the block is over."""
         with self._lock:
             return tuple(self._voids)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What L0 itself saw of what runs a guest that has no VMM, and by which method."""
+"""What L0 itself saw of the CPUs that run an orphan, and by which method."""
 
 from __future__ import annotations
 
@@ -46,5 +46,8 @@ def unseen(why: str) -> Proof:
 
     Args:
         why: Why L0 cannot look.
+
+    Returns:
+        A proof of `Method.NONE`.
     """
     return Proof(Method.NONE, why, None)

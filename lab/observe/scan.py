@@ -15,10 +15,19 @@ _CANARY = slice(0x10, 0x20)
 
 
 def scan(read: Read, size: int, canary: bytes, *, chunk: int = _CHUNK) -> tuple[int, ...]:
-    """Search the host's memory for beacon pages with this canary; gives their addresses.
+    """Search the host's memory for beacon pages of one guest.
 
-    Stretches that cannot be read are holes, and passed over. Copies that no longer beat are
-    found too: `choose` tells them apart.
+    A stretch that cannot be read is passed over. Copies that no longer beat are found, too:
+    `choose` tells them apart.
+
+    Args:
+        read: Reads the host's memory: physical address and size, in bytes.
+        size: How far to search, from address 0, in bytes.
+        canary: The guest's, 16 bytes.
+        chunk: Bytes of one read; a multiple of 4096.
+
+    Returns:
+        The physical address of each page, in order.
     """
     found: list[int] = []
     for start in range(0, size, chunk):

@@ -15,7 +15,14 @@ _READINGS = 10
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A page with the guest's canary, signed with its key; `beats` says that it was seen to."""
+    """A page with the guest's canary, signed with its key.
+
+    Attributes:
+        vcpu: The vCPU that it belongs to.
+        phys: Its physical address in the host.
+        seq: The newest beat on it.
+        beats: Whether it was seen to change.
+    """
 
     vcpu: int
     phys: int
@@ -29,10 +36,10 @@ class Search:
 
     Attributes:
         found: Each page of the guest's, live or stale.
-        watched: Where the eye looked when the search was made.
-        whole: All of the memory could be read.
-        took_s: What it cost.
-        how: By what the memory was read.
+        watched: The physical addresses that the eye looked at when the search was made.
+        whole: Whether all of the memory could be read.
+        took_s: Seconds that it took.
+        how: How the memory was read: "peek" by libvirt, "qemu" in the memory of its process.
     """
 
     found: tuple[Sighting, ...]

@@ -11,7 +11,7 @@ from itertools import pairwise
 from lab.observe.beacon import READABLE, Foreign, Owner, Page, Reading, Torn
 from lab.observe.chain import broken_at, origin
 
-# A doubt is no race with the writer if it is the same in so many readings, or outlives so many.
+# A doubt is no race with the writer if it is the same in _SAME readings, or outlives _READINGS.
 _SAME = 3
 _READINGS = 8
 
@@ -47,7 +47,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What the beacon says of itself besides its beats, as of `at` on L0's clock."""
+    """What the beacon reports of itself besides its beats.
+
+    Attributes:
+        at: When it was read, on L0's monotonic clock in seconds.
+        max_gap_ns: The longest step between two beats, by the guest's clock.
+        max_gap_at_ns: The guest's time at the beginning of that step.
+        faults: As on the page: what the guest itself found wrong.
+    """
 
     at: float
     max_gap_ns: int
@@ -57,7 +64,13 @@ class Own:
 
 @dataclass(slots=True)
 class Blind:
-    """A stretch in which the page could not be read or was not the guest's."""
+    """A stretch in which the page could not be read or was not the guest's.
+
+    Attributes:
+        began: On L0's monotonic clock in seconds.
+        ended: None as long as it goes on.
+        reason: Why nothing was seen.
+    """
 
     began: float
     ended: float | None
@@ -77,6 +90,28 @@ class Trail:
     A batch is what one look added: beats `seq[i]`, `seq[i] + 1`... whose guest times begin at
     `stamps[start[i]]`; all came after `after[i]` and by `by[i]`. A look is clear when it proves
     which beat was the newest; only clear looks prove silence.
+
+    Args:
+        vcpu: Its index.
+        key: The guest's key, 16 bytes.
+        canary: The guest's canary, 16 bytes.
+        boot_id: What the guest printed at its start; None to believe the first page.
+
+    Attributes:
+        nvcpus: How many vCPUs the guest says it has; 0 before the first page.
+        period_ns: Time from one beat to the next, as the guest intends.
+        stamps: The guest's time of each beat, in ns.
+        seq: Of each batch, the number of its first beat.
+        start: Of each batch, the index in `stamps` of its first beat.
+        after: Of each batch, when the last clear look before it began; L0's clock, in seconds.
+        by: Of each batch, when the look that saw it ended.
+        clear_began: When each clear look began.
+        clear_ended: When each clear look ended.
+        anomalies: What an unharmed guest's beacon does not do, in order.
+        blinds: The stretches in which nothing was seen, in order.
+        moves: When another page began to be read.
+        owns: What the beacon reported of itself, each time that it changed.
+        irqs: As on the newest page.
     """
 
     def __init__(self, vcpu: int, key: bytes, canary: bytes, boot_id: bytes | None = None) -> None:
@@ -100,7 +135,15 @@ class Trail:
         self._at_home = True
 
     def take(self, look: Look, read: Reading) -> bool:
-        """Take in one reading; False asks for another at once, since this one proved nothing."""
+        """Take in one reading.
+
+        Args:
+            look: When it was read.
+            read: What was read.
+
+        Returns:
+            False asks for another reading at once, since this one proved nothing.
+        """
         if isinstance(read, Foreign):
             self.blind(look.ended, read.reason)
             return True
@@ -116,12 +159,21 @@ class Trail:
         return self._take_page(look, read)
 
     def blind(self, at: float, reason: str) -> None:
-        """Note that at `at` nothing could be learnt of the guest."""
+        """Note that nothing could be seen of the guest.
+
+        Args:
+            at: When, on L0's monotonic clock in seconds.
+            reason: Why; a stretch that goes on keeps its first reason.
+        """
         if not self.blinds or self.blinds[-1].ended is not None:
             self.blinds.append(Blind(at, None, reason))
 
     def move(self, at: float) -> None:
-        """Note that from `at` on another page is read; it must beat before it is believed."""
+        """Note that another page is read from now on; it must beat before it is believed.
+
+        Args:
+            at: When, on L0's monotonic clock in seconds.
+        """
         self.moves.append(at)
         self._at_home, self._torn, self._strange = False, b"", None
 
@@ -151,7 +203,7 @@ class Trail:
         return False
 
     def _is_anothers(self, look: Look, owner: Owner) -> bool:
-        """A vCPU that was stopped in the middle of a beat may be another guest's by then."""
+        """Whether a page in mid-beat is another guest's, or of another boot of this one."""
         if self._is_of_another(look, owner):
             return True
         if self.boot_id is None or owner.boot_id == self.boot_id or not self._at_home:

@@ -19,5 +19,12 @@ class Window:
         return self.ended - self.began
 
     def overlap(self, other: Window) -> float:
-        """Seconds that both have in common."""
+        """Measure what two stretches have in common.
+
+        Args:
+            other: Another stretch of the same clock.
+
+        Returns:
+            Seconds; 0 if they have nothing in common.
+        """
         return max(0.0, min(self.ended, other.ended) - max(self.began, other.began))

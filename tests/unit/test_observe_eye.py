@@ -124,8 +124,8 @@ def test_a_fault_of_our_own_is_not_taken_for_blindness() -> None:
         eye.beating(Deadline.after(1))
 
 
-def test_an_eye_is_opened_once() -> None:
-    with eye_on(LiveGuest()) as eye, pytest.raises(InfraError, match="opened before"):
+def test_an_eye_is_started_once() -> None:
+    with eye_on(LiveGuest()) as eye, pytest.raises(InfraError, match="started before"):
         eye.start()
 
 

@@ -29,8 +29,8 @@ AFTER = HostIdentity("b2", "console=ttyS0 lab.nonce=bb", "ABCD", "7.3.4", 1.0)
 @pytest.mark.parametrize(
     ("before", "after", "nonce", "build", "reason"),
     [
-        pytest.param(BEFORE, None, "bb", "abcd", "who it was after", id="no-answer"),
-        pytest.param(None, AFTER, "bb", "abcd", "who it was before", id="nobody-asked"),
+        pytest.param(BEFORE, None, "bb", "abcd", "was not read after", id="no-answer"),
+        pytest.param(None, AFTER, "bb", "abcd", "was not read before", id="not-asked"),
         pytest.param(BEFORE, BEFORE, "bb", "abcd", "still b1", id="nothing-happened"),
         pytest.param(
             BEFORE, replace(AFTER, boot_id="b1"), "bb", "abcd", "still b1", id="forged-cmdline"
@@ -64,7 +64,7 @@ AFTER = HostIdentity("b2", "console=ttyS0 lab.nonce=bb", "ABCD", "7.3.4", 1.0)
         pytest.param(BEFORE, AFTER, "aa", "abcd", "was on the command line before", id="old-nonce"),
         pytest.param(BEFORE, AFTER, "", "abcd", "no nonce", id="empty-nonce"),
         pytest.param(BEFORE, AFTER, "bb", "", "no build id", id="empty-build"),
-        pytest.param(BEFORE, AFTER, "bb", "ef01", "build ABCD is running", id="other-kernel"),
+        pytest.param(BEFORE, AFTER, "bb", "ef01", "build ABCD runs instead", id="other-kernel"),
     ],
 )
 def test_a_kexec_did_not_happen(
@@ -89,16 +89,16 @@ OLD = ProcessIdentity(70, 1234, "S", 3)
     ("before", "after", "gone", "says"),
     [
         pytest.param(OLD, None, True, "is gone", id="no-such-pid"),
-        pytest.param(OLD, replace(OLD, start_time=99), True, "taken anew", id="pid-reused"),
-        pytest.param(OLD, replace(OLD, state="Z", threads=1), True, "its status", id="zombie"),
+        pytest.param(OLD, replace(OLD, start_time=99), True, "in use again", id="pid-reused"),
+        pytest.param(OLD, replace(OLD, state="Z", threads=1), True, "is a zombie", id="zombie"),
         pytest.param(OLD, OLD, False, "still there", id="alive"),
         pytest.param(OLD, replace(OLD, threads=1), False, "still there", id="one-thread-left"),
         pytest.param(OLD, replace(OLD, state="T"), False, "still there", id="stopped"),
         pytest.param(OLD, replace(OLD, state="Z"), False, "still there", id="only-leader-gone"),
         pytest.param(OLD, replace(OLD, pid=71), False, "was looked at", id="another-pid"),
-        pytest.param(None, None, False, "nobody noted", id="nobody-noted"),
+        pytest.param(None, None, False, "was not noted", id="not-noted"),
         pytest.param(
-            replace(OLD, state="Z", threads=1), None, False, "gone already", id="gone-before"
+            replace(OLD, state="Z", threads=1), None, False, "ended already", id="gone-before"
         ),
     ],
 )
