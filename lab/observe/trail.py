@@ -105,6 +105,9 @@ class Trail:
         start: Of each batch, the index in `stamps` of its first beat.
         after: Of each batch, when the last clear look before it began; L0's clock, in seconds.
         by: Of each batch, when the look that saw it ended.
+        links: Of each batch, the link of its newest beat.
+        anchors: Of each batch that does not follow the one before it, the link before its first
+            beat; None where no look showed it.
         clear_began: When each clear look began.
         clear_ended: When each clear look ended.
         anomalies: What an unharmed guest's beacon does not do, in order.
@@ -121,6 +124,8 @@ class Trail:
         self.period_ns = 0
         self.stamps, self.seq, self.start = array("Q"), array("Q"), array("Q")
         self.after, self.by = array("d"), array("d")
+        self.links = array("Q")
+        self.anchors: dict[int, int | None] = {}
         self.clear_began, self.clear_ended = array("d"), array("d")
         self.anomalies: list[Anomaly] = []
         self.blinds: list[Blind] = []
@@ -256,7 +261,7 @@ class Trail:
             return self._resume_from(look, page)
         if doubt := self._doubt(page, tail):
             return self._doubted(look, page, *doubt)
-        self._keep(look, page, tail.seq + 1, tail.guest_ns)
+        self._keep(look, page, tail.seq + 1, tail.guest_ns, tail.chain)
         return True
 
     def _doubt(self, page: Page, tail: _Tail) -> tuple[Kind, str] | None:
@@ -288,23 +293,27 @@ class Trail:
         self.boot_id = page.boot_id
         first = max(1, page.seq - READABLE + 1)
         records = page.records(first, page.seq)
-        whole = records is not None and page.seq > first
-        if whole and records is not None:
+        anchor: int | None = None
+        if records is not None and page.seq > first:
             stamps, chains = records
             whole = broken_at(self._key, chains[0], first + 1, stamps[1:], chains[1:]) is None
+            anchor = chains[0] if whole else None
         if page.seq:
-            self._keep(look, page, first + 1 if whole else page.seq, 0)
+            self._keep(look, page, page.seq if anchor is None else first + 1, 0, anchor)
         else:
             self._tail = _Tail(0, page.chain, 0)
             self._settled(look, page)
         return True
 
-    def _keep(self, look: Look, page: Page, first: int, before_ns: int) -> None:
+    def _keep(self, look: Look, page: Page, first: int, before_ns: int, anchor: int | None) -> None:
         records = page.records(first, page.seq)
         stamps = (page.guest_ns,) if records is None else records[0]
         back = max(a - b for a, b in pairwise((before_ns, *stamps)))
         if back > 0:
             self._note(look, Kind.CLOCK, f"its clock went back by {back / 1e9:.6f} s")
+        if not self.links or anchor != self.links[-1]:
+            self.anchors[len(self.links)] = anchor
+        self.links.append(page.chain)
         self.start.append(len(self.stamps))
         self.seq.append(page.seq - len(stamps) + 1)
         self.stamps.extend(stamps)
