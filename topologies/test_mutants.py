@@ -41,9 +41,9 @@ def run(control: Cell, pool: Pool, tmp_path: Path) -> Run:
         watch = pool.stand.lab.watch
         if words:
             watch = watch.model_copy(update={"after_s": _WATCH_S})
-        result, broke = attempted(pool, cell, tmp_path, watch=watch, words=words, deed=deed)
-        if broke:
-            raise broke
+        result = attempted(pool, cell, tmp_path, watch=watch, words=words, deed=deed)
+        if result.broke:
+            raise result.broke
         assert result.verdict is not None
         return result.verdict
 

@@ -108,10 +108,10 @@ def _cell(stand: Stand, cell: Cell) -> dict[str, float]:
     """Run a cell; give the seconds of each of its phases."""
     pool = Pool(stand)
     with tempfile.TemporaryDirectory() as evidence:
-        result, broke = attempted(pool, cell, Path(evidence))
+        result = attempted(pool, cell, Path(evidence))
         pool.close()
-    if broke is not None:
-        raise broke
+    if result.broke is not None:
+        raise result.broke
     if result.verdict is None:
         raise InfraError(f"{cell.id} came to no verdict")
     return dict(result.phases)

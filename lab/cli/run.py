@@ -32,11 +32,10 @@ from lab.record.model import RunHeader, RunRecord
 from lab.record.plan import planned
 from lab.report import publish
 from lab.resources.ledger import state_dir
-from lab.runner.environment import environment_of
+from lab.runner.dry_run import on_paper, plan_of
 from lab.runner.judge_cell import judge_cell
 from lab.runner.lab_session import opened
 from lab.runner.pool import Pool
-from lab.runner.single_cell import on_paper, plan_of
 from lab.virt.xml import domain_xml
 
 _MEANING = {0: "good: as expected", 1: "bad: not as expected", CANNOT_TELL: "cannot tell"}
@@ -124,9 +123,7 @@ def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
         )
         folder = shards.begin(reports, header)
         with closing(Pool(stand)) as pool:
-            record, _ = judge_cell(pool, cell, folder, rerun=rerun)
-        shards.write_cell(folder, record)
-        shards.note_environment(folder, environment_of(stand), worker="main")
+            judge_cell(pool, cell, folder, rerun=rerun)
     known = state_dir(lab.state) / NAME
     told = publish.finish(folder, known=known, keep=lab.report.keep, tell=_complain)
     return folder, told

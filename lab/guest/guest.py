@@ -212,6 +212,15 @@ class RunningGuest:
             f"the end of {self.plan.name}", lambda: None if self.vmm_or_keeper_lives else True, by
         )
 
+    def end(self) -> None:
+        """End it, so that its host can be used again; a host of which it does not go is tainted."""
+        if self.host.tainted or not self.vmm_or_keeper_lives:
+            return
+        try:
+            self.kill()
+        except InfraError as e:
+            self.host.taint(f"its guest could not be ended: {e}")
+
     def last_words(self) -> str:
         """Read the last 12 lines of the guest's console and of its VMM's log, for a message.
 

@@ -30,6 +30,20 @@ _L0_STALLED_S = 1.0
 _LEFT_MIB = 512  # what a cell needs; less means that a cell before leaked memory
 
 
+def insist_running(host: RunningHost) -> None:
+    """Insist that the machine under a host was left running: else every guest of it is silent.
+
+    Args:
+        host: The host, at the end of a watch.
+
+    Raises:
+        InfraError: libvirt says that it is not.
+    """
+    state = host.domain.state()
+    if state != "running":
+        raise InfraError(f"{host.role} is {state} at the end of the watch; nobody asked it to be")
+
+
 def unfit(host: RunningHost) -> Problem | None:
     """Check whether a host is fit for another cell: console, processes, memory.
 

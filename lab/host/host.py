@@ -114,6 +114,12 @@ class RunningHost:
         """How long each kind of wait may take here."""
         return self.blueprint.patience
 
+    @property
+    def seen_at_boot(self) -> dict[str, str]:
+        """What was seen when it came up, for records: its mode, and what was done to its QEMU."""
+        seen = {"mode": self.mode_proof, "emulator": self.domain.errata}
+        return {name: said for name, said in seen.items() if said}
+
     def taint(self, why: str) -> None:
         """Have no other cell use this host; the first reason stays.
 

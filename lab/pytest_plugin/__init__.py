@@ -8,23 +8,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.config.model import Cell, Tier, Unavailable
-from lab.errors import ConfigError, InfraError, LabError
+from lab.config.model import Cell, Tier
+from lab.errors import ConfigError, LabError
 from lab.events import Step, nowhere
 from lab.pytest_plugin.building import build
 from lab.pytest_plugin.checks import Checks
+from lab.pytest_plugin.judging import judge_turn
 from lab.pytest_plugin.record import Recorder
 from lab.pytest_plugin.run import NAME, Run
 from lab.pytest_plugin.selection import Selection
 from lab.pytest_plugin.turns import key_of, turn_of
-from lab.record import shards
-from lab.record.model import CellRecord, Outcome
-from lab.runner.environment import environment_of
-from lab.runner.judge_cell import judge_cell
+from lab.record.model import CellRecord
 from lab.runner.lab_session import Stand, opened
 from lab.runner.pool import Pool
 from lab.signals import stoppable
-from lab.standing.registry import leave_standing
 
 pytest_plugins = ("lab.pytest_plugin.hosts",)
 OPTIONS = (
@@ -40,7 +37,6 @@ OPTIONS = (
 )
 _CELL_S = 600.0
 _EACH_KEXEC_S = 60.0
-_WANTS_A_LOOK = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -206,36 +202,11 @@ def repeat() -> int:
 
 
 @pytest.fixture
-def judged(
-    cell: Cell, repeat: int, pool: Pool, request: pytest.FixtureRequest, pytestconfig: pytest.Config
-) -> CellRecord:
+def judged(cell: Cell, repeat: int, pool: Pool, request: pytest.FixtureRequest) -> CellRecord:
     """Run `cell` and return its record, which is on disk by then.
-
-    What broke in the lab, or cannot be told, is raised here, so that pytest calls it an error;
-    what the kernel under test did wrong is left to the test, so that it is a failure.
 
     Raises:
         LabError: something of the lab broke.
         InfraError: the verdict is Unproven.
     """
-    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
-    assert run.folder is not None  # noqa: S101 - made when the cells were collected
-    rerun = run.rerun(cell, request.path.parent)
-    record, broke = judge_cell(pool, cell, run.folder, rerun=rerun, repeat=repeat)
-    if not isinstance(cell.expectation, Unavailable):  # there nothing was opened that has facts
-        shards.note_environment(run.folder, environment_of(pool.stand), worker=run.worker_id)
-    shards.write_cell(run.folder, record)
-    if pytestconfig.getoption("--lab-keep") == "failed" and record.outcome in _WANTS_A_LOOK:
-        _keep(pool, request.session, cell)
-    if record.outcome in {Outcome.UNAVAILABLE, Outcome.SKIPPED}:
-        pytest.skip(f"{record.outcome.value}: {record.first_cause}")
-    if record.outcome is Outcome.ERROR:
-        raise broke or InfraError(f"cannot tell: {record.first_cause}")
-    return record
-
-
-def _keep(pool: Pool, session: pytest.Session, cell: Cell) -> None:
-    """Leave the host of a cell standing, and end the session with the command to log in."""
-    how = leave_standing(pool)
-    if how:  # else the host was taken down already
-        session.shouldstop = f"the host of {cell.id} is standing: {how}"
+    return judge_turn(pool, cell, request, repeat=repeat)

@@ -7,15 +7,14 @@ import time
 from dataclasses import dataclass
 
 from lab.config.model import OrphanPolicy, Watch
-from lab.deadline import Deadline, pause
-from lab.errors import InfraError
+from lab.deadline import Deadline
 from lab.guest.guest import RunningGuest
-from lab.guest.handover.protocol import Orphaning, OrphanStatus
+from lab.guest.handover.protocol import Orphaning
 from lab.observe.window import Window
-from lab.runner.result import CellResult
-from lab.runner.watch import Watched
+from lab.runner.course import Course
+from lab.runner.watch import Watched, watched_on
 from lab.verdict.evidence import ParkedClaim
-from lab.verdict.problem import ProblemKind
+from lab.verdict.problem import Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,77 +41,44 @@ def see_through(
     policy: OrphanPolicy,
     watch: Watch,
     seen: Watched,
-    result: CellResult,
+    course: Course,
 ) -> Fate:
-    """Note what became of an orphan; have it adopted, if it is to be, and watch it further."""
+    """See an orphan through: asked for, looked at from L0, adopted if its policy says so, watched.
+
+    Its kernel, not the new VMM, is asked whether it was adopted.
+
+    Args:
+        guest: The orphan.
+        handover: The ABI.
+        policy: What its vCPUs are to do while it has no VMM.
+        watch: For how long to watch it on.
+        seen: The eye on it.
+        course: Where to note what was seen, and what is wrong.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        InfraError: It cannot be asked for or adopted, or its adopter ended.
+    """
     end = time.monotonic()
     if policy is OrphanPolicy.KILL:
         return Fate(guest, end)
-    status = handover.status(guest, _by(guest))
-    result.facts["orphan"] = told(status)
-    claim = claim_of(status) if policy is OrphanPolicy.PARK else None
+    patience_s = guest.host.patience.command
+    status = handover.status(guest, Deadline.after(patience_s))
+    course.facts["orphan"] = str(status)
+    claim = status.claim if policy is OrphanPolicy.PARK else None
     if not status.vcpus or (policy is OrphanPolicy.PARK and claim is None):
         return Fate(guest, end)  # there is nobody to adopt, or not as was wanted
-    proof = handover.verify_from_l0(guest, seen.eye.pages, _by(guest))
-    result.facts |= {"held": proof.seen, "held_method": proof.method.value}
-    result.add(ProblemKind.PRODUCT, proof.fault)
-    guest = adopted(guest, handover, status, seen, result)
-    stretch = watched_on(guest, watch, "watch adopted", result)
-    return Fate(guest, end, claim, stretch) if claim else Fate(guest, stretch.ended)
-
-
-def watched_on(guest: RunningGuest, watch: Watch, phase: str, result: CellResult) -> Window:
-    """Watch a guest that another VMM has by now; give that stretch.
-
-    Raises:
-        InfraError: that VMM ended.
-    """
-    began = time.monotonic()
-    with result.phase(phase):
-        pause(watch.after_s)
-    if not guest.vmm_lives:
-        raise InfraError(f"the adopter of {guest.plan.name} ended:\n{guest.last_words()}")
-    return Window(began, time.monotonic())
-
-
-def claim_of(status: OrphanStatus) -> ParkedClaim | None:
-    """Give what a kernel claims that says of each vCPU that it does not run."""
-    if not status.parked or status.owner == "PRESENT":
-        return None
-    return ParkedClaim(
-        "; ".join(f"vCPU {v.index} {v.state} after {v.exit} at {v.pc}" for v in status.vcpus)
-    )
-
-
-def told(status: OrphanStatus) -> str:
-    """Put a status in a line."""
-    vcpus = "; ".join(f"vCPU {v.index} {v.state}, exit {v.exit_seq}" for v in status.vcpus)
-    return f"owner {status.owner}, adopted {status.generation} times; {vcpus}"
-
-
-def adopted(
-    guest: RunningGuest,
-    handover: Orphaning,
-    before: OrphanStatus,
-    seen: Watched,
-    result: CellResult,
-) -> RunningGuest:
-    """Have a new VMM take the guest over; its kernel, not the VMM, is asked whether that was so."""
-    with result.phase("adopt"):
+    proof = handover.verify_from_l0(guest, seen.eye.pages, Deadline.after(patience_s))
+    course.facts |= {"held": proof.seen, "held_method": proof.method.value}
+    with course.phase("adopt"):
         seen.eye.mark("adopt")
-        guest = handover.adopt(guest, _by(guest))
+        guest = handover.adopt(guest, Deadline.after(patience_s))
         seen.eye.mark("adopted")
-    result.facts["adopted_by"] = guest.vmm.pid
-    result.add(ProblemKind.PRODUCT, not_adopted(before, handover.status(guest, _by(guest))))
-    return guest
-
-
-def not_adopted(before: OrphanStatus, after: OrphanStatus) -> str:
-    """Say what a kernel shows of an adoption that was not; "" if it was one."""
-    if after.owner == "PRESENT" and after.generation == before.generation + 1:
-        return ""
-    return f"it was not adopted, and its kernel says: {told(after)}"
-
-
-def _by(guest: RunningGuest) -> Deadline:
-    return Deadline.after(guest.host.patience.command)
+    course.facts["adopted_by"] = guest.vmm.pid
+    now = handover.status(guest, Deadline.after(patience_s))
+    faults = filter(None, (proof.fault, now.not_adopted_since(status)))
+    course.problems += [Problem(ProblemKind.PRODUCT, fault) for fault in faults]
+    stretch = watched_on(guest, watch, "watch adopted", course)
+    return Fate(guest, end, claim, stretch) if claim else Fate(guest, stretch.ended)

@@ -1,28 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A busy host, a busy guest, and a disruption that comes at any moment."""
+"""The load that keeps the host of a chaos cell busy."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.config.model import Cell, GuestKind
-from lab.deadline import pause
+from lab.config.model import Cell
 from lab.errors import InfraError
 from lab.host.commands import process
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
-from lab.runner.result import CellResult
 
-_LONGEST_S = 2.0
 # Forks, files, pipes and arithmetic, for ever.
 _LOAD = "while :; do ls -lR /usr/lib | md5sum; done"
-
-
-def words_of(cell: Cell) -> tuple[str, ...]:
-    """Give the words that have a guest fault pages, fork and copy beside its beats."""
-    return ("beacon.work=1",) if cell.options.chaos and cell.guest is GuestKind.LINUX else ()
 
 
 @contextmanager
@@ -39,14 +30,6 @@ def busy(cell: Cell, host: RunningHost) -> Iterator[None]:
         yield
     finally:
         _end(host, load)
-
-
-def wait_for_the_moment(result: CellResult) -> None:
-    """Let a random time pass before a chaos cell is struck, and note it."""
-    if result.cell.options.chaos:
-        moment = random.uniform(0, _LONGEST_S)  # noqa: S311 - no secret
-        result.facts["struck_after_s"] = round(moment, 3)
-        pause(moment)
 
 
 def _end(host: RunningHost, load: ProcessIdentity) -> None:

@@ -10,7 +10,6 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.guest.guest import GuestPlan
@@ -18,16 +17,25 @@ from lab.host.host import RunningHost
 from lab.observe.eye import Found
 from lab.redact import redacted, redacted_bytes
 
-if TYPE_CHECKING:
-    from lab.runner.result import CellResult
-
 _SHORT_S = 15.0
 
 
-def collect(folder: Path, host: RunningHost, plan: GuestPlan, result: CellResult) -> None:
-    """Write the evidence of a cell into `folder`; what cannot be had is named in missing.txt."""
+def collect(
+    folder: Path, host: RunningHost, plan: GuestPlan, found: Found | None
+) -> dict[str, list[str]]:
+    """Write the evidence of a cell; what cannot be had is named in missing.txt.
+
+    Args:
+        folder: Where.
+        host: Its host.
+        plan: Its guest.
+        found: What the eye saw; None if it was never opened.
+
+    Returns:
+        The lines of each console, by its file's name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    found = result.found
+    consoles = {}
     wanted: dict[str, Callable[[], bytes]] = {
         "host-console.log": lambda: "\n".join(host.console.lines()).encode(),
         "domain.xml": lambda: host.domain.xml().encode(),
@@ -42,7 +50,7 @@ def collect(folder: Path, host: RunningHost, plan: GuestPlan, result: CellResult
         try:
             raw = redacted_bytes(get())
             if name.endswith("-console.log"):
-                result.consoles[name] = raw.decode("utf-8", "replace").splitlines()
+                consoles[name] = raw.decode("utf-8", "replace").splitlines()
             packed = gzip.compress(raw, mtime=0) if name.endswith(".gz") else raw
             (folder / name).write_bytes(packed)
         except (LabError, OSError) as e:
@@ -50,6 +58,7 @@ def collect(folder: Path, host: RunningHost, plan: GuestPlan, result: CellResult
     if missing:
         text = redacted("\n".join(missing))
         (folder / "missing.txt").write_text(f"{text}\n", encoding="utf-8")
+    return consoles
 
 
 def collect_boot(folder: Path, console: Path | None) -> None:

@@ -7,7 +7,9 @@ import copy
 from collections.abc import Mapping
 from time import monotonic
 
+from lab.config.model import Cell, DisruptionKind, OrphanPolicy
 from lab.deadline import Deadline
+from lab.disruption.delivered import Delivered
 from lab.errors import InfraError
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.protocol import Orphaning, OrphanStatus
@@ -15,6 +17,7 @@ from lab.guest.vmms.protocol import Vmm
 from lab.host.host import RunningHost
 from lab.observe.proof import Proof
 from lab.runner.watch import Watched, look_again
+from lab.verdict.evidence import Tally
 
 
 class Following:
@@ -76,6 +79,24 @@ class Following:
         self.adoptions += 1
         self._find(guest)
         return guest
+
+    def tallies(self, cell: Cell, delivered: Delivered, *, gone: bool) -> tuple[Tally, ...]:
+        """Return what was wanted how often, and how often the witnesses counted it.
+
+        Args:
+            cell: What was wanted.
+            delivered: What was done to the guest.
+            gone: The VMM was gone when the watch ended.
+        """
+        found = []
+        kexecs = cell.options.kexecs if cell.disruption is DisruptionKind.KEXEC else 0
+        if kexecs:
+            found.append(Tally("kexecs", kexecs, int(delivered.facts.get("kexecs", 0))))
+        if self.orphans:
+            adopted = cell.options.policy is not OrphanPolicy.KILL and gone
+            wanted = max(kexecs, 1) if adopted else 0
+            found.append(Tally("adoptions", wanted, self.adoptions))
+        return tuple(found)
 
     def _find(self, guest: RunningGuest) -> None:
         try:

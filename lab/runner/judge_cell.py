@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One turn of a cell from its expectation to its record, as `lab run` and pytest both do it."""
+"""One turn of a cell from its expectation to its record on disk, for `lab run` and for pytest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lab.errors import InfraError, LabError
 from lab.record import shards
 from lab.record.model import CellRecord
 from lab.record.plan import planned
+from lab.runner.environment import environment_of
 from lab.runner.pool import Pool
 from lab.runner.recording import record_of, unavailable
 from lab.runner.retry import attempted
@@ -17,9 +18,9 @@ from lab.runner.unavailable import why_not
 
 
 def judge_cell(
-    pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int = 1
+    pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int = 1, worker: str = "main"
 ) -> tuple[CellRecord, LabError | None]:
-    """Run `cell` on a host of `pool`, or find out why it cannot be run.
+    """Run `cell` on a host of `pool`, or find out why it cannot be run, and write its record.
 
     Args:
         pool: Its hosts.
@@ -27,9 +28,10 @@ def judge_cell(
         folder: The run's folder; evidence goes below it.
         rerun: The command that runs this cell again, for the record.
         repeat: Which turn of this cell it is, from 1.
+        worker: Who runs it, in whose name is noted where it ran.
 
     Returns:
-        The record, which is not on disk yet; and what broke in the lab, or None.
+        The record, which is on disk; and what broke in the lab, or None.
 
     Raises:
         InfraError: hosts run on another accelerator here than the cell's id says, or this machine
@@ -37,7 +39,18 @@ def judge_cell(
     """
     if isinstance(cell.expectation, Unavailable):
         reason = why_not(pool.stand, cell, cell.expectation)
-        return unavailable(cell, reason, rerun=rerun, repeat=repeat), None
+        record, broke = unavailable(cell, reason, rerun=rerun, repeat=repeat), None
+    else:
+        record, broke = _judged(pool, cell, folder, rerun=rerun, repeat=repeat)
+    if pool.stand.accelerators:  # else nothing was opened that there would be facts of
+        shards.note_environment(folder, environment_of(pool.stand), worker=worker)
+    shards.write_cell(folder, record)
+    return record, broke
+
+
+def _judged(
+    pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int
+) -> tuple[CellRecord, LabError | None]:
     here = pool.stand.accelerator(cell.arch).accel
     if here is not cell.accel:
         raise InfraError(
@@ -45,6 +58,6 @@ def judge_cell(
             hint="run it again: the probe's result is stored now, and the ids will follow it",
         )
     evidence = Path("evidence") / shards.file_name(planned(cell, repeat=repeat).key)
-    result, broke = attempted(pool, cell, folder / evidence)
-    record = record_of(result, rerun=rerun, evidence=str(evidence), broke=broke, repeat=repeat)
-    return record, broke
+    result = attempted(pool, cell, folder / evidence)
+    record = record_of(result, rerun=rerun, evidence=str(evidence), repeat=repeat)
+    return record, result.broke

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 
-from lab.config.model import Watch
+from lab.config.model import Cell, Watch
 from lab.deadline import Deadline
 from lab.disruption.deliver import DEEDS
 from lab.errors import InfraError
@@ -18,10 +18,9 @@ from lab.guest.handover.luo import MEMORY_HANDOVERS
 from lab.guest.vmms.table import driver_for
 from lab.host.host import RunningHost
 from lab.observe.window import Window
-from lab.runner.adoption import watched_on
-from lab.runner.result import CellResult
+from lab.runner.course import Course
 from lab.runner.settling import settle
-from lab.runner.watch import begun, look_again
+from lab.runner.watch import begun, look_again, watched_on
 from lab.verdict.evidence import Evidence, Limits, MemoryWitness
 from lab.verdict.verdict import Scope
 
@@ -30,25 +29,39 @@ _LOOKS = 3
 _REFUSED = re.compile(r"LIVEUPDATE_\w+: |'/dev/liveupdate' cannot be opened: No such file")
 
 
-def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellResult) -> None:
-    """Stop the guest, digest its RAM, preserve it if the cell says so, disturb, digest again."""
-    wanted = result.cell
-    assert wanted.options.memory is not None  # noqa: S101
-    driver, handover = driver_for(wanted.vmm), MEMORY_HANDOVERS[wanted.options.memory]
+def judge_memory(
+    cell: Cell, plan: GuestPlan, host: RunningHost, watch: Watch, course: Course
+) -> None:
+    """Stop the guest, digest its RAM, preserve it if the cell says so, disturb, digest again.
+
+    There is no plot of a guest that stood still, so no evidence is noted for one.
+
+    Args:
+        cell: What to do.
+        plan: Its guest.
+        host: Where.
+        watch: How long to look, and how often.
+        course: Where to note how far it came.
+
+    Raises:
+        InfraError: something of the lab broke, or nobody can tell whether the memory is there.
+    """
+    assert cell.options.memory is not None  # noqa: S101
+    driver, handover = driver_for(cell.vmm), MEMORY_HANDOVERS[cell.options.memory]
     resumed: Window | None = None
-    with begun(driver, host, plan, watch, result) as (guest, seen, baseline):
-        with result.phase("preserve"):
+    with begun(driver, host, plan, watch, course) as (guest, seen, baseline):
+        with course.phase("preserve"):
             handed = seen.eye.mark("pause")
             driver.pause(guest, host.by_guest())
             before_at = time.monotonic()  # from here on, no beat may come
             preserved = handover.preserve(guest, host.by_guest())
             look_again(seen, guest)  # preserving may have moved it out of the way of the scratch
-        with result.phase("disruption"):
-            seen.eye.mark(wanted.disruption.value)
-            result.delivered = DEEDS[wanted.disruption](guest, driver, wanted.options)
+        with course.phase("disruption"):
+            seen.eye.mark(cell.disruption.value)
+            course.delivered = delivered = DEEDS[cell.disruption](guest, driver, cell.options)
         seen.eye.looked(_LOOKS, host.by_guest())
         still = time.monotonic()  # up to here, no beat may have come
-        with result.phase(handover.verb):
+        with course.phase(handover.verb):
             seen.eye.mark(handover.verb)
             recovered = handover.recover(guest, preserved, Deadline.after(host.patience.command))
             after, after_at = told(recovered.said), time.monotonic()
@@ -56,34 +69,23 @@ def judge_memory(plan: GuestPlan, host: RunningHost, watch: Watch, result: CellR
         if recovered.guest is None:
             still = after_at
         else:
-            resumed = watched_on(recovered.guest, watch, "watch restored", result)
-        result.facts |= {"digest_before": preserved.digest, "digest_after": after}
-        witness = MemoryWitness(
-            before=preserved.digest, before_at=before_at, after=after, after_at=after_at
+            resumed = watched_on(recovered.guest, watch, "watch restored", course)
+        course.facts |= {"digest_before": preserved.digest, "digest_after": after}
+        known = Evidence(
+            trails={},
+            expected_vcpus=cell.vcpus,
+            baseline=baseline,
+            end=still,
+            limits=Limits(patience=watch.patience_s),
+            outside_eye=True,
+            disruption=delivered.witness,
+            scope=Scope.MEMORY,
+            memory=MemoryWitness(
+                before=preserved.digest, before_at=before_at, after=after, after_at=after_at
+            ),
+            handed=handed,
         )
-        struck = result.delivered.witness
-
-        def known(end: float) -> Evidence:
-            result.found = seen.eye.found()
-            return Evidence(
-                trails=result.found.trails,
-                expected_vcpus=wanted.vcpus,
-                baseline=baseline,
-                end=end,
-                limits=Limits(patience=watch.patience_s),
-                outside_eye=True,
-                disruption=struck,
-                scope=Scope.MEMORY,
-                memory=witness,
-                handed=handed,
-                voids=seen.jitter.voids,
-            )
-
-        settle(
-            guest, seen, watch, result,
-            known=known, end=still, resumed=resumed, why="its memory was preserved",
-        )  # fmt: skip
-    result.evidence = None  # it is a plot of beats, and of a guest that stood still there is none
+        settle(guest, seen, watch, known, course, resumed=resumed, why="its memory was preserved")
 
 
 def told(after: str) -> str:

@@ -17,7 +17,6 @@ from lab.record.model import (
     ExpectationRecord,
     Outcome,
     Scalar,
-    TimelineRecord,
     VcpuFigures,
     VerdictRecord,
 )
@@ -34,36 +33,46 @@ def record_of(
     *,
     rerun: str,
     evidence: str = "",
-    broke: LabError | None = None,
     repeat: int = 1,
 ) -> CellRecord:
-    """Give the record of a cell that has ended; `broke` is what ended it, if the lab did."""
+    """Return the record of a cell that has ended.
+
+    Args:
+        result: What came of it.
+        rerun: The command that runs this cell again.
+        evidence: The folder of what is kept, within the run's; "" if there is none.
+        repeat: Which turn of this cell it was, from 1.
+    """
     plan = planned(result.cell, rerun=rerun, repeat=repeat)
     verdict = _verdict(result.verdict, result) if result.verdict else None
-    outcome, cause = _outcome(plan.expectation, verdict, result.problems, broke)
+    witness = _witness(result)
+    outcome, cause = _outcome(plan.expectation, verdict, result.problems, result.broke)
+    seen = result.evidence and result.found and (result.evidence, result.found.marks)
     return CellRecord(
         **{name: getattr(plan, name) for name in type(plan).model_fields},
         outcome=outcome,
         verdict=verdict,
-        witness=_witness(result),
+        witness=witness,
         duration_s=round(sum(s for _, s in result.phases), 3),
         phases=tuple((label, round(s, 3)) for label, s in result.phases),
         evidence=evidence,
         first_cause=cause,
-        timeline=_timeline(result),
+        timeline=timeline_of(*seen) if seen else None,
         consoles=excerpts(result.consoles, result.evidence, result.struck_at),
     )
 
 
-def _timeline(result: CellResult) -> TimelineRecord | None:
-    if result.evidence is None or result.found is None:
-        return None
-    return timeline_of(result.evidence, result.found.marks)
-
-
 def unavailable(cell: Cell, reason: str, *, rerun: str, repeat: int = 1) -> CellRecord:
-    """Give the record of a cell that cannot be run here, and why."""
-    return record_of(CellResult(cell), rerun=rerun, broke=UnavailableError(reason), repeat=repeat)
+    """Return the record of a cell that cannot be run here.
+
+    Args:
+        cell: The cell.
+        reason: Why.
+        rerun: The command that runs this cell.
+        repeat: Which turn of this cell it would be, from 1.
+    """
+    result = CellResult(cell=cell, broke=UnavailableError(reason))
+    return record_of(result, rerun=rerun, repeat=repeat)
 
 
 def _outcome(
@@ -100,7 +109,7 @@ def _verdict(verdict: Verdict, result: CellResult) -> VerdictRecord:
         "watched_s": round(figures.watched_s, 3),
         "beats_on": figures.beats_on,
         **_pace(figures.vcpus),
-        **{k: v for k, v in result.facts.items() if isinstance(v, str | int | float | bool)},
+        **result.facts,
     }
     return VerdictRecord(
         kind=type(verdict).__name__,  # type: ignore[arg-type] # checked by the model

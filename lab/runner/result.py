@@ -3,30 +3,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from lab.config.model import Cell
 from lab.disruption.delivered import Delivered
+from lab.errors import LabError
 from lab.observe.eye import Found
 from lab.verdict.evidence import Evidence
 from lab.verdict.problem import Problem, ProblemKind
-from lab.verdict.verdict import Verdict
+from lab.verdict.verdict import Check, Survived, Unproven, Verdict
+
+Fact = str | int | float | bool
+Facts = Mapping[str, Fact]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellResult:
-    """What came of a cell; filled in as it goes, so that a cell that breaks off has something.
-
-    Only the runner fills it in, by appending; what a report may know is in its record, which is
-    frozen.
+    """What came of one try of a cell, also of one that broke off; made when the try has ended.
 
     Attributes:
         cell: What was run.
-        verdict: What the judge said, once it has.
+        verdict: What the judge said; None if it did not come to that.
+        broke: What ended it, if the lab did.
         delivered: What was done to the guest, and its witness.
         found: What the outside eye saw.
         phases: What was done, in order, and for how many seconds.
@@ -39,34 +38,24 @@ class CellResult:
 
     cell: Cell
     verdict: Verdict | None = None
+    broke: LabError | None = None
     delivered: Delivered | None = None
     found: Found | None = None
-    phases: list[tuple[str, float]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    phases: tuple[tuple[str, float], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    facts: Facts = field(default_factory=dict)
     evidence: Evidence | None = None
-    consoles: dict[str, list[str]] = field(default_factory=dict)
+    consoles: Mapping[str, list[str]] = field(default_factory=dict)
     struck_at: int | None = None
 
-    def add(self, kind: ProblemKind, reason: str) -> None:
-        """Note something that is wrong.
-
-        Args:
-            kind: With what.
-            reason: What it is; "" for nothing.
-        """
-        if reason:
-            self.problems.append(Problem(kind, reason))
-
-    def first(self, kind: ProblemKind) -> Problem | None:
-        """Return the problem of that kind that was found first; None if there is none."""
-        return next((problem for problem in self.problems if problem.kind is kind), None)
-
-    @contextmanager
-    def phase(self, label: str) -> Iterator[None]:
-        """Time a phase of the cell, in seconds."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.phases.append((label, time.monotonic() - began))
+    @property
+    def void(self) -> str:
+        """Why nothing came of it by L0's fault; "" if it did, and for a guest that fared ill."""
+        match self.verdict:
+            case Unproven(reason=reason, check=Check.JITTER):
+                return reason
+            case Survived() | Unproven(check=Check.OVERRUN):
+                voids = (each for each in self.problems if each.kind is ProblemKind.VOID)
+                return next((each.reason for each in voids), "")
+            case _:
+                return ""

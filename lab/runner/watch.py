@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from lab.config.model import Watch
 from lab.deadline import Deadline, pause
-from lab.errors import DeadlineError, FalseStartError, InfraError
+from lab.errors import DeadlineError, FalseStartError, InfraError, LabError
 from lab.guest.guest import Beacons, GuestPlan, RunningGuest
 from lab.guest.vmms.protocol import Vmm
 from lab.guest.vmms.table import driver_for
@@ -20,7 +20,7 @@ from lab.observe.eye import Eye
 from lab.observe.jitter import JitterProbe
 from lab.observe.search import Sighting
 from lab.observe.window import Window
-from lab.runner.result import CellResult
+from lab.runner.course import Course
 from lab.runner.search import search
 from lab.verdict.evidence import Evidence
 
@@ -67,20 +67,58 @@ def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
 
 @contextmanager
 def begun(
-    driver: Vmm, host: RunningHost, plan: GuestPlan, watch: Watch, result: CellResult
+    driver: Vmm, host: RunningHost, plan: GuestPlan, watch: Watch, course: Course
 ) -> Iterator[tuple[RunningGuest, Watched, Window]]:
-    """Start a guest and see it undisturbed; give it, the open eye on it, and that stretch.
+    """Start a guest and see it undisturbed; a block that breaks off leaves what the eye saw.
+
+    Args:
+        driver: The VMM.
+        host: Where.
+        plan: The guest.
+        watch: How long to look, and how often.
+        course: Where to note what took how long, and what was seen if the block breaks off.
+
+    Yields:
+        The guest, the open eye on it, and the undisturbed stretch.
 
     Raises:
         InfraError: it did not start, or was not seen to beat.
     """
     with ExitStack() as stack:
-        with result.phase("start"):
+        with course.phase("start"):
             guest = driver.start(host, plan, host.by_guest())
             seen = stack.enter_context(watched(guest, watch))
-        with result.phase("baseline"):
+        with course.phase("baseline"):
             baseline = seen.undisturbed(watch.baseline_s)
-        yield guest, seen, baseline
+        try:
+            yield guest, seen, baseline
+        except LabError:
+            with suppress(InfraError):  # of the eye: it is not why the cell broke off
+                course.found = seen.eye.found()
+            raise
+
+
+def watched_on(guest: RunningGuest, watch: Watch, phase: str, course: Course) -> Window:
+    """Watch a guest that another VMM has by now.
+
+    Args:
+        guest: The guest.
+        watch: For how long.
+        phase: What this is called in the record.
+        course: Where to note how long it took.
+
+    Returns:
+        The stretch.
+
+    Raises:
+        InfraError: that VMM ended.
+    """
+    began = time.monotonic()
+    with course.phase(phase):
+        pause(watch.after_s)
+    if not guest.vmm_lives:
+        raise InfraError(f"the adopter of {guest.plan.name} ended:\n{guest.last_words()}")
+    return Window(began, time.monotonic())
 
 
 def look_again(watched: Watched, guest: RunningGuest) -> None:

@@ -61,10 +61,10 @@ def test_killed_vmm_is_lost_with_both_witnesses_and_no_leftovers(
     cell = wanted.cell(stand.lab, accel=Accel.TCG)
     pool = Pool(stand)
 
-    result, broke = attempted(pool, cell, tmp_path)
+    result = attempted(pool, cell, tmp_path)
     pool.close()
 
-    assert broke is None
+    assert result.broke is None
     assert isinstance(result.verdict, Lost)
     assert result.verdict.check is Check.SILENCE
     assert result.delivered is not None

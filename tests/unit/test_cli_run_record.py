@@ -20,6 +20,7 @@ from lab.cli import main
 from lab.cli import run as run_command
 from lab.config.model import Accel, Cell, LabConfig
 from lab.errors import InfraError
+from lab.record import shards
 from lab.record.files import load
 from lab.record.model import CellRecord, RunRecord
 from lab.record.plan import planned
@@ -37,12 +38,12 @@ def a_lab_whose_cells_are_judged_at_once(monkeypatch: pytest.MonkeyPatch) -> Ite
     """Give the cells that were judged: each guest is lost if its cell expects that, else lives."""
     cells: list[Cell] = []
 
-    def judge(_: object, cell: Cell, __: Path, *, rerun: str) -> tuple[CellRecord, None]:
+    def judge(_: object, cell: Cell, folder: Path, *, rerun: str) -> None:
         cells.append(cell)
         plan = planned(cell, rerun=rerun)
         dies = plan.expectation is not None and plan.expectation.kind == "dies"
         facts = {"outcome": "passed", "witness": GONE, "verdict": LOST if dies else SURVIVED}
-        return CellRecord.model_validate({**plan.model_dump(), **facts}), None
+        write(folder, CellRecord.model_validate({**plan.model_dump(), **facts}))
 
     @contextmanager
     def stand(lab: LabConfig, *_: object, run_id: str) -> Iterator[Any]:
@@ -56,9 +57,13 @@ def a_lab_whose_cells_are_judged_at_once(monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(run_command, "judge_cell", judge)
     monkeypatch.setattr(run_command, "opened", stand)
     monkeypatch.setattr(run_command, "insist", lambda _: None)
-    monkeypatch.setattr(run_command, "environment_of", lambda _: ENVIRONMENT)
     with own_lab():
         yield cells
+
+
+def write(folder: Path, record: CellRecord) -> None:
+    shards.write_cell(folder, record)
+    shards.note_environment(folder, ENVIRONMENT, worker="main")
 
 
 def recorded() -> RunRecord:
@@ -157,9 +162,9 @@ def test_a_mistake_in_what_was_typed_is_2() -> None:
 def test_bisect_is_told_good_bad_or_skip(
     said: dict[str, object], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def judge(_: object, cell: Cell, __: Path, *, rerun: str) -> tuple[CellRecord, None]:
+    def judge(_: object, cell: Cell, folder: Path, *, rerun: str) -> None:
         plan = planned(cell, rerun=rerun)
-        return CellRecord.model_validate({**plan.model_dump(), "witness": GONE, **said}), None
+        write(folder, CellRecord.model_validate({**plan.model_dump(), "witness": GONE, **said}))
 
     monkeypatch.setattr(run_command, "judge_cell", judge)
     assert main(["run", KILL, "--expect", "survives"]) == status

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import time
-from threading import Lock
-
 import pytest
 
 from lab.deadline import Deadline, pause, until
@@ -15,21 +12,7 @@ from lab.observe.eye import Eye, spans
 from lab.observe.scan import choose, scan
 from lab.observe.trail import Kind
 from lab.testing.simulated_guest import CANARY, KEY, FakeGuest
-
-
-class LiveGuest(FakeGuest):
-    """Beats in real time, as far as anybody looks."""
-
-    def __init__(self, vcpus: int = 1) -> None:
-        super().__init__(vcpus)
-        self.now = time.monotonic()
-        self.lock = Lock()
-
-    def read(self, phys: int, size: int) -> bytes:
-        """Read, after the beats that were due by now."""
-        with self.lock:
-            self.advance(max(0.0, time.monotonic() - self.now - 0.0005))
-            return super().read(phys, size)
+from tests.support.simulated_cell import LiveGuest
 
 
 def eye_on(guest: FakeGuest) -> Eye:

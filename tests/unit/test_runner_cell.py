@@ -11,7 +11,8 @@ import pytest
 from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, Cell, DisruptionKind, LabConfig, Options, Orphaning, VmmKind
 from lab.errors import InfraError
-from lab.runner.cell import beats_of, insist_running
+from lab.host.health import insist_running
+from lab.runner.guest_plan import beats_of
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
 

@@ -15,7 +15,7 @@ from lab.config.model import Accel, DisruptionKind, GuestKind, LabConfig, Option
 from lab.deadline import Deadline, until
 from lab.host.commands import process
 from lab.runner import chaos
-from lab.runner.result import CellResult
+from lab.runner.guest_plan import work_of
 from lab.ssh.session import Session
 from tests.support.sshd import serving
 
@@ -66,10 +66,7 @@ def test_a_cell_without_chaos_is_left_alone(session: Session) -> None:
     host = host_of(session)
     with chaos.busy(QUIET, host):
         assert host.session.pids == []
-    result = CellResult(QUIET)
-    chaos.wait_for_the_moment(result)
-    assert result.facts == {}
-    assert chaos.words_of(QUIET) == ()
+    assert work_of(QUIET) == ()
 
 
 def test_process_reusing_the_loads_pid_after_kexec_is_not_killed(
@@ -86,14 +83,6 @@ def test_process_reusing_the_loads_pid_after_kexec_is_not_killed(
     session.check(["kill", "-KILL", "--", f"-{pid}"])
 
 
-def test_the_moment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[float] = []
-    monkeypatch.setattr(chaos, "pause", waited.append)
-    result = CellResult(CHAOS)
-    chaos.wait_for_the_moment(result)
-    assert result.facts["struck_after_s"] == round(waited[0], 3)
-
-
 def test_only_linux_can_work_beside_its_beats() -> None:
-    assert chaos.words_of(CHAOS) == ("beacon.work=1",)
-    assert chaos.words_of(CHAOS.model_copy(update={"guest": GuestKind.SPINNER})) == ()
+    assert work_of(CHAOS) == ("beacon.work=1",)
+    assert work_of(CHAOS.model_copy(update={"guest": GuestKind.SPINNER})) == ()

@@ -17,7 +17,6 @@ from lab.host.host import RunningHost
 from lab.observe.eye import Found, Mark, Sight
 from lab.redact import redacted, redacted_bytes
 from lab.runner.collect import collect, collect_boot
-from lab.runner.result import CellResult
 
 PLAN = GuestPlan(name="g", kind=GuestKind.LINUX, vmm=VmmKind.QEMU)
 SPOKEN = f"quiet beacon={PLAN.canary.hex()}:{PLAN.key.hex()} rdinit=/init"
@@ -40,9 +39,8 @@ TALKATIVE = SimpleNamespace(
 
 
 def test_no_file_of_the_evidence_has_a_secret_of_the_guest(tmp_path: Path) -> None:
-    result = CellResult(cell=None)  # type: ignore[arg-type] # evidence is not about the cell
-    result.found = Found({}, (Mark(SPOKEN, 1.0),), SIGHT)
-    collect(tmp_path, cast("RunningHost", TALKATIVE), PLAN, result)
+    found = Found({}, (Mark(SPOKEN, 1.0),), SIGHT)
+    collect(tmp_path, cast("RunningHost", TALKATIVE), PLAN, found)
 
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(kept) == {

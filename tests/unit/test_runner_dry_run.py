@@ -16,8 +16,8 @@ from lab.events import nowhere
 from lab.host.blueprint import domain_spec
 from lab.resources.owner import Owner
 from lab.resources.run_folders import RunFolder
+from lab.runner.dry_run import on_paper
 from lab.runner.lab_session import Stand
-from lab.runner.single_cell import on_paper
 from lab.virt.probe import AccelChoice
 from lab.virt.xml import DomainSpec
 

@@ -16,7 +16,6 @@ from lab.errors import InfraError
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
 from lab.observe.identity import Happened
 from lab.runner import following
-from lab.runner.cell import tallies_of
 from lab.runner.following import Following, followed
 from lab.verdict.evidence import Tally
 
@@ -115,7 +114,7 @@ def delivered(kexecs: int = 0) -> Delivered:
 def tallies(made: Cell, done: Delivered, *, adoptions: int, gone: bool) -> tuple[Tally, ...]:
     handover = abi()
     handover.adoptions = adoptions
-    return tallies_of(made, done, handover, gone=gone)
+    return handover.tallies(made, done, gone=gone)
 
 
 def test_so_many_kexecs_and_adoptions_are_wanted_as_the_cell_says() -> None:

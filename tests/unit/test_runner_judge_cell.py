@@ -12,7 +12,8 @@ import pytest
 from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, DisruptionKind, LabConfig, Unavailable
 from lab.errors import InfraError
-from lab.record.model import Outcome
+from lab.record.files import load_document
+from lab.record.model import CellRecord, Outcome
 from lab.runner.judge_cell import judge_cell
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
@@ -20,7 +21,7 @@ CELL = CellRequest(disruption=DisruptionKind.VMM_KILL).cell(LAB, accel=Accel.KVM
 
 
 def pool_on(accel: Accel) -> Any:
-    stand = SimpleNamespace(accelerator=lambda _: SimpleNamespace(accel=accel))
+    stand = SimpleNamespace(accelerators={}, accelerator=lambda _: SimpleNamespace(accel=accel))
     return SimpleNamespace(stand=stand)
 
 
@@ -31,9 +32,12 @@ def test_a_cell_is_not_run_on_another_accelerator_than_its_id_names(tmp_path: Pa
 
 def test_an_unavailable_cell_has_a_record_and_no_host(tmp_path: Path) -> None:
     cell = CELL.model_copy(update={"expectation": Unavailable(reason="no machine has it")})
+    (tmp_path / "cells").mkdir()
     record, broke = judge_cell(pool_on(Accel.TCG), cell, tmp_path, rerun="lab run X", repeat=2)
     assert broke is None
     assert record.outcome is Outcome.UNAVAILABLE
     assert record.first_cause == "no machine has it"
     assert (record.rerun, record.repeat) == ("lab run X", 2)
-    assert not list(tmp_path.iterdir())
+    (written,) = (tmp_path / "cells").iterdir()
+    assert load_document(written, CellRecord) == record
+    assert list(tmp_path.iterdir()) == [tmp_path / "cells"]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lab.config.cell_request import CellRequest
@@ -11,7 +13,7 @@ from lab.errors import BrokenHostError, InfraError, LabError, UnavailableError
 from lab.record.model import Outcome
 from lab.runner.recording import record_of
 from lab.runner.result import CellResult
-from lab.verdict.problem import ProblemKind
+from lab.verdict.problem import Problem, ProblemKind
 from lab.verdict.verdict import Check, Figures, Lost, Survived, Unproven, Verdict
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
@@ -22,7 +24,7 @@ BEATS_ON = Figures(beats_on=True)
 
 def came(verdict: Verdict | None, *, dies: bool = False) -> CellResult:
     wanted = Dies() if dies else Survives()
-    return CellResult(CELL.model_copy(update={"expectation": wanted}), verdict)
+    return CellResult(cell=CELL.model_copy(update={"expectation": wanted}), verdict=verdict)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def came(verdict: Verdict | None, *, dies: bool = False) -> CellResult:
 def test_what_broke_in_the_lab_counts_before_any_verdict(
     broke: LabError, outcome: Outcome, cause: str
 ) -> None:
-    record = record_of(came(SURVIVED), rerun="", broke=broke)
+    record = record_of(replace(came(SURVIVED), broke=broke), rerun="")
     assert (record.outcome, record.first_cause) == (outcome, cause)
 
 
@@ -62,10 +64,8 @@ def test_outcome_is_the_verdict_against_the_expectation(
 
 
 def test_problem_of_the_product_fails_a_cell_that_survived() -> None:
-    result = came(SURVIVED)
-    result.add(ProblemKind.FIGURES, "")
-    result.add(ProblemKind.PRODUCT, "the kernel of a complained: Oops")
-    record = record_of(result, rerun="")
+    oops = Problem(ProblemKind.PRODUCT, "the kernel of a complained: Oops")
+    record = record_of(replace(came(SURVIVED), problems=(oops,)), rerun="")
     assert (record.outcome, record.first_cause) == (
         Outcome.FAILED,
         "the kernel of a complained: Oops",
@@ -81,13 +81,12 @@ def test_record_says_whether_the_guest_beats_on() -> None:
 
 
 def test_consoles_are_cut_around_the_disruption() -> None:
-    result = came(SURVIVED)
-    result.struck_at = 20
-    result.consoles = {
+    consoles = {
         "host-console.log": [f"line {n}" for n in range(100)],
         "guest-console.log": ["no stamp"],
         "vmm-console.log": [],
     }
+    result = replace(came(SURVIVED), struck_at=20, consoles=consoles)
     host, guest = record_of(result, rerun="").consoles
     assert (host.name, host.lines[host.struck or 0]) == ("host-console.log", "line 20")
     assert (guest.name, guest.struck) == ("guest-console.log", None)

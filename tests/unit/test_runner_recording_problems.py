@@ -15,7 +15,7 @@ from lab.runner.recording import record_of
 from lab.runner.result import CellResult
 from lab.testing.simulated_guest import Rehearsal
 from lab.verdict.judge import judge
-from lab.verdict.problem import ProblemKind
+from lab.verdict.problem import Problem, ProblemKind
 from lab.verdict.verdict import Check, Lost, Survived, Unproven, Verdict
 from tests.support.guests_that_live_or_die import lives_on
 
@@ -35,9 +35,9 @@ def cell(expectation: Any) -> Cell:
 def outcome(
     expectation: Any, verdict: Verdict | None, *, fault: str = "", complaint: str = ""
 ) -> tuple[Outcome, str]:
-    result = CellResult(cell(expectation), verdict=verdict)
-    result.add(ProblemKind.FIGURES, complaint)
-    result.add(ProblemKind.PRODUCT, fault)
+    told = {ProblemKind.FIGURES: complaint, ProblemKind.PRODUCT: fault}
+    problems = tuple(Problem(kind, reason) for kind, reason in told.items() if reason)
+    result = CellResult(cell=cell(expectation), verdict=verdict, problems=problems)
     record = record_of(result, rerun="lab run")
     return record.outcome, record.first_cause
 
@@ -75,12 +75,12 @@ def test_a_loss_that_was_not_expected_is_told_by_its_own_reason() -> None:
     ],
 )
 def test_what_the_lab_broke_is_never_the_product_s(broke: Any, came: Outcome) -> None:
-    result = CellResult(cell(Survives()), verdict=SURVIVED)
-    assert record_of(result, rerun="lab run", broke=broke).outcome is came
+    result = CellResult(cell=cell(Survives()), verdict=SURVIVED, broke=broke)
+    assert record_of(result, rerun="lab run").outcome is came
 
 
 def test_the_record_has_the_clock_the_pace_and_the_rewind_bound() -> None:
-    result = CellResult(cell(Survives()), verdict=judge(lives_on(Rehearsal(2))))
+    result = CellResult(cell=cell(Survives()), verdict=judge(lives_on(Rehearsal(2))))
     verdict = record_of(result, rerun="lab run").verdict
     assert verdict is not None
     told = verdict.figures

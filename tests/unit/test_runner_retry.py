@@ -14,10 +14,11 @@ import pytest
 from lab.config.load import load_lab, load_topologies
 from lab.config.matrix import expand
 from lab.config.model import Cell
-from lab.errors import FalseStartError, InfraError, LabError
+from lab.errors import FalseStartError, InfraError
 from lab.runner import retry
+from lab.runner.course import Course
 from lab.runner.result import CellResult
-from lab.verdict.problem import ProblemKind
+from lab.verdict.problem import Problem, ProblemKind
 from lab.verdict.verdict import Check, Lost, Survived, Unproven, Verdict
 
 CHECKOUT = Path(__file__).parents[2]
@@ -38,22 +39,22 @@ def after(
     verdicts = iter([(first, void), *[(SURVIVED, "")] * retry.TRIES])
 
     def run_cell(*about: Any, **_: object) -> None:
-        result: CellResult = about[-1]
-        result.verdict, void_reason = next(verdicts)
-        result.add(ProblemKind.VOID, void_reason)
+        course: Course = about[-1]
+        course.verdict, void_reason = next(verdicts)
+        course.problems += [Problem(ProblemKind.VOID, void_reason)] if void_reason else []
 
-    result, broke = attempted(run_cell, cell, Path("nowhere"), monkeypatch)
-    assert broke is None
+    result = attempted(run_cell, cell, Path("nowhere"), monkeypatch)
+    assert result.broke is None
     return result
 
 
 def attempted(
     run_cell: Callable[..., None], cell: Cell, evidence: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[CellResult, LabError | None]:
+) -> CellResult:
     """Attempt a cell of which `run_cell` says what comes of it."""
     monkeypatch.setattr(retry, "run_cell", run_cell)
     monkeypatch.setattr(retry, "turn", lambda *_: nullcontext())
-    host = SimpleNamespace(mode_proof="", domain=SimpleNamespace(errata="taken out"))
+    host = SimpleNamespace(seen_at_boot={"emulator": "taken out"})
     stand = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
     pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext(host))
     return retry.attempted(pool, cell, evidence)
@@ -109,8 +110,8 @@ def test_false_start_is_retried_once_and_reported(
             raise broken.pop()
         about[-1].verdict = SURVIVED
 
-    result, broke = attempted(run_cell, some, tmp_path, monkeypatch)
-    assert broke is None
+    result = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert result.broke is None
     assert (result.verdict, result.facts["false_starts"]) == (SURVIVED, 1)
     assert "rip=0x12" in (tmp_path / "false-start.txt").read_text()
 
@@ -124,8 +125,8 @@ def test_second_false_start_is_an_error(
         tries.append(about)
         raise FalseStartError("no beacon")
 
-    result, broke = attempted(run_cell, some, tmp_path, monkeypatch)
-    assert isinstance(broke, FalseStartError)
+    result = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert isinstance(result.broke, FalseStartError)
     assert (result.verdict, len(tries)) == (None, 2)
 
 
@@ -138,8 +139,8 @@ def test_what_broke_otherwise_is_not_tried_again(
         tries.append(about)
         raise InfraError("something else")
 
-    _, broke = attempted(run_cell, some, tmp_path, monkeypatch)
-    assert (str(broke), len(tries)) == ("something else", 1)
+    result = attempted(run_cell, some, tmp_path, monkeypatch)
+    assert (str(result.broke), len(tries)) == ("something else", 1)
 
 
 def test_a_cell_that_l0_spoils_each_time_is_tried_three_times(
@@ -151,6 +152,6 @@ def test_a_cell_that_l0_spoils_each_time_is_tried_three_times(
         tries.append(about)
         about[-1].verdict = Unproven("late", Check.JITTER)
 
-    result, _ = attempted(run_cell, some, tmp_path, monkeypatch)
+    result = attempted(run_cell, some, tmp_path, monkeypatch)
     assert (len(tries), result.facts["void_tries"]) == (3, 2)
     assert result.verdict == Unproven("late", Check.JITTER)

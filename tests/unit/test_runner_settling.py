@@ -13,10 +13,10 @@ from lab.config.model import Watch
 from lab.observe.search import Search
 from lab.observe.window import Window
 from lab.runner import settling
-from lab.runner.result import CellResult
+from lab.runner.course import Course
 from lab.runner.settling import settle
 from lab.testing.simulated_guest import Rehearsal
-from lab.verdict.evidence import Evidence, ParkedClaim
+from lab.verdict.evidence import ParkedClaim
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 from tests.support.guests_in_and_out_of_sight import ELSEWHERE
 
@@ -29,22 +29,20 @@ class Settled:
     quick: bool = True
     slowly: list[bool] = field(default_factory=list)
     voids: tuple[Window, ...] = ()
-    result: CellResult = field(default_factory=lambda: CellResult(cast("Any", None)))
+    result: Course = field(default_factory=Course)
 
     def search(self, _guest: object, _watched: object, *, slowly: bool) -> Search | None:
         """Search as the runner does: where that is slow, only if it is wanted."""
         self.slowly.append(slowly)
         return self.rehearsal.search() if self.quick or slowly else None
 
-    def settle(self, monkeypatch: pytest.MonkeyPatch, **more: object) -> CellResult:
+    def settle(self, monkeypatch: pytest.MonkeyPatch, **more: object) -> Course:
         """Strike the guest now, watch on, and settle."""
         r = self.rehearsal
         struck = r.now()
         return self.settle_since(monkeypatch, struck, **more)
 
-    def settle_since(
-        self, monkeypatch: pytest.MonkeyPatch, struck: Any, **more: object
-    ) -> CellResult:
+    def settle_since(self, monkeypatch: pytest.MonkeyPatch, struck: Any, **more: object) -> Course:
         """Watch on, and settle."""
         r = self.rehearsal
         r.watch(8)
@@ -52,13 +50,10 @@ class Settled:
         monkeypatch.setattr(settling, "pause", r.watch)
         monkeypatch.setattr(settling, "monotonic", r.guest.clock)
 
-        def known(end: float) -> Evidence:
-            found = r.evidence(struck, searched=False)
-            return replace(found, end=end, voids=self.voids, **cast("Any", more))
-
-        seen: Any = SimpleNamespace(eye=r.eye)
+        known = replace(r.evidence(struck, searched=False), **cast("Any", more))
+        seen: Any = SimpleNamespace(eye=r.eye, jitter=self)
         guest: Any = SimpleNamespace()
-        settle(guest, seen, Watch(), self.result, known=known, end=r.guest.now)
+        settle(guest, seen, Watch(), known, self.result)
         return self.result
 
 

@@ -13,6 +13,7 @@ from lab.errors import DeadlineError, FalseStartError, InfraError
 from lab.observe.beacon import NO_BEACON
 from lab.observe.trail import Blind
 from lab.runner import watch
+from lab.runner.course import Course
 from lab.runner.watch import wiped
 from lab.verdict.evidence import Evidence
 
@@ -96,3 +97,18 @@ def test_guest_without_a_beat_is_a_false_start_with_its_place(
 
 def test_a_page_that_is_not_found_is_no_false_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not isinstance(broken("locate", monkeypatch), FalseStartError)
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_an_adopter_that_ends_is_not_watched_in_silence(
+    monkeypatch: pytest.MonkeyPatch, lives: bool
+) -> None:
+    monkeypatch.setattr(watch, "pause", lambda _: None)
+    plan = SimpleNamespace(name="g")
+    guest: Any = SimpleNamespace(vmm_lives=lives, plan=plan, last_words=lambda: "it crashed")
+    course = Course()
+    if lives:
+        assert watch.watched_on(guest, Watch(), "watch", course).length >= 0
+        return
+    with pytest.raises(InfraError, match="the adopter of g ended:\nit crashed"):
+        watch.watched_on(guest, Watch(), "watch", course)

@@ -14,6 +14,7 @@ from lab.deadline import Deadline
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.host.host import RunningHost
 from lab.observe.proof import Proof
+from lab.verdict.evidence import ParkedClaim
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,31 @@ class OrphanStatus:
     def parked(self) -> bool:
         """Whether none of its vCPUs runs."""
         return all(v.state != "RUNNING" for v in self.vcpus)
+
+    @property
+    def claim(self) -> ParkedClaim | None:
+        """What its kernel claims of each vCPU, if it says that none runs and nobody owns it."""
+        if not self.parked or self.owner == "PRESENT":
+            return None
+        where = (f"vCPU {v.index} {v.state} after {v.exit} at {v.pc}" for v in self.vcpus)
+        return ParkedClaim("; ".join(where))
+
+    def not_adopted_since(self, before: OrphanStatus) -> str:
+        """Say what its kernel shows of an adoption that was not.
+
+        Args:
+            before: What the kernel said before it.
+
+        Returns:
+            Why it is none; "" if it is one.
+        """
+        if self.owner == "PRESENT" and self.generation == before.generation + 1:
+            return ""
+        return f"it was not adopted, and its kernel says: {self}"
+
+    def __str__(self) -> str:
+        vcpus = "; ".join(f"vCPU {v.index} {v.state}, exit {v.exit_seq}" for v in self.vcpus)
+        return f"owner {self.owner}, adopted {self.generation} times; {vcpus}"
 
 
 class Orphaning(Protocol):

@@ -22,7 +22,6 @@ from lab.guest.guest import GuestPlan
 from lab.guest.handover.table import orphaning_for
 from lab.guest.vmms.labvmm import LabVmm
 from lab.host.commands import process
-from lab.runner.adoption import not_adopted
 from lab.ssh.session import Result
 
 
@@ -89,7 +88,7 @@ def main(folder: Path) -> None:
     seen |= {"killed": orphan.owner, "without a VMM": goes_on()}
     seen["proof"] = abi.verify_from_l0(guest, {}, by).method
     guest = abi.adopt(guest, by)
-    seen["not adopted"] = not_adopted(orphan, abi.status(guest, by))
+    seen["not adopted"] = abi.status(guest, by).not_adopted_since(orphan)
     old = guest.vmm
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody else waits for the old VMM here
     guest = driver.replace(guest, by)

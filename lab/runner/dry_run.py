@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cell's plan on paper: the machine that it would run on, and what would be done there."""
+"""The dry run of a cell: the machine that it would run on, and what would be done there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ _PORT = 22000
 
 
 def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:
-    """Return the machine that `cell` would run on, with names for what only a real run makes."""
+    """Return the machine that `cell` would run on, with names for what only a real run makes.
+
+    Args:
+        lab: What lab.toml says.
+        cell: The cell.
+
+    Returns:
+        The machine as libvirt would be asked for it; RUN, NONCE and DIGEST stand for the rest.
+    """
     request, state = cell.request, state_dir(lab.state)
     blueprint = blueprint_of(
         lab,
@@ -36,7 +44,15 @@ def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:
 
 
 def plan_of(lab: LabConfig, cell: Cell) -> tuple[str, ...]:
-    """Say what a run of `cell` would do, step by step."""
+    """Say what a run of `cell` would do.
+
+    Args:
+        lab: What lab.toml says.
+        cell: The cell.
+
+    Returns:
+        The steps, in order.
+    """
     watch = lab.watch
     scope = f", {cell.scope.value}" if cell.scope is Scope.MEMORY else ""
     stop = f" for {cell.options.stop_ms} ms" if cell.options.stop_ms else ""

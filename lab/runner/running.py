@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cells of scope running: a guest is started, watched, struck, watched on, and judged."""
+
+from __future__ import annotations
+
+import time
+
+from lab.config.model import Cell, Watch
+from lab.deadline import pause
+from lab.disruption.deliver import DEEDS, Deed
+from lab.guest.guest import GuestPlan
+from lab.guest.vmms.table import driver_for
+from lab.host.health import insist_running
+from lab.host.host import RunningHost
+from lab.runner import chaos
+from lab.runner.adoption import Fate, see_through
+from lab.runner.course import Course
+from lab.runner.doubts import doubts
+from lab.runner.following import followed
+from lab.runner.settling import settle
+from lab.runner.strike import strike
+from lab.runner.watch import begun
+from lab.verdict.evidence import Evidence, Limits
+
+
+def judge_running(
+    cell: Cell,
+    plan: GuestPlan,
+    host: RunningHost,
+    watch: Watch,
+    course: Course,
+    *,
+    deed: Deed | None = None,
+) -> None:
+    """Start the guest, see it undisturbed, strike it, see it through, judge it, and end it.
+
+    Args:
+        cell: What to do.
+        plan: Its guest.
+        host: Where.
+        watch: How long to look, and how often.
+        course: Where to note how far it came.
+        deed: What to do instead of the cell's disruption.
+
+    Raises:
+        InfraError: something of the lab broke.
+    """
+    driver, options = driver_for(cell.vmm, cell.options.orphaning), cell.options
+    with (
+        chaos.busy(cell, host),
+        begun(driver, host, plan, watch, course) as (guest, seen, baseline),
+    ):
+        driver, handover = followed(driver, seen)
+        delivered = strike(cell, guest, driver, seen, course, deed=deed or DEEDS[cell.disruption])
+        with course.phase("watch"):
+            seen.eye.mark("after")
+            pause(watch.after_s)
+        fate = Fate(delivered.guest, time.monotonic())
+        insist_running(host)
+        gone = not fate.guest.vmm_lives
+        if handover.orphans and gone:
+            fate = see_through(
+                fate.guest, handover, policy=options.policy, watch=watch, seen=seen, course=course
+            )
+            insist_running(host)
+        known = Evidence(
+            trails={},
+            expected_vcpus=cell.vcpus,
+            baseline=baseline,
+            end=fate.end,
+            limits=Limits(patience=watch.patience_s),
+            outside_eye=True,
+            disruption=delivered.witness,
+            parked=fate.parked,
+            tallies=handover.tallies(cell, delivered, gone=gone),
+            handed=handover.began,
+        )
+        settled = settle(
+            fate.guest, seen, watch, known, course, resumed=fate.resumed, why="it was parked"
+        )
+    course.evidence = settled.evidence
+    doubtful = doubts(cell, delivered, settled)
+    course.facts |= doubtful.facts
+    course.problems += doubtful.problems
+    fate.guest.end()
