@@ -14,7 +14,7 @@ from lab.config.host_request import HostRequest
 from lab.config.model import Arch, Cell, HostMode
 from lab.guest.handover.table import orphaning_for
 from lab.host.host import RunningHost, booted
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.runner.pool import Pool
 from lab.testing.orphans import Orphans, insist_quiet
 from lab.testing.swallowed import Boot, SwallowedHost
@@ -62,7 +62,7 @@ def swallowed(swallowed_request: HostRequest, pool: Pool) -> Iterator[SwallowedH
 
 
 @pytest.fixture
-def boot(swallowed_request: HostRequest, pool: Pool, stand: Stand) -> Iterator[Boot]:
+def boot(swallowed_request: HostRequest, pool: Pool, lab_session: LabSession) -> Iterator[Boot]:
     """Give a function that boots a host for this test alone, natively, with more words."""
     pool.close()
     with ExitStack() as stack:
@@ -73,8 +73,8 @@ def boot(swallowed_request: HostRequest, pool: Pool, stand: Stand) -> Iterator[B
             vcpus: int = swallowed_request.vcpus,
         ) -> RunningHost:
             like = replace(swallowed_request, kernel=kernel, mode=HostMode.NATIVE, vcpus=vcpus)
-            plan = stand.blueprint(like, f"own{secrets.token_hex(2)}")
+            plan = lab_session.blueprint(like, f"own{secrets.token_hex(2)}")
             plan = replace(plan, words=(*plan.words, *words))
-            return stack.enter_context(booted(stand.connection, plan, stand.sink))
+            return stack.enter_context(booted(lab_session.connection, plan, lab_session.sink))
 
         yield native

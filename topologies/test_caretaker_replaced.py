@@ -14,7 +14,7 @@ from lab.config.model import KexecLoad
 from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.host import kexec as kexecs
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import Boot, SwallowedHost
 
@@ -30,10 +30,10 @@ AGAIN = 5
 
 
 @pytest.fixture
-def guest(boot: Boot, stand: Stand) -> Iterator[Resident]:
+def guest(boot: Boot, lab_session: LabSession) -> Iterator[Resident]:
     """Give a guest under KVM, on a swallowed host of this test's own."""
     with ExitStack() as stack:
-        yield Resident.start(boot("caretaker=on"), stand.lab.watch, stack)
+        yield Resident.start(boot("caretaker=on"), lab_session.lab.watch, stack)
 
 
 def insist_own(guest: Resident) -> None:
@@ -57,11 +57,11 @@ def test_a_guest_runs_on_while_the_caretaker_is_replaced(guest: Resident) -> Non
 
 
 def test_caretaker_of_another_build_is_replaced_after_adoption(
-    guest: Resident, stand: Stand
+    guest: Resident, lab_session: LabSession
 ) -> None:
     host, by = guest.host, Deadline.after(guest.host.patience.kexec)
-    other = stand.workshop.outfit(
-        stand.lab.kernel_for("mutant"), host.blueprint.request.arch
+    other = lab_session.images.outfit(
+        lab_session.lab.kernel_for("mutant"), host.blueprint.request.arch
     ).kernel
     guest.hold()
     kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by, other=other), by)

@@ -38,7 +38,7 @@ def run(control: Cell, pool: Pool, tmp_path: Path) -> Run:
     def run_mutant(*words: str, guest: GuestKind = GuestKind.LINUX, **changes: object) -> Verdict:
         deed: Any = changes.pop("deed", None)
         cell = control.model_copy(update={"guest": guest, **changes})
-        watch = pool.stand.lab.watch
+        watch = pool.lab_session.lab.watch
         if words:
             watch = watch.model_copy(update={"after_s": _WATCH_S})
         result = attempted(pool, cell, tmp_path, watch=watch, words=words, deed=deed)

@@ -14,7 +14,7 @@ from lab.guest.guest import RunningGuest
 from lab.guest.vmms.labvmm import LabVmm
 from lab.observe.console_sequence import heard
 from lab.observe.window import Window
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.runner.watch import watched
 from lab.testing.orphans import Orphans
 from lab.verdict.silence import beats
@@ -98,7 +98,7 @@ def digest(orphans: Orphans, guest: RunningGuest) -> str:
 
 
 def test_its_registers_are_its_own_beside_others_that_compute(
-    orphans: Orphans, stand: Stand
+    orphans: Orphans, lab_session: LabSession
 ) -> None:
     """The spinner has a pattern in its FP registers, looks at it at each beat, and counts faults.
 
@@ -106,7 +106,7 @@ def test_its_registers_are_its_own_beside_others_that_compute(
     """
     guest = orphans.start(GuestKind.SPINNER, "beacon.period_us=5000")
     session = guest.host.session
-    with watched(guest, stand.lab.watch) as seen:
+    with watched(guest, lab_session.lab.watch) as seen:
         for _ in range(HOGS):
             hog = session.spawn(["python3", "-I", "-c", HOG], "/dev/null", by=orphans.by)
             orphans.stack.callback(session.run, ["kill", "-KILL", str(hog)])

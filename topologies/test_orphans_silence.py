@@ -16,7 +16,7 @@ import pytest
 from lab.config.model import GuestKind
 from lab.deadline import pause
 from lab.observe.window import Window
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.runner.watch import watched
 from lab.testing.orphans import Orphans
 from lab.verdict.silence import longest_gap
@@ -34,11 +34,13 @@ OF_NO_ACCOUNT_MS = 25.0
 
 @pytest.mark.filterwarnings("default")  # a figure of TCG's is not a failure
 @pytest.mark.parametrize("kind", [GuestKind.TICKER, GuestKind.LINUX])
-def test_a_vmms_death_is_hardly_heard(orphans: Orphans, stand: Stand, kind: GuestKind) -> None:
+def test_a_vmms_death_is_hardly_heard(
+    orphans: Orphans, lab_session: LabSession, kind: GuestKind
+) -> None:
     guest = orphans.start(kind)
     calm: list[Window] = []
     struck: list[Window] = []
-    with watched(guest, stand.lab.watch) as seen:
+    with watched(guest, lab_session.lab.watch) as seen:
         for _ in range(TURNS):
             pause(SETTLING_S)
             calm.append(window())
@@ -55,7 +57,7 @@ def test_a_vmms_death_is_hardly_heard(orphans: Orphans, stand: Stand, kind: Gues
     void = [w for w in (*calm, *struck) if any(w.overlap(v) > 0 for v in seen.jitter.voids)]
     said = f"{told(control, killed)}; this machine stood still in {len(void)} of {2 * TURNS}"
     sys.stdout.write(said)
-    assert max(killed) < stand.lab.watch.patience_s * 1000, said
+    assert max(killed) < lab_session.lab.watch.patience_s * 1000, said
     if median(killed) > max(WORTH_A_WARNING * median(control), median(control) + OF_NO_ACCOUNT_MS):
         warnings.warn(said, stacklevel=1)
 

@@ -16,7 +16,7 @@ import pytest
 from lab.deadline import Deadline
 from lab.host.commands import labvmm
 from lab.host.host import RunningHost
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import SwallowedHost
 
@@ -33,11 +33,11 @@ NOISE_KB, LEAK_KB = 1024, 8  # half of that was seen to come and go; a cycle tak
 
 
 def test_cancelled_preservation_leaves_a_live_guest_and_no_leak(
-    swallowed: SwallowedHost, stand: Stand
+    swallowed: SwallowedHost, lab_session: LabSession
 ) -> None:
     host = swallowed.host
     with ExitStack() as stack:
-        guest = Resident.start(host, stand.lab.watch, stack)
+        guest = Resident.start(host, lab_session.lab.watch, stack)
         cycled(guest, FIRST)
         files, free = fds(guest), free_kb(host)
         said = cycled(guest, CANCELS)

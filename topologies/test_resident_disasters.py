@@ -18,7 +18,7 @@ from lab.deadline import Deadline, until
 from lab.errors import InfraError
 from lab.host import kexec as kexecs
 from lab.host.host import ready_line
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import Boot
 
@@ -37,10 +37,10 @@ INIT = 1 << 32 | 0x4500  # to the CPU whose APIC has the id 1
 
 
 @pytest.fixture
-def resident(boot: Boot, stand: Stand) -> Iterator[Resident]:
+def resident(boot: Boot, lab_session: LabSession) -> Iterator[Resident]:
     """Give a guest that lives with the caretaker of a host of this test's own."""
     with ExitStack() as stack:
-        guest = Resident.start(boot("caretaker=on"), stand.lab.watch, stack)
+        guest = Resident.start(boot("caretaker=on"), lab_session.lab.watch, stack)
         guest.hold()
         guest.insist_lives()
         yield guest
@@ -88,13 +88,13 @@ def test_the_next_kernel_panics_before_anybody_adopts_it(resident: Resident) -> 
     insist_lost_by_reset(resident)
 
 
-def test_the_next_kernel_panics_and_a_third_boots(boot: Boot, stand: Stand) -> None:
+def test_the_next_kernel_panics_and_a_third_boots(boot: Boot, lab_session: LabSession) -> None:
     """Its crash kernel is that: KHO tells it nothing, so nobody can adopt the guest there."""
     host = boot("caretaker=on", ROOM_FOR_ITS_CRASH)
     first = host.nonce
     by = Deadline.after(3 * host.patience.kexec)
     with ExitStack() as stack:
-        guest = Resident.start(host, stand.lab.watch, stack)
+        guest = Resident.start(host, lab_session.lab.watch, stack)
         guest.hold()
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
         assert guest.held() == ["held"]
@@ -116,11 +116,13 @@ def test_an_init_does_not_reach_the_cpu_that_it_is_on(resident: Resident) -> Non
     resident.insist_lives()
 
 
-def test_a_caretaker_that_lets_it_through_loses_the_guest(boot: Boot, stand: Stand) -> None:
+def test_a_caretaker_that_lets_it_through_loses_the_guest(
+    boot: Boot, lab_session: LabSession
+) -> None:
     """The mutant: its CPU is reset, and nobody is told."""
     host = boot("caretaker=on", "caretaker_mutant=inits", kernel="mutant")
     with ExitStack() as stack:
-        guest = Resident.start(host, stand.lab.watch, stack)
+        guest = Resident.start(host, lab_session.lab.watch, stack)
         guest.hold()
         guest.insist_lives()
         host.taint("one of its CPUs was reset")

@@ -16,7 +16,7 @@ from lab.config.model import KexecLoad
 from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.host import kexec as kexecs
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import SwallowedHost
 
@@ -30,10 +30,10 @@ EXCEPTION = 1 << 32 | 0x4014  # fixed, to the CPU whose APIC has the id 1, vecto
 
 
 @pytest.fixture
-def resident(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
+def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resident]:
     """Start a guest under KVM that has to live at the end."""
     with ExitStack() as stack:
-        guest = Resident.start(swallowed.host, stand.lab.watch, stack)
+        guest = Resident.start(swallowed.host, lab_session.lab.watch, stack)
         yield guest
         guest.insist_kept()
 
@@ -76,10 +76,12 @@ def test_a_kernel_of_another_depth_is_not_entered(resident: Resident) -> None:
     )
 
 
-def test_a_cpu_that_halts_in_the_image_keeps_it(swallowed: SwallowedHost, stand: Stand) -> None:
+def test_a_cpu_that_halts_in_the_image_keeps_it(
+    swallowed: SwallowedHost, lab_session: LabSession
+) -> None:
     """Its vCPU has been retrieved, and the session is not finished: an NMI would reach it."""
     with ExitStack() as stack:
-        guest = Resident.start(swallowed.host, stand.lab.watch, stack)
+        guest = Resident.start(swallowed.host, lab_session.lab.watch, stack)
         guest.hold()
         host, by = swallowed.host, Deadline.after(swallowed.host.patience.kexec)
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)

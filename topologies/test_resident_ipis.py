@@ -14,7 +14,7 @@ import pytest
 from lab.config.model import GuestKind, KexecLoad
 from lab.deadline import Deadline, until
 from lab.host import kexec as kexecs
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import Boot
 
@@ -28,17 +28,19 @@ CALLS, IS_CALLED = 0, 1  # vCPUs
 RELAY = "beacon.relay=1"
 
 
-def relay(boot: Boot, stand: Stand, stack: ExitStack, *words: str) -> Resident:
+def relay(boot: Boot, lab_session: LabSession, stack: ExitStack, *words: str) -> Resident:
     """Start that guest on a host that has a CPU for each vCPU, and one for itself."""
     host = boot("caretaker=on", vcpus=3)
     return Resident.start(
-        host, stand.lab.watch, stack, kind=GuestKind.TICKER, vcpus=2, words=(RELAY, *words)
+        host, lab_session.lab.watch, stack, kind=GuestKind.TICKER, vcpus=2, words=(RELAY, *words)
     )
 
 
-def test_ipis_arrive_with_no_kernel_below_and_under_the_next(boot: Boot, stand: Stand) -> None:
+def test_ipis_arrive_with_no_kernel_below_and_under_the_next(
+    boot: Boot, lab_session: LabSession
+) -> None:
     with ExitStack() as stack:
-        guest = relay(boot, stand, stack)
+        guest = relay(boot, lab_session, stack)
         guest.insist_lives(IS_CALLED)
         guest.hold()
         guest.insist_lives(IS_CALLED)
@@ -53,10 +55,10 @@ def test_ipis_arrive_with_no_kernel_below_and_under_the_next(boot: Boot, stand: 
         guest.insist_lives(IS_CALLED)
 
 
-def test_without_one_there_is_no_beat(boot: Boot, stand: Stand) -> None:
+def test_without_one_there_is_no_beat(boot: Boot, lab_session: LabSession) -> None:
     """The control: the first waits at its console's port, and calls nobody."""
     with ExitStack() as stack:
-        guest = relay(boot, stand, stack, "beacon.chat_ms=50")
+        guest = relay(boot, lab_session, stack, "beacon.chat_ms=50")
         guest.insist_lives(IS_CALLED)
         guest.hold()
         by = guest.host.by_guest()
@@ -68,12 +70,17 @@ def test_without_one_there_is_no_beat(boot: Boot, stand: Stand) -> None:
         guest.insist_lives(IS_CALLED)
 
 
-def test_linux_shoots_translations_down_across_them(boot: Boot, stand: Stand) -> None:
+def test_linux_shoots_translations_down_across_them(boot: Boot, lab_session: LabSession) -> None:
     """Its own count of such IPIs grows; what it then reads in memory is looked at by itself."""
     host = boot("caretaker=on", vcpus=3)
     with ExitStack() as stack:
         guest = Resident.start(
-            host, stand.lab.watch, stack, kind=GuestKind.LINUX, vcpus=2, words=("beacon.work=1",)
+            host,
+            lab_session.lab.watch,
+            stack,
+            kind=GuestKind.LINUX,
+            vcpus=2,
+            words=("beacon.work=1",),
         )
         guest.hold()
         by = Deadline.after(host.patience.kexec)

@@ -17,7 +17,7 @@ from lab.config.model import KexecLoad
 from lab.deadline import Deadline, until
 from lab.host import kexec as kexecs
 from lab.host.commands import LABVMM
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import SwallowedHost
 
@@ -31,10 +31,10 @@ GONE = re.compile(r"caretaker: the vCPU on CPU 1 (.*), and nobody has it: stoppe
 
 
 @pytest.fixture
-def resident(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
+def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resident]:
     """Give a guest that runs under KVM."""
     with ExitStack() as stack:
-        yield Resident.start(swallowed.host, stand.lab.watch, stack)
+        yield Resident.start(swallowed.host, lab_session.lab.watch, stack)
 
 
 def insist_said(guest: Resident, since: int, what: str) -> None:

@@ -17,7 +17,7 @@ from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.guest.handover.kvm_async import AsyncOrphaning
 from lab.host import kexec as kexecs
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import SwallowedHost
 
@@ -52,10 +52,10 @@ for vm in [call(device, kvm.Request.KVM_CREATE_VM, 0) for _ in range(2)]:
 
 
 @pytest.fixture
-def lasting(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
+def lasting(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resident]:
     """Give a guest that runs under KVM, and may lose its VMM and its kernel."""
     with ExitStack() as stack:
-        yield Resident.start(swallowed.host, stand.lab.watch, stack, orphaning="lasting")
+        yield Resident.start(swallowed.host, lab_session.lab.watch, stack, orphaning="lasting")
 
 
 def adopted(guest: Resident) -> None:

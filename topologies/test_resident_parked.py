@@ -11,7 +11,7 @@ from lab.config.model import GuestKind, KexecLoad
 from lab.deadline import Deadline, pause, until
 from lab.host import kexec as kexecs
 from lab.observe.console_sequence import heard
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import Boot
 
@@ -31,12 +31,14 @@ def said(guest: Resident) -> str:
     return guest.host.session.get(guest.guest.plan.console).decode(errors="replace")
 
 
-def test_pending_pio_exit_completes_once_after_adoption(boot: Boot, stand: Stand) -> None:
+def test_pending_pio_exit_completes_once_after_adoption(
+    boot: Boot, lab_session: LabSession
+) -> None:
     """The next kernel has another console file: both together have to be one running count."""
     host = boot("caretaker=on", vcpus=3)
     with ExitStack() as stack:
         guest = Resident.start(
-            host, stand.lab.watch, stack,
+            host, lab_session.lab.watch, stack,
             kind=GuestKind.TICKER, vcpus=2, words=(f"beacon.chat_ms={TALK_MS}",),
         )  # fmt: skip
         until("it to talk", lambda: heard(said(guest)).lines > LINES or None, host.by_guest())

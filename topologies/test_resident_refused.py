@@ -21,7 +21,7 @@ from lab.errors import InfraError
 from lab.guest.handover.table import orphaning_for
 from lab.host import kexec as kexecs
 from lab.host.kexec import Loaded
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.testing.resident import BZIMAGE, Resident
 from lab.testing.swallowed import Boot, SwallowedHost
 
@@ -57,10 +57,10 @@ print(said(luo.retrieve_fd, session, tokens.FIRST_VCPU))
 
 
 @pytest.fixture
-def resident(swallowed: SwallowedHost, stand: Stand) -> Iterator[Resident]:
+def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resident]:
     """Give a guest that runs under KVM, and has to live at the end."""
     with ExitStack() as stack:
-        guest = Resident.start(swallowed.host, stand.lab.watch, stack)
+        guest = Resident.start(swallowed.host, lab_session.lab.watch, stack)
         yield guest
         guest.insist_kept()
 
@@ -117,10 +117,10 @@ def test_kexec_to_another_caretaker_version_is_refused(resident: Resident) -> No
 
 
 def test_a_kernel_without_a_caretaker_is_not_entered(
-    resident: Resident, stand: Stand, swallowed_request: HostRequest
+    resident: Resident, lab_session: LabSession, swallowed_request: HostRequest
 ) -> None:
-    stock = stand.workshop.outfit(
-        stand.lab.kernel_for("stock"), swallowed_request.arch
+    stock = lab_session.images.outfit(
+        lab_session.lab.kernel_for("stock"), swallowed_request.arch
     ).kernel.image
     resident.host.session.put(stock, OTHER)
     resident.hold()
@@ -173,10 +173,12 @@ def test_a_guest_runs_on_if_somebody_else_has_luo(resident: Resident) -> None:
     assert resident.vmm_says() == "running"
 
 
-def test_a_host_without_kho_says_so_and_the_guest_runs_on(boot: Boot, stand: Stand) -> None:
+def test_a_host_without_kho_says_so_and_the_guest_runs_on(
+    boot: Boot, lab_session: LabSession
+) -> None:
     host = boot("caretaker=on", "kho=off")
     with ExitStack() as stack:
-        guest = Resident.start(host, stand.lab.watch, stack)
+        guest = Resident.start(host, lab_session.lab.watch, stack)
         with pytest.raises(InfraError, match="/dev/liveupdate' cannot be opened"):
             guest.hold()
         assert guest.vmm_says() == "running"
@@ -191,10 +193,12 @@ def test_a_cpu_that_was_given_away_is_not_started(resident: Resident) -> None:
     assert resident.cpus() == "0"
 
 
-def test_too_little_kho_scratch_is_refused_at_kexec_load(boot: Boot, stand: Stand) -> None:
+def test_too_little_kho_scratch_is_refused_at_kexec_load(
+    boot: Boot, lab_session: LabSession
+) -> None:
     host = boot("caretaker=on", "kho_scratch=4M,4M,4M")
     with ExitStack() as stack:
-        guest = Resident.start(host, stand.lab.watch, stack)
+        guest = Resident.start(host, lab_session.lab.watch, stack)
         guest.hold()
         with pytest.raises(InfraError, match="kexec"):
             guest.load("-s")
@@ -203,11 +207,11 @@ def test_too_little_kho_scratch_is_refused_at_kexec_load(boot: Boot, stand: Stan
         guest.insist_kept()
 
 
-def test_a_vcpu_is_given_once(swallowed: SwallowedHost, stand: Stand) -> None:
+def test_a_vcpu_is_given_once(swallowed: SwallowedHost, lab_session: LabSession) -> None:
     """Memory, the control, is given again: it can be mapped twice. A vCPU would run twice."""
     host, by = swallowed.host, Deadline.after(swallowed.host.patience.kexec)
     with ExitStack() as stack:
-        guest = Resident.start(host, stand.lab.watch, stack)
+        guest = Resident.start(host, lab_session.lab.watch, stack)
         guest.hold()
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
         said = host.session.check(["python3", "-I", "-c", AGAIN, guest.session])
@@ -216,12 +220,14 @@ def test_a_vcpu_is_given_once(swallowed: SwallowedHost, stand: Stand) -> None:
         assert guest.cpus() == "0-1"
 
 
-def test_a_kernel_that_asks_nothing_of_the_next_loses_the_guest(boot: Boot, stand: Stand) -> None:
+def test_a_kernel_that_asks_nothing_of_the_next_loses_the_guest(
+    boot: Boot, lab_session: LabSession
+) -> None:
     """The mutant: it enters whatever is loaded, and the tests above would be red."""
     host = boot("caretaker=on", "caretaker_mutant=trusting", kernel="mutant")
     nonce = secrets.token_hex(8)
     with ExitStack() as stack:
-        guest = Resident.start(host, stand.lab.watch, stack)
+        guest = Resident.start(host, lab_session.lab.watch, stack)
         guest.hold()
         guest.load("-s", cmdline=without(host.cmdline(nonce=nonce), "caretaker=on"))
         kexecs.jump(host, Loaded(nonce), Deadline.after(host.patience.kexec))

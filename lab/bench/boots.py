@@ -22,7 +22,7 @@ from lab.host.blueprint import Blueprint
 from lab.host.cmdline import host_cmdline
 from lab.host.host import boot
 from lab.resources.admission import alone
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.runner.pool import Pool
 from lab.runner.retry import attempted
 
@@ -31,21 +31,23 @@ _TURN_S = 3600.0
 _RAW_S = 300.0
 
 
-def bench(stand: Stand, cell: Cell, rounds: int = ROUNDS) -> dict[str, Any]:
+def bench(lab_session: LabSession, cell: Cell, rounds: int = ROUNDS) -> dict[str, Any]:
     """Measure boots and one cell, alone on this machine; times are seconds, sizes MiB.
 
     Raises:
         InfraError: a machine did not come up.
     """
     request = cell.request
-    with alone(stand.state, Deadline.after(_TURN_S), what="bench"):
+    with alone(lab_session.state, Deadline.after(_TURN_S), what="bench"):
         raw, ready = [], []
         for turn in range(rounds):
-            blueprint = stand.blueprint(request, f"bench{turn}")
-            stand.sink(Step(what=f"round {turn + 1} of {rounds}: the lab's boot, then a bare one"))
-            ready.append(_lab_boot(stand, blueprint))
+            blueprint = lab_session.blueprint(request, f"bench{turn}")
+            lab_session.sink(
+                Step(what=f"round {turn + 1} of {rounds}: the lab's boot, then a bare one")
+            )
+            ready.append(_lab_boot(lab_session, blueprint))
             raw.append(_raw_boot(blueprint))
-    phases = _cell(stand, cell)
+    phases = _cell(lab_session, cell)
     ratios = [b / a for a, b in zip(raw, ready, strict=True)]
     return {
         "raw_boot_s": _told(raw),
@@ -57,8 +59,8 @@ def bench(stand: Stand, cell: Cell, rounds: int = ROUNDS) -> dict[str, Any]:
             "phases": phases,
         },
         "resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "accelerator": stand.accelerator(cell.arch).accel.value,
-        "kernel_build_id": stand.workshop.kernel(cell.kernel, cell.arch).build_id,
+        "accelerator": lab_session.accelerator(cell.arch).accel.value,
+        "kernel_build_id": lab_session.images.kernel(cell.kernel, cell.arch).build_id,
     }
 
 
@@ -98,15 +100,15 @@ def _disk(path: Path) -> tuple[str, str]:
     return "-drive", f"file={path},format=raw,if=virtio,readonly=on"
 
 
-def _lab_boot(stand: Stand, blueprint: Blueprint) -> float:
+def _lab_boot(lab_session: LabSession, blueprint: Blueprint) -> float:
     """Boot as the lab does; the time until SSH answers, without the proof that its KVM works."""
     with ExitStack() as stack:
-        return boot(stack, stand.connection, blueprint, stand.sink).answered_s
+        return boot(stack, lab_session.connection, blueprint, lab_session.sink).answered_s
 
 
-def _cell(stand: Stand, cell: Cell) -> dict[str, float]:
+def _cell(lab_session: LabSession, cell: Cell) -> dict[str, float]:
     """Run a cell; give the seconds of each of its phases."""
-    pool = Pool(stand)
+    pool = Pool(lab_session)
     with tempfile.TemporaryDirectory() as evidence:
         result = attempted(pool, cell, Path(evidence))
         pool.close()

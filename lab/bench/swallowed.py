@@ -21,7 +21,7 @@ from lab.guest.guest import GuestPlan
 from lab.guest.vmms.table import driver_for
 from lab.host.host import RunningHost, booted
 from lab.resources.admission import alone
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 
 ROUNDS = 5
 KERNEL = "reference"
@@ -82,33 +82,33 @@ print(time.monotonic() - began)
 """
 
 
-def bench_swallowed(stand: Stand, rounds: int = ROUNDS) -> dict[str, Any]:
+def bench_swallowed(lab_session: LabSession, rounds: int = ROUNDS) -> dict[str, Any]:
     """Measure a host's loads, an exit that KVM serves and an L2's boot, natively and swallowed.
 
     Raises:
         InfraError: the host did not come up, or would not move.
     """
     spec = HostSpec(arch=Arch.X86_64, kernel=KERNEL)
-    request = stand.lab.host_request("bench", "moved", spec, kernel=KERNEL)
-    blueprint = stand.blueprint(request, request.role)
+    request = lab_session.lab.host_request("bench", "moved", spec, kernel=KERNEL)
+    blueprint = lab_session.blueprint(request, request.role)
     try:
         require_caretaker(blueprint.kernel, HostMode.SWALLOWED)
     except UnavailableError as e:
         return {"unavailable": str(e)}
     plan = dataclasses.replace(blueprint, words=(*blueprint.words, "caretaker=ready"))
     with (
-        alone(stand.state, Deadline.after(_TURN_S), what="bench"),
-        booted(stand.connection, plan, stand.sink) as moved,
+        alone(lab_session.state, Deadline.after(_TURN_S), what="bench"),
+        booted(lab_session.connection, plan, lab_session.sink) as moved,
     ):
-        return {"kernel_build_id": plan.kernel.build_id, **_in_turn(stand, moved, rounds)}
+        return {"kernel_build_id": plan.kernel.build_id, **_in_turn(lab_session, moved, rounds)}
 
 
-def _in_turn(stand: Stand, host: RunningHost, rounds: int) -> dict[str, Any]:
+def _in_turn(lab_session: LabSession, host: RunningHost, rounds: int) -> dict[str, Any]:
     caretaker = Caretaker(host.session)
     found: dict[str, list[dict[str, float]]] = {"native": [], "swallowed": []}
     _measured(host)  # what is read for the first time is not in the page cache
     for turn in range(rounds):
-        stand.sink(Step(what=f"round {turn + 1} of {rounds}: native and swallowed"))
+        lab_session.sink(Step(what=f"round {turn + 1} of {rounds}: native and swallowed"))
         # Each goes first in every other round, so that what drifts falls on both.
         for swallowed in (False, True) if turn % 2 == 0 else (True, False):
             if swallowed:

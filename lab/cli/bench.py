@@ -36,10 +36,13 @@ def measure(
     """Measure boots, one cell, and what a swallowed host costs, in ratios; run nothing else."""
     settings: Settings = ctx.obj
     lab = settings.lab()
-    with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
-        accel: Accel = stand.accelerator(Arch.X86_64).accel
+    with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as lab_session:
+        accel: Accel = lab_session.accelerator(Arch.X86_64).accel
         cell = CellRequest(disruption=DisruptionKind.VMM_KILL, expect=Dies()).cell(lab, accel=accel)
-        found = {**bench(stand, cell, rounds), "swallowed": bench_swallowed(stand, rounds)}
+        found = {
+            **bench(lab_session, cell, rounds),
+            "swallowed": bench_swallowed(lab_session, rounds),
+        }
     to.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1)
     write_text(to, f"{text}\n")

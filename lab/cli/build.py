@@ -14,7 +14,7 @@ from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.model import Arch, FromImage
 from lab.errors import ConfigError
-from lab.runner.image_store import Workshop
+from lab.runner.image_store import ImageStore
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def build(
     settings: Settings = ctx.obj
     lab = settings.lab()
     with progress_on(err, everything=settings.debug) as sink:
-        image = Workshop(lab, standard(lab.cache), sink).kernel(name, arch)
+        image = ImageStore(lab, standard(lab.cache), sink).kernel(name, arch)
     for what, value in (
         ("image", image.image),
         ("vmlinux", image.vmlinux),

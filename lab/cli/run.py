@@ -109,8 +109,8 @@ def _run_and_show(target: Target, reports: Path, *, everything: bool, as_json: b
 
 def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
     lab, run_id = target.lab, secrets.token_hex(3)
-    with opened(lab, sink, run_id=run_id) as stand:
-        accel = stand.accelerator(target.cell.arch).accel
+    with opened(lab, sink, run_id=run_id) as lab_session:
+        accel = lab_session.accelerator(target.cell.arch).accel
         cell = target.cell if target.named else target.cell.model_copy(update={"accel": accel})
         rerun = target.rerun(cell)
         header = RunHeader(
@@ -122,7 +122,7 @@ def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
             planned=(planned(cell, rerun=rerun),),
         )
         folder = shards.begin(reports, header)
-        with closing(Pool(stand)) as pool:
+        with closing(Pool(lab_session)) as pool:
             judge_cell(pool, cell, folder, rerun=rerun)
     known = state_dir(lab.state) / NAME
     told = publish.finish(folder, known=known, keep=lab.report.keep, tell=_complain)

@@ -47,7 +47,7 @@ from lab.report.ktap import children_of
 from lab.report.side_by_side import excused, pairs
 from lab.resources.ledger import state_dir
 from lab.runner.environment import environment_of
-from lab.runner.lab_session import Stand, opened
+from lab.runner.lab_session import LabSession, opened
 from lab.runner.pool import Pool
 from lab.runner.selftest import run_selftests
 
@@ -139,8 +139,8 @@ def selftest(
 
     def command() -> int:
         insist(lab)
-        with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as stand:
-            folder, record = _run(lab, stand, request, reports)
+        with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as lab_session:
+            folder, record = _run(lab, lab_session, request, reports)
         _show(folder, record)
         return exit_status(record)
 
@@ -166,14 +166,14 @@ def _settings(env: Sequence[str]) -> tuple[str, ...]:
 
 
 def _run(
-    lab: LabConfig, stand: Stand, request: SelftestRequest, reports: Path
+    lab: LabConfig, lab_session: LabSession, request: SelftestRequest, reports: Path
 ) -> tuple[Path, RunRecord]:
-    tests = _built(lab, stand, request)
-    accel = stand.accelerator(request.arch).accel
+    tests = _built(lab, lab_session, request)
+    accel = lab_session.accelerator(request.arch).accel
     hosts = [*([request.beside] if request.beside else []), request.tested]
     plans = [planned(request, on, accel) for on in hosts]
     header = RunHeader(
-        run_id=stand.run_id,
+        run_id=lab_session.run_id,
         started=datetime.now(UTC),
         tier="selftest",
         command_line=tuple(shlex.split(request.typed)),
@@ -184,34 +184,36 @@ def _run(
     measure: tuple[ChildRecord, ...] = ()
     for on, plan in zip(hosts, plans, strict=True):
         results = _results_on(
-            stand, _host_request(lab, request, on), tests, folder / evidence_of(plan), request
+            lab_session, _host_request(lab, request, on), tests, folder / evidence_of(plan), request
         )
         measure = measure or results.children  # the first host's results are the measure
         told = results.children
         if request.beside:
             told = excused(told, measure, str(request.beside))
         shards.write_cell(folder, cell_of(plan, results, told))
-    shards.note_environment(folder, environment_of(stand), worker="main")
+    shards.note_environment(folder, environment_of(lab_session), worker="main")
     known = state_dir(lab.state) / NAME
     return folder, publish.finish(folder, known=known, keep=lab.report.keep)
 
 
 def _results_on(
-    stand: Stand,
+    lab_session: LabSession,
     wish: HostRequest,
     tests: selftests.Selftests,
     evidence: Path,
     request: SelftestRequest,
 ) -> HostResults:
     began = time.monotonic()
-    with closing(Pool(stand)) as pool:
+    with closing(Pool(lab_session)) as pool:
         text, complained = run_selftests(
             pool, wish, tests, evidence, timeout_s=request.timeout_s, env=request.env
         )
     return HostResults(children_of(text), complained, time.monotonic() - began)
 
 
-def _built(lab: LabConfig, stand: Stand, request: SelftestRequest) -> selftests.Selftests:
+def _built(
+    lab: LabConfig, lab_session: LabSession, request: SelftestRequest
+) -> selftests.Selftests:
     name = request.tested.kernel
     if name not in lab.kernel:
         known = ", ".join(lab.kernel)
@@ -224,7 +226,7 @@ def _built(lab: LabConfig, stand: Stand, request: SelftestRequest) -> selftests.
         )
     recipe = recipe_of(name, spec, request.arch, mirror=lab.mirror)
     made = selftests.build(
-        recipe, request.suite.value, request.arch.value, standard(lab.cache), sink=stand.sink
+        recipe, request.suite.value, request.arch.value, standard(lab.cache), sink=lab_session.sink
     )
     chosen = tuple(p for p in made.programs if fnmatchcase(p.name, request.only))
     if not chosen:

@@ -19,7 +19,7 @@ from lab.pytest_plugin.run import NAME, Run
 from lab.pytest_plugin.selection import Selection
 from lab.pytest_plugin.turns import key_of, turn_of
 from lab.record.model import CellRecord
-from lab.runner.lab_session import Stand, opened
+from lab.runner.lab_session import LabSession, opened
 from lab.runner.pool import Pool
 from lab.signals import stoppable
 
@@ -160,7 +160,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def stand(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Stand]:
+def lab_session(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> Iterator[LabSession]:
     """Return the run of the lab of this worker; all that it makes is removed at the end."""
     run: Run = pytestconfig.pluginmanager.getplugin(NAME)
     folder = request.session.items[0].path.parent
@@ -175,9 +177,9 @@ def stand(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterat
     # timeout(1) and CIs end a run by SIGTERM: its hosts go as they do at Ctrl-C.
     with (
         stoppable(lambda _: KeyboardInterrupt()),
-        opened(run.lab(folder), sink, run_id=run.stand_id) as opened_stand,
+        opened(run.lab(folder), sink, run_id=run.session_id) as opened_session,
     ):
-        yield opened_stand
+        yield opened_session
 
 
 @pytest.fixture(scope="session")
@@ -188,9 +190,9 @@ def cells(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> tuple[
 
 
 @pytest.fixture(scope="session")
-def pool(stand: Stand) -> Iterator[Pool]:
+def pool(lab_session: LabSession) -> Iterator[Pool]:
     """Return the pool of this worker, which has one warm host at a time."""
-    warm = Pool(stand)
+    warm = Pool(lab_session)
     yield warm
     warm.close()
 

@@ -14,10 +14,10 @@ from lab.config.model import Arch, Cell, LabConfig, Unavailable
 from lab.events import Event, Progress
 from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import turn_of
-from lab.runner.image_store import STOCK, Workshop
+from lab.runner.image_store import STOCK, ImageStore
 from lab.testing.markers import GUEST, HOST, guest_request, host_request
 
-_TAKES_A_HOST = frozenset({"pool", "stand"})
+_TAKES_A_HOST = frozenset({"pool", "lab_session"})
 
 
 def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell]]:
@@ -116,6 +116,6 @@ def built(session: pytest.Session, lab: LabConfig, wanted: Iterable[tuple[str, A
             done = "is built" if event.done else "is being built"
             terminal.write_line(f"  {event.what} {done}")
 
-    workshop = Workshop(lab, standard(lab.cache), tell)
+    images = ImageStore(lab, standard(lab.cache), tell)
     for kernel, arch in wanted:
-        workshop.outfit(lab.kernel_for(kernel), arch)
+        images.outfit(lab.kernel_for(kernel), arch)

@@ -20,7 +20,7 @@ from contextlib import ExitStack
 import pytest
 
 from lab.host.host import RunningHost
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.runner.pool import Pool
 from lab.testing.markers import guest_request, host_request
 from lab.testing.watched_guest import WatchedGuest
@@ -35,13 +35,13 @@ def lab_host(request: pytest.FixtureRequest, pool: Pool) -> Iterator[RunningHost
     Tests that ask for the same host get the same one after each other, as long as it is healthy:
     its kernel has not complained, and no test broke off.
     """
-    with pool.lease(host_request(request.node, pool.stand.lab)) as host:
+    with pool.lease(host_request(request.node, pool.lab_session.lab)) as host:
         yield host
 
 
 @pytest.fixture
 def lab_guest(
-    request: pytest.FixtureRequest, lab_host: RunningHost, stand: Stand
+    request: pytest.FixtureRequest, lab_host: RunningHost, lab_session: LabSession
 ) -> Iterator[WatchedGuest]:
     """A guest of `lab_host` as `@pytest.mark.lab_guest(...)` has it, seen to beat; else Linux.
 
@@ -50,4 +50,4 @@ def lab_guest(
     """
     vmm, plan = guest_request(request.node)
     with ExitStack() as stack:
-        yield WatchedGuest.begin(lab_host, vmm, plan, stand.lab.watch, stack)
+        yield WatchedGuest.begin(lab_host, vmm, plan, lab_session.lab.watch, stack)

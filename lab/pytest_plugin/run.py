@@ -155,7 +155,7 @@ class Run:
         return tuple((cell, n) for n in rounds for cell in cells if n <= times[cell.id])
 
     @property
-    def stand_id(self) -> str:
+    def session_id(self) -> str:
         """What this worker's machines are named after; a resumed run has new ones."""
         resumed = f"-r{secrets.token_hex(2)}" if self.before is not None else ""
         worker = "" if self.worker_id == "main" else f"-{self.worker_id}"

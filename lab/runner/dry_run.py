@@ -9,7 +9,7 @@ from lab.events import nowhere
 from lab.host.blueprint import domain_spec
 from lab.resources.ledger import state_dir
 from lab.runner.blueprints import blueprint_of
-from lab.runner.image_store import Workshop
+from lab.runner.image_store import ImageStore
 from lab.virt.tsc import clock_words
 from lab.virt.xml import DomainSpec
 
@@ -32,7 +32,7 @@ def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:
         request,
         request.role,
         run_id="RUN",
-        outfit=Workshop(lab, standard(lab.cache), nowhere).on_paper(request.kernel, request.arch),
+        outfit=ImageStore(lab, standard(lab.cache), nowhere).on_paper(request.kernel, request.arch),
         through=None,
         accel=cell.accel,
         clock=clock_words(cell.accel, request.arch),

@@ -8,16 +8,16 @@ import os
 from pathlib import Path
 
 from lab.record.model import AcceleratorRecord, EnvironmentRecord, KernelRecord
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 
 
-def environment_of(stand: Stand) -> EnvironmentRecord:
+def environment_of(lab_session: LabSession) -> EnvironmentRecord:
     """Note accelerators and why, kernels, images, versions and load, of what was used."""
-    versions = stand.connection.versions()
+    versions = lab_session.connection.versions()
     return EnvironmentRecord(
         accelerators={
             arch.value: AcceleratorRecord(name=choice.accel.value, why=choice.reason)
-            for arch, choice in stand.accelerators.items()
+            for arch, choice in lab_session.accelerators.items()
         },
         kernels={
             f"{name} {arch.value}": KernelRecord(
@@ -29,11 +29,11 @@ def environment_of(stand: Stand) -> EnvironmentRecord:
                 compiler=image.compiler,
                 make=image.make,
             )
-            for (name, arch), image in stand.workshop.kernels.items()
+            for (name, arch), image in lab_session.images.kernels.items()
         },
         images={
             f"{part} {arch.value}": path.parent.name
-            for (_, arch), outfit in stand.workshop.outfits.items()
+            for (_, arch), outfit in lab_session.images.outfits.items()
             for part, path in zip(("root", "tools"), outfit.disks, strict=True)
         },
         cpu_model=_cpu_model(),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from lab.config.model import Cell, DisruptionKind
 from lab.deadline import Deadline
 from lab.resources.admission import alone, together
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 
 _TURN_S = 3600.0
 
@@ -18,8 +18,8 @@ _JUDGES_TIME = frozenset({DisruptionKind.VCPU_STOP})
 
 
 @contextmanager
-def turn(stand: Stand, cell: Cell) -> Iterator[None]:
+def turn(lab_session: LabSession, cell: Cell) -> Iterator[None]:
     """Hold this machine for the block: alone if `cell` judges time, else with other such cells."""
     gate = alone if cell.disruption in _JUDGES_TIME else together
-    with gate(stand.state, Deadline.after(_TURN_S), what=cell.id):
+    with gate(lab_session.state, Deadline.after(_TURN_S), what=cell.id):
         yield

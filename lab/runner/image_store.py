@@ -29,7 +29,7 @@ class Outfit:
     words: tuple[str, ...]
 
 
-class Workshop:
+class ImageStore:
     """Builds outfits."""
 
     def __init__(self, lab: LabConfig, cache: Cache, sink: Sink) -> None:

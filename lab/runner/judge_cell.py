@@ -38,12 +38,12 @@ def judge_cell(
             offers what the topology calls unavailable.
     """
     if isinstance(cell.expectation, Unavailable):
-        reason = why_not(pool.stand, cell, cell.expectation)
+        reason = why_not(pool.lab_session, cell, cell.expectation)
         record, broke = unavailable(cell, reason, rerun=rerun, repeat=repeat), None
     else:
         record, broke = _judged(pool, cell, folder, rerun=rerun, repeat=repeat)
-    if pool.stand.accelerators:  # else nothing was opened that there would be facts of
-        shards.note_environment(folder, environment_of(pool.stand), worker=worker)
+    if pool.lab_session.accelerators:  # else nothing was opened that there would be facts of
+        shards.note_environment(folder, environment_of(pool.lab_session), worker=worker)
     shards.write_cell(folder, record)
     return record, broke
 
@@ -51,7 +51,7 @@ def judge_cell(
 def _judged(
     pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int
 ) -> tuple[CellRecord, LabError | None]:
-    here = pool.stand.accelerator(cell.arch).accel
+    here = pool.lab_session.accelerator(cell.arch).accel
     if here is not cell.accel:
         raise InfraError(
             f"{cell.id} names accelerator {cell.accel.value}, but hosts run on {here.value} here",

@@ -17,7 +17,7 @@ from lab.resources.admission import Admission, Machine
 from lab.resources.ledger import state_dir
 from lab.resources.run_folders import RunFolder, new_run_folder
 from lab.runner.blueprints import blueprint_of
-from lab.runner.image_store import Workshop
+from lab.runner.image_store import ImageStore
 from lab.signals import whole
 from lab.virt.connection import Connection, connect, uri_for
 from lab.virt.daemons import ensure_daemons
@@ -25,7 +25,7 @@ from lab.virt.probe import AccelChoice, Tiny, probe_accelerator
 from lab.virt.tsc import clock_words
 
 
-class Stand:
+class LabSession:
     """What all machines of one run have in common. Nothing is opened before it is asked for."""
 
     def __init__(self, lab: LabConfig, stack: ExitStack, sink: Sink, run_id: str) -> None:
@@ -33,7 +33,7 @@ class Stand:
         self.lab = lab
         self.sink = sink
         self.state = state_dir(lab.state)
-        self.workshop = Workshop(lab, standard(lab.cache), sink)
+        self.images = ImageStore(lab, standard(lab.cache), sink)
         self._stack = stack
         self._kept = False
         self.accelerators: dict[Arch, AccelChoice] = {}
@@ -68,7 +68,7 @@ class Stand:
         """Say what L1s of `arch` run on here, and why; found out by running one."""
         if arch not in self.accelerators:
             wanted = self.lab.host.accelerator
-            outfit = self.workshop.outfit(self.lab.kernel_for("stock"), arch)
+            outfit = self.images.outfit(self.lab.kernel_for("stock"), arch)
             tiny = Tiny(outfit.kernel.image, outfit.initrd)
             self.accelerators[arch] = probe_accelerator(
                 self.connection, arch, tiny, self.state, self.sink, wanted=wanted
@@ -89,8 +89,8 @@ class Stand:
             request,
             role,
             run_id=self.run_id,
-            outfit=self.workshop.outfit(request.kernel, request.arch),
-            through=self.workshop.kernel(through, request.arch) if through else None,
+            outfit=self.images.outfit(request.kernel, request.arch),
+            through=self.images.kernel(through, request.arch) if through else None,
             accel=accel,
             clock=clock_words(accel, request.arch),
             folder=self.folder.path,
@@ -99,7 +99,9 @@ class Stand:
 
 
 @contextmanager
-def opened(lab: LabConfig, sink: Sink = nowhere, *, run_id: str | None = None) -> Iterator[Stand]:
+def opened(
+    lab: LabConfig, sink: Sink = nowhere, *, run_id: str | None = None
+) -> Iterator[LabSession]:
     """Begin a run; what it opened and made is closed and removed at the end of the block."""
     with ExitStack() as stack:
-        yield Stand(lab, stack, sink, run_id or secrets.token_hex(3))
+        yield LabSession(lab, stack, sink, run_id or secrets.token_hex(3))

@@ -13,7 +13,7 @@ from lab.errors import BrokenHostError, LabError, UnavailableError
 from lab.events import Step
 from lab.host.health import unfit
 from lab.host.host import RunningHost, booted
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 
 _TRIES = 2  # one failure may be this machine's; two running are the host's
 _TURN_S = 3600.0  # others may have the machine for this long before we give up
@@ -22,8 +22,8 @@ _TURN_S = 3600.0  # others may have the machine for this long before we give up
 class Pool:
     """The host of one worker. It is given up when it is tainted, or when another worker waits."""
 
-    def __init__(self, stand: Stand) -> None:
-        self.stand = stand
+    def __init__(self, lab_session: LabSession) -> None:
+        self.lab_session = lab_session
         self._stack = ExitStack()
         self._host: RunningHost | None = None
         self._request: HostRequest | None = None
@@ -89,19 +89,21 @@ class Pool:
     def _boot(self, request: HostRequest) -> RunningHost:
         self._booted += 1
         self.console = None
-        blueprint = self.stand.blueprint(request, f"{request.role}{self._booted}")
+        blueprint = self.lab_session.blueprint(request, f"{request.role}{self._booted}")
         self.console = blueprint.folder / "console.log"
-        door = self.stand.admission
+        door = self.lab_session.admission
         cores = door.cores_for(request.vcpus, overcommit=request.overcommit)
         room = door.admit(request.memory_mib, cores, Deadline.after(_TURN_S), what=blueprint.name)
         self._stack.enter_context(room)
-        connection = self.stand.connection
-        return self._stack.enter_context(booted(connection, blueprint, self.stand.sink))
+        connection = self.lab_session.connection
+        return self._stack.enter_context(booted(connection, blueprint, self.lab_session.sink))
 
     def _after(self, host: RunningHost) -> None:
         host.tainted = host.tainted or unfit(host)
         if host.tainted:
-            self.stand.sink(Step(what=f"{host.role} is for no other cell: {host.tainted}"))
-        elif self.stand.admission.others_wait():
-            self.stand.sink(Step(what=f"giving up {host.role}: another worker waits for its place"))
+            self.lab_session.sink(Step(what=f"{host.role} is for no other cell: {host.tainted}"))
+        elif self.lab_session.admission.others_wait():
+            self.lab_session.sink(
+                Step(what=f"giving up {host.role}: another worker waits for its place")
+            )
             self.close()

@@ -50,18 +50,18 @@ def attempted(
         What came of the last try; its `broke` is what broke, if the lab did.
     """
     counts = {"void_tries": 0, "false_starts": 0}
-    how = _How(watch or pool.stand.lab.watch, words, deed)
+    how = _How(watch or pool.lab_session.lab.watch, words, deed)
     while True:
         result = _tried(pool, cell, evidence, how, counts)
         if isinstance(result.broke, FalseStartError) and not counts["false_starts"]:
             counts["false_starts"] += 1
             _keep(evidence, result.broke)
             told = f"{cell.id}: a false start, tried once more: {result.broke}"
-            pool.stand.sink(Step(what=told))
+            pool.lab_session.sink(Step(what=told))
             continue
         if result.broke is not None or not (why := result.void):
             return result
-        pool.stand.sink(Step(what=f"{cell.id}: void, for this machine stood still: {why}"))
+        pool.lab_session.sink(Step(what=f"{cell.id}: void, for this machine stood still: {why}"))
         counts["void_tries"] += 1
         if counts["void_tries"] == TRIES:
             return result
@@ -83,7 +83,7 @@ def _tried(
     try:
         with ExitStack() as stack:
             with course.phase("host"):
-                stack.enter_context(turn(pool.stand, cell))
+                stack.enter_context(turn(pool.lab_session, cell))
                 try:
                     host = stack.enter_context(pool.lease(cell.request))
                 except LabError:

@@ -44,7 +44,7 @@ def run_selftests(
         lines = ["KTAP version 1", f"1..{len(tests.programs)}"]
         what = f"selftests {tests.suite}"
         for n, program in enumerate(tests.programs, 1):
-            pool.stand.sink(Progress(what=what, done=n - 1, total=len(tests.programs)))
+            pool.lab_session.sink(Progress(what=what, done=n - 1, total=len(tests.programs)))
             there = f"{_THERE}/{n}"
             host.session.put(program, there, mode=0o755)
             came = run_program(host.session, there, timeout_s=timeout_s, env=env)

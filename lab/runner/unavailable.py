@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from lab.config.model import Cell, Confidential, Unavailable
 from lab.errors import InfraError
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 
 
-def why_not(stand: Stand, cell: Cell, expectation: Unavailable) -> str:
+def why_not(lab_session: LabSession, cell: Cell, expectation: Unavailable) -> str:
     """Say why `cell` is unavailable, with the evidence of this machine.
 
     Raises:
@@ -16,7 +16,7 @@ def why_not(stand: Stand, cell: Cell, expectation: Unavailable) -> str:
     """
     if cell.options.confidential is not Confidential.SEV_SNP:
         return expectation.reason
-    connection = stand.connection
+    connection = lab_session.connection
     offered = connection.launch_security(cell.arch)
     if Confidential.SEV_SNP.value in offered:
         raise InfraError(

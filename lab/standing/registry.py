@@ -17,7 +17,7 @@ from lab.deadline import Deadline
 from lab.errors import ConfigError
 from lab.host.host import RunningHost
 from lab.resources.ledger import flocked
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.runner.pool import Pool
 
 _FILE = "standing.json"
@@ -123,16 +123,16 @@ class Standing:
         new.replace(self._path)
 
 
-def as_standing(host: RunningHost, stand: Stand) -> StandingHost:
+def as_standing(host: RunningHost, lab_session: LabSession) -> StandingHost:
     """Give the record of a host that is to stand when its maker has ended."""
     made = host.blueprint
     asked = made.request
-    choice = stand.accelerator(asked.arch)
+    choice = lab_session.accelerator(asked.arch)
     return StandingHost(
         role=host.role,
         domain=made.name,
         run_id=made.run_id,
-        uri=stand.connection.uri,
+        uri=lab_session.connection.uri,
         topology=asked.topology,
         arch=asked.arch,
         kernel=asked.kernel,
@@ -145,7 +145,7 @@ def as_standing(host: RunningHost, stand: Stand) -> StandingHost:
         memory_mib=asked.memory_mib,
         port=host.entry.port,
         host_key_line=host.entry.host_key_line,
-        folder=stand.folder.path,
+        folder=lab_session.folder.path,
         console=made.folder / "console.log",
         key=made.folder / "key",
         since=datetime.now(UTC).replace(microsecond=0),
@@ -161,7 +161,7 @@ def leave_standing(pool: Pool) -> str | None:
     host = pool.detach()
     if host is None:
         return None
-    made = as_standing(host, pool.stand)
-    Standing(pool.stand.state).add((made,))
-    pool.stand.keep_folder()
+    made = as_standing(host, pool.lab_session)
+    Standing(pool.lab_session.state).add((made,))
+    pool.lab_session.keep_folder()
     return f"lab ssh {made.role}, lab console {made.role}; lab down takes it down"

@@ -15,7 +15,7 @@ from lab.host.host import boot
 from lab.resources.ledger import flocked, state_dir
 from lab.resources.owner import Owner
 from lab.resources.run_folders import RunFolder
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.standing.inventory import RUNNING, UNKNOWN, Survey, surveyed
 from lab.standing.registry import Standing, StandingHost, as_standing
 from lab.virt.connection import uri_for
@@ -111,24 +111,26 @@ def _remove_host(host: StandingHost, found: Survey, state: Path) -> None:
 
 def _raise(lab: LabConfig, topology: Topology, sink: Sink) -> tuple[StandingHost, ...]:
     with ExitStack() as undo:
-        stand = Stand(lab, undo, sink, secrets.token_hex(3))
+        lab_session = LabSession(lab, undo, sink, secrets.token_hex(3))
         requests = [
             lab.host_request(topology.name, role, spec) for role, spec in topology.hosts.items()
         ]
-        door, what = stand.admission, f"topology {topology.name}"
+        door, what = lab_session.admission, f"topology {topology.name}"
         memory = sum(request.memory_mib for request in requests)
         cores = max(door.cores_for(r.vcpus, overcommit=r.overcommit) for r in requests)
         door.must_fit(memory, cores, what)  # said before anything is built
         for request in requests:
-            stand.workshop.outfit(request.kernel, request.arch)
+            lab_session.images.outfit(request.kernel, request.arch)
         room = door.admit(memory, cores, Deadline.after(_ROOM_S), what=what)
         if others := door.holders():
             sink(Step(what=f"in use: {', '.join(others)}; if there is no room beside, this waits"))
         with room:
-            blueprints = [stand.blueprint(request, request.role) for request in requests]
-            hosts = [boot(undo, stand.connection, blueprint, sink) for blueprint in blueprints]
-        made = tuple(as_standing(host, stand) for host in hosts)
-        standing = Standing(stand.state)
+            blueprints = [lab_session.blueprint(request, request.role) for request in requests]
+            hosts = [
+                boot(undo, lab_session.connection, blueprint, sink) for blueprint in blueprints
+            ]
+        made = tuple(as_standing(host, lab_session) for host in hosts)
+        standing = Standing(lab_session.state)
         undo.callback(standing.remove, [host.domain for host in made])
         standing.add(made)
         undo.pop_all()  # from here on they stand; what is open ends with this process

@@ -18,7 +18,7 @@ from lab.errors import HostDiedError, InfraError
 from lab.host.blueprint import Blueprint
 from lab.host.host import booted
 from lab.observe.identity import Happened
-from lab.runner.lab_session import Stand, opened
+from lab.runner.lab_session import LabSession, opened
 from lab.runner.pool import Pool
 from lab.runner.retry import attempted
 from lab.verdict.verdict import Check, Lost
@@ -30,13 +30,13 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[Stand]:
+def lab_session() -> Iterator[LabSession]:
     with opened(load_lab(CHECKOUT / "lab.toml")) as made:
         yield made
 
 
 @pytest.fixture
-def blueprint(stand: Stand) -> Blueprint:
+def blueprint(lab_session: LabSession) -> Blueprint:
     request = HostRequest(
         topology="tests",
         role="a",
@@ -46,20 +46,20 @@ def blueprint(stand: Stand) -> Blueprint:
         vcpus=2,
         memory_mib=1024,
     )
-    patience = stand.lab.patience.model_copy(update={"boot": 40.0})
+    patience = lab_session.lab.patience.model_copy(update={"boot": 40.0})
     return dataclasses.replace(
-        stand.blueprint(request, f"host{time.monotonic_ns()}"), patience=patience
+        lab_session.blueprint(request, f"host{time.monotonic_ns()}"), patience=patience
     )
 
 
 def test_killed_vmm_is_lost_with_both_witnesses_and_no_leftovers(
-    stand: Stand, tmp_path: Path
+    lab_session: LabSession, tmp_path: Path
 ) -> None:
     wanted = CellRequest(
         guest=GuestKind.SPINNER, vmm=VmmKind.LABVMM, disruption=DisruptionKind.VMM_KILL
     )
-    cell = wanted.cell(stand.lab, accel=Accel.TCG)
-    pool = Pool(stand)
+    cell = wanted.cell(lab_session.lab, accel=Accel.TCG)
+    pool = Pool(lab_session)
 
     result = attempted(pool, cell, tmp_path)
     pool.close()
@@ -72,23 +72,23 @@ def test_killed_vmm_is_lost_with_both_witnesses_and_no_leftovers(
     assert {"domain.xml", "host-console.log", "beats.json.gz"} <= {
         path.name for path in tmp_path.iterdir()
     }
-    assert [m.name for m in ours(stand.connection) if m.run_id == stand.run_id] == []
+    assert [m.name for m in ours(lab_session.connection) if m.run_id == lab_session.run_id] == []
 
 
 def test_host_lost_during_boot_is_reported_with_its_console(
-    stand: Stand, blueprint: Blueprint
+    lab_session: LabSession, blueprint: Blueprint
 ) -> None:
     gone = dataclasses.replace(blueprint, words=(*blueprint.words, "lab.poweroff=1"))
 
     with (
         pytest.raises(HostDiedError, match=r"(?s)did not come up.*LAB-INIT userland"),
-        booted(stand.connection, gone, stand.sink),
+        booted(lab_session.connection, gone, lab_session.sink),
     ):
         pass
 
 
 def test_a_host_that_never_boots_is_told_with_its_last_words(
-    stand: Stand, blueprint: Blueprint
+    lab_session: LabSession, blueprint: Blueprint
 ) -> None:
     stuck = dataclasses.replace(
         blueprint,
@@ -98,13 +98,13 @@ def test_a_host_that_never_boots_is_told_with_its_last_words(
 
     with (
         pytest.raises(InfraError, match=r"(?s)did not come up.*its console ends with"),
-        booted(stand.connection, stuck, stand.sink),
+        booted(lab_session.connection, stuck, lab_session.sink),
     ):
         pass
 
 
 def test_host_without_working_kvm_is_refused_before_any_guest(
-    stand: Stand, blueprint: Blueprint
+    lab_session: LabSession, blueprint: Blueprint
 ) -> None:
     without = dataclasses.replace(
         blueprint, words=(*blueprint.words, "initcall_blacklist=svm_init")
@@ -112,6 +112,6 @@ def test_host_without_working_kvm_is_refused_before_any_guest(
 
     with (
         pytest.raises(InfraError, match="no KVM that can run a guest"),
-        booted(stand.connection, without, stand.sink),
+        booted(lab_session.connection, without, lab_session.sink),
     ):
         pass

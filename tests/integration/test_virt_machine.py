@@ -21,7 +21,7 @@ from lab.events import Event, Step, nowhere
 from lab.resources.owner import Owner
 from lab.resources.ports import mac_for, reserved_port
 from lab.resources.run_folders import new_run_folder
-from lab.runner.image_store import Workshop
+from lab.runner.image_store import ImageStore
 from lab.virt.connection import Connection, connect, uri_for
 from lab.virt.console import Console
 from lab.virt.daemons import ensure_daemons, stop_what_we_started
@@ -52,7 +52,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     lab = load_lab(Path(__file__).parents[2] / "lab.toml")
-    image = Workshop(lab, standard(lab.cache), nowhere).kernel("stock", Arch.X86_64).image
+    image = ImageStore(lab, standard(lab.cache), nowhere).kernel("stock", Arch.X86_64).image
     # QEMU is another user, and pytest's own folders are closed to it.
     state = Path("/var/tmp") / f"lab-test-{os.getpid()}"  # noqa: S108 - named by our pid
     state.mkdir(mode=0o755)

@@ -193,7 +193,7 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
     monkeypatch.setattr(pools, "booted", booted)
     monkeypatch.setattr(running, "driver_for", lambda *_: driver)
     monkeypatch.setattr(watches, "JitterProbe", Quiet)
-    stand: Any = SimpleNamespace(
+    lab_session: Any = SimpleNamespace(
         lab=LAB,
         state=state,
         sink=lambda _: None,
@@ -203,4 +203,4 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
         blueprint=lambda *_: machine.blueprint,
         admission=Admission(state, Machine(100_000, 64)),
     )
-    return pools.Pool(stand)
+    return pools.Pool(lab_session)

@@ -46,7 +46,7 @@ def a_lab_whose_cells_are_judged_at_once(monkeypatch: pytest.MonkeyPatch) -> Ite
         write(folder, CellRecord.model_validate({**plan.model_dump(), **facts}))
 
     @contextmanager
-    def stand(lab: LabConfig, *_: object, run_id: str) -> Iterator[Any]:
+    def lab_session(lab: LabConfig, *_: object, run_id: str) -> Iterator[Any]:
         accel = Accel.TCG if lab.host.accelerator is Accel.AUTO else lab.host.accelerator
         yield SimpleNamespace(
             lab=lab, run_id=run_id, accelerator=lambda _: SimpleNamespace(accel=accel)
@@ -55,7 +55,7 @@ def a_lab_whose_cells_are_judged_at_once(monkeypatch: pytest.MonkeyPatch) -> Ite
     for name in ("LAB_TOML", "LAB_KERNEL", "LAB_ACCEL", "LAB_REPORTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(run_command, "judge_cell", judge)
-    monkeypatch.setattr(run_command, "opened", stand)
+    monkeypatch.setattr(run_command, "opened", lab_session)
     monkeypatch.setattr(run_command, "insist", lambda _: None)
     with own_lab():
         yield cells

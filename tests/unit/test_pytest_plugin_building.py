@@ -58,7 +58,7 @@ def test_a_test_may_say_that_it_needs_one_architecture_only(cells: tuple[Cell, .
 
 def test_a_test_without_a_host_needs_nothing(cells: tuple[Cell, ...]) -> None:
     played = item(TOPOLOGIES, "judged", cell=cells[0])  # as tests of the nightly do
-    others = item(TOPOLOGIES, "tmp_path"), item(ROOT / "tests", "stand")
+    others = item(TOPOLOGIES, "tmp_path"), item(ROOT / "tests", "lab_session")
     assert kinds(cells, played, *others) == set()
 
 

@@ -17,7 +17,7 @@ from lab.host.blueprint import domain_spec
 from lab.resources.owner import Owner
 from lab.resources.run_folders import RunFolder
 from lab.runner.dry_run import on_paper
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.virt.probe import AccelChoice
 from lab.virt.xml import DomainSpec
 
@@ -31,12 +31,12 @@ def test_dry_run_shows_the_machine_of_a_real_run(arch: Arch, accel: Accel, tmp_p
     lab = load_lab(CHECKOUT / "lab.toml").model_copy(update={"state": tmp_path})
     cell = CellRequest(arch=arch, disruption=DisruptionKind.VMM_KILL).cell(lab, accel=accel)
     with ExitStack() as stack:
-        stand = Stand(lab, stack, nowhere, "7f3a")
-        stand.accelerators[arch] = AccelChoice(accel, "it was said")
-        stand.__dict__["folder"] = RunFolder(tmp_path / "runs" / "RUN", None)
+        lab_session = LabSession(lab, stack, nowhere, "7f3a")
+        lab_session.accelerators[arch] = AccelChoice(accel, "it was said")
+        lab_session.__dict__["folder"] = RunFolder(tmp_path / "runs" / "RUN", None)
         key = (cell.kernel, arch)
-        stand.workshop.outfits[key] = stand.workshop.on_paper(*key)
-        blueprint = stand.blueprint(cell.request, cell.host)
+        lab_session.images.outfits[key] = lab_session.images.on_paper(*key)
+        blueprint = lab_session.blueprint(cell.request, cell.host)
         initrd = blueprint.folder / "initrd"
         real = domain_spec(blueprint, port=1, nonce="NONCE", initrd=initrd, user=None)
     shown = on_paper(lab, cell)

@@ -21,8 +21,10 @@ CELL = CellRequest(disruption=DisruptionKind.VMM_KILL).cell(LAB, accel=Accel.KVM
 
 
 def pool_on(accel: Accel) -> Any:
-    stand = SimpleNamespace(accelerators={}, accelerator=lambda _: SimpleNamespace(accel=accel))
-    return SimpleNamespace(stand=stand)
+    lab_session = SimpleNamespace(
+        accelerators={}, accelerator=lambda _: SimpleNamespace(accel=accel)
+    )
+    return SimpleNamespace(lab_session=lab_session)
 
 
 def test_a_cell_is_not_run_on_another_accelerator_than_its_id_names(tmp_path: Path) -> None:

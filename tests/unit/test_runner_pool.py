@@ -11,7 +11,7 @@ from lab.config.host_request import HostRequest
 from lab.config.model import Arch, HostMode
 from lab.errors import BrokenHostError, InfraError, LabError, UnavailableError
 from lab.host.blueprint import Blueprint
-from lab.runner.lab_session import Stand
+from lab.runner.lab_session import LabSession
 from lab.runner.pool import Pool
 
 REQUEST = HostRequest(
@@ -26,7 +26,7 @@ REQUEST = HostRequest(
 
 
 class _BarrenStand:
-    """A stand on which nothing can be booted; it counts the tries."""
+    """A session in which nothing can be booted; it counts the tries."""
 
     def __init__(self, kind: type[LabError] = InfraError) -> None:
         self.tried = 0
@@ -38,8 +38,8 @@ class _BarrenStand:
 
 
 def test_host_failing_twice_is_not_retried_and_keeps_first_cause() -> None:
-    stand = _BarrenStand()
-    pool = Pool(cast("Stand", stand))
+    lab_session = _BarrenStand()
+    pool = Pool(cast("LabSession", lab_session))
 
     for time in (1, 2):
         with pytest.raises(InfraError, match=f"time {time}"), pool.lease(REQUEST):
@@ -48,12 +48,12 @@ def test_host_failing_twice_is_not_retried_and_keeps_first_cause() -> None:
         with pytest.raises(BrokenHostError, match="a is broken: a did not come up, time 1"):
             pool.lease(REQUEST).__enter__()
 
-    assert stand.tried == 2
+    assert lab_session.tried == 2
 
 
 def test_unavailable_mode_is_never_counted_as_a_boot_failure() -> None:
-    stand = _BarrenStand(UnavailableError)
-    pool = Pool(cast("Stand", stand))
+    lab_session = _BarrenStand(UnavailableError)
+    pool = Pool(cast("LabSession", lab_session))
     for time in (1, 2, 3):
         with pytest.raises(UnavailableError, match=f"time {time}"), pool.lease(REQUEST):
             pass

@@ -55,8 +55,8 @@ def attempted(
     monkeypatch.setattr(retry, "run_cell", run_cell)
     monkeypatch.setattr(retry, "turn", lambda *_: nullcontext())
     host = SimpleNamespace(seen_at_boot={"emulator": "taken out"})
-    stand = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
-    pool: Any = SimpleNamespace(stand=stand, lease=lambda _: nullcontext(host))
+    lab_session = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
+    pool: Any = SimpleNamespace(lab_session=lab_session, lease=lambda _: nullcontext(host))
     return retry.attempted(pool, cell, evidence)
 
 
