@@ -19,13 +19,13 @@ _SHOWN = 10
 # What a distribution builds with its own files and for its own packages; then what keeps the lab's
 # fragments from being granted.
 _NOT_HERE = (
-    kconfig.Wish("SYSTEM_TRUSTED_KEYS", '""', "lab"),
-    kconfig.Wish("SYSTEM_REVOCATION_KEYS", '""', "lab"),
-    kconfig.Wish("MODULE_SIG_KEY", '"certs/signing_key.pem"', "lab"),
-    kconfig.Wish("LOCALVERSION", '""', "lab"),
-    kconfig.Wish("LOCALVERSION_AUTO", "n", "lab"),
-    kconfig.Wish("MAXSMP", "n", "lab"),
-    kconfig.Wish("SQUASHFS_CHOICE_DECOMP_BY_MOUNT", "n", "lab"),
+    kconfig.Setting("SYSTEM_TRUSTED_KEYS", '""', "lab"),
+    kconfig.Setting("SYSTEM_REVOCATION_KEYS", '""', "lab"),
+    kconfig.Setting("MODULE_SIG_KEY", '"certs/signing_key.pem"', "lab"),
+    kconfig.Setting("LOCALVERSION", '""', "lab"),
+    kconfig.Setting("LOCALVERSION_AUTO", "n", "lab"),
+    kconfig.Setting("MAXSMP", "n", "lab"),
+    kconfig.Setting("SQUASHFS_CHOICE_DECOMP_BY_MOUNT", "n", "lab"),
 )
 
 
@@ -70,29 +70,29 @@ def start(path: Path, target: Architecture) -> str:
         )
     lines = [line for line in text.splitlines() if not re.fullmatch(r"CONFIG_\w+=m", line)]
     return kconfig.lay_over(
-        "\n".join(lines), [wish for wish in _NOT_HERE if wish.symbol in set_here]
+        "\n".join(lines), [setting for setting in _NOT_HERE if setting.symbol in set_here]
     )
 
 
-def differences(path: Path, config: str, wishes: Sequence[kconfig.Wish], into: Path) -> str:
+def differences(path: Path, config: str, settings: Sequence[kconfig.Setting], into: Path) -> str:
     """Say what became of a whole configuration.
 
     Args:
         path: The file.
         config: The .config after olddefconfig.
-        wishes: What was laid over: it is no difference.
+        settings: What was laid over: it is no difference.
         into: The file to write all differences to.
 
     Returns:
         One line for people: how many there are, and ten of them.
     """
     said = kconfig.values(path.read_text(encoding="utf-8", errors="replace"))
-    got, wished = kconfig.values(config), {wish.symbol for wish in wishes}
+    got, named = kconfig.values(config), {setting.symbol for setting in settings}
     modules = sum(value == "m" and name not in got for name, value in said.items())
     lines = [
         f"CONFIG_{name}={value} -> {got.get(name, 'not set')}"
         for name, value in said.items()
-        if got.get(name) != value and name not in wished
+        if got.get(name) != value and name not in named
     ]
     into.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     others = [line for line in lines if "=m -> not set" not in line]

@@ -54,11 +54,11 @@ class Kbuild:
         """The configuration."""
         return self.objects / ".config"
 
-    def configure(self, wishes: tuple[kconfig.Wish, ...], base: Path | None = None) -> None:
-        """Lay `wishes` over a configuration; see `check_survival` for what is lost.
+    def configure(self, settings: tuple[kconfig.Setting, ...], base: Path | None = None) -> None:
+        """Lay `settings` over a configuration; see `check_survival` for what is lost.
 
         Args:
-            wishes: The lines of the fragments.
+            settings: The lines of the fragments.
             base: A whole configuration to start with; the smallest one if None.
 
         Raises:
@@ -68,12 +68,12 @@ class Kbuild:
             self._quick("tinyconfig")
         else:
             self.config.write_text(base_config.start(base, self.target))
-        self.config.write_text(kconfig.lay_over(self.config.read_text(), wishes))
+        self.config.write_text(kconfig.lay_over(self.config.read_text(), settings))
         self._quick("olddefconfig")
 
-    def reconfigure(self, wishes: tuple[kconfig.Wish, ...]) -> None:
-        """Lay `wishes` over what is there already, after the source has changed."""
-        self.config.write_text(kconfig.lay_over(self.config.read_text(), wishes))
+    def reconfigure(self, settings: tuple[kconfig.Setting, ...]) -> None:
+        """Lay `settings` over what is there already, after the source has changed."""
+        self.config.write_text(kconfig.lay_over(self.config.read_text(), settings))
         self._quick("olddefconfig")
 
     def _quick(self, goal: str) -> None:

@@ -17,7 +17,7 @@ _SYMBOL = re.compile(r"\b[A-Z0-9_]{2,}\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Setting:
     """One line of a fragment: a symbol, its value ('n': unset), and where the line is."""
 
     symbol: str
@@ -32,21 +32,21 @@ class Wish:
         return f"CONFIG_{self.symbol}={self.value}"
 
 
-def read_fragments(paths: Iterable[Path]) -> tuple[Wish, ...]:
-    """Read fragments in order; of several wishes for one symbol the last counts.
+def read_fragments(paths: Iterable[Path]) -> tuple[Setting, ...]:
+    """Read fragments in order; of several settings of one symbol the last counts.
 
     Raises:
         ConfigError: a file is missing, or a line is neither a setting nor a comment.
     """
-    wishes: dict[str, Wish] = {}
+    settings: dict[str, Setting] = {}
     for path in paths:
         if not path.is_file():
             raise ConfigError(f"config fragment '{path}' is not there")
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            wish = _parse(line.strip(), f"{path.name}:{number}")
-            if wish:
-                wishes[wish.symbol] = wish
-    return tuple(wishes.values())
+            setting = _parse(line.strip(), f"{path.name}:{number}")
+            if setting:
+                settings[setting.symbol] = setting
+    return tuple(settings.values())
 
 
 def values(config: str) -> dict[str, str]:
@@ -54,22 +54,22 @@ def values(config: str) -> dict[str, str]:
     return {m[1]: m[2] for line in config.splitlines() if (m := _SET.fullmatch(line))}
 
 
-def lay_over(config: str, wishes: Sequence[Wish]) -> str:
-    """Return `config` with `wishes` in place of its own lines on the same symbols."""
-    wished = {wish.symbol for wish in wishes}
+def lay_over(config: str, settings: Sequence[Setting]) -> str:
+    """Return `config` with `settings` in place of its own lines on the same symbols."""
+    named = {setting.symbol for setting in settings}
     others = [
         line
         for line in config.splitlines()
-        if not ((m := _SET.fullmatch(line) or _UNSET.fullmatch(line)) and m[1] in wished)
+        if not ((m := _SET.fullmatch(line) or _UNSET.fullmatch(line)) and m[1] in named)
     ]
-    return "\n".join([*others, *(wish.line for wish in wishes)]) + "\n"
+    return "\n".join([*others, *(setting.line for setting in settings)]) + "\n"
 
 
-def check_survival(wishes: Iterable[Wish], config: str, tree: Path) -> None:
-    """Check that kconfig granted every wish.
+def check_survival(settings: Iterable[Setting], config: str, tree: Path) -> None:
+    """Check that kconfig took every setting.
 
     Args:
-        wishes: The lines of the fragments.
+        settings: The lines of the fragments.
         config: The .config after olddefconfig.
         tree: The kernel source, whose Kconfig files have the reasons.
 
@@ -77,14 +77,18 @@ def check_survival(wishes: Iterable[Wish], config: str, tree: Path) -> None:
         ConfigError: It did not; the message has each lost line, with the reason if known.
     """
     got = values(config)
-    lost = [wish for wish in wishes if got.get(wish.symbol, "n") != wish.value]
+    lost = [setting for setting in settings if got.get(setting.symbol, "n") != setting.value]
     if not lost:
         return
     lines = []
-    for wish in lost[:_SHOWN]:
-        came = f"CONFIG_{wish.symbol}={got[wish.symbol]}" if wish.symbol in got else "it is not set"
-        lines.append(f"{wish.where}: '{wish.line}' did not survive olddefconfig: {came}")
-        lines.extend(f"    {reason}" for reason in _reasons(wish, got, tree))
+    for setting in lost[:_SHOWN]:
+        came = (
+            f"CONFIG_{setting.symbol}={got[setting.symbol]}"
+            if setting.symbol in got
+            else "it is not set"
+        )
+        lines.append(f"{setting.where}: '{setting.line}' did not survive olddefconfig: {came}")
+        lines.extend(f"    {reason}" for reason in _reasons(setting, got, tree))
     if len(lost) > _SHOWN:
         lines.append(f"and {len(lost) - _SHOWN} more lines did not survive")
     raise ConfigError(
@@ -92,11 +96,11 @@ def check_survival(wishes: Iterable[Wish], config: str, tree: Path) -> None:
     )
 
 
-def _parse(line: str, where: str) -> Wish | None:
+def _parse(line: str, where: str) -> Setting | None:
     if match := _SET.fullmatch(line):
-        return Wish(match[1], match[2], where)
+        return Setting(match[1], match[2], where)
     if match := _UNSET.fullmatch(line):
-        return Wish(match[1], "n", where)
+        return Setting(match[1], "n", where)
     if line and not line.startswith("#"):
         raise ConfigError(
             f"{where}: '{line}' is no kernel configuration",
@@ -105,19 +109,21 @@ def _parse(line: str, where: str) -> Wish | None:
     return None
 
 
-def _reasons(wish: Wish, got: Mapping[str, str], tree: Path) -> list[str]:
+def _reasons(setting: Setting, got: Mapping[str, str], tree: Path) -> list[str]:
     texts = {
         file.relative_to(tree): _joined(file.read_text(encoding="utf-8", errors="replace"))
         for file in tree.rglob("Kconfig*")
         if file.is_file()
     }
-    if wish.value == "n":
-        return _selectors(wish.symbol, got, texts)
+    if setting.value == "n":
+        return _selectors(setting.symbol, got, texts)
     found = [
-        (file, block) for file, text in texts.items() for block in _definitions(wish.symbol, text)
+        (file, block)
+        for file, text in texts.items()
+        for block in _definitions(setting.symbol, text)
     ]
     if not found:
-        return [f"no Kconfig file of this kernel defines '{wish.symbol}'"]
+        return [f"no Kconfig file of this kernel defines '{setting.symbol}'"]
     reasons = []
     for file, block in found:
         for needed in re.findall(r"^\s+depends on (.+)$", block, re.MULTILINE):

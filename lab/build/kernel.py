@@ -105,12 +105,12 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
         sink(Step(what=f"{', '.join(ignored)} of the environment has no effect; {words}"))
     source = fetch(recipe.source, cache, sink)
     whole, fragments = base_config.split(recipe.fragments)
-    wishes = kconfig.read_fragments(fragments)
+    settings = kconfig.read_fragments(fragments)
     inputs: dict[str, Value] = {
         "name": recipe.name,
         "arch": arch,
         "source": source.digest,
-        "wishes": sorted(wish.line for wish in wishes),
+        "wishes": sorted(setting.line for setting in settings),
         "patches": [file_digest(patch) for patch in recipe.patches],
         "tree": _digests(recipe.tree),
         "compiler": compiler,
@@ -125,7 +125,9 @@ def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> K
     path = cache.entry(
         "kernel",
         inputs,
-        lambda out: _Build(recipe, made_for, tools, source, wishes, whole, cache, sink, out).run(),
+        lambda out: _Build(
+            recipe, made_for, tools, source, settings, whole, cache, sink, out
+        ).run(),
         what=what,
         usually_s=_USUALLY_S,
         sink=sink,
@@ -140,7 +142,7 @@ class _Build:
     target: Architecture
     tools: Mapping[str, str]
     source: SourceTree
-    wishes: tuple[kconfig.Wish, ...]
+    settings: tuple[kconfig.Setting, ...]
     whole: Path | None
     cache: Cache
     sink: Sink
@@ -168,9 +170,9 @@ class _Build:
             base=base,
         )
         self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
-        kbuild.configure(self.wishes, self.whole)
+        kbuild.configure(self.settings, self.whole)
         self._tell_differences(kbuild.config)
-        kconfig.check_survival(self.wishes, kbuild.config.read_text(), kbuild.tree)
+        kconfig.check_survival(self.settings, kbuild.config.read_text(), kbuild.tree)
         self._make(kbuild)
         self._collect(objects)
         shutil.rmtree(work)
@@ -181,7 +183,7 @@ class _Build:
         name = f"kernel-{self.recipe.name}-{self.target.name}.config-differences"
         into = self.cache.folder("logs") / name
         text = config.read_text()
-        self.sink(Step(what=base_config.differences(self.whole, text, self.wishes, into)))
+        self.sink(Step(what=base_config.differences(self.whole, text, self.settings, into)))
 
     def _tree(self, into: Path) -> Path:
         changed = self.recipe.patches or self.recipe.tree or self.recipe.fixes

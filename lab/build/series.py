@@ -61,7 +61,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
     tools = tools_for(made_for, recipe.make)
     source = fetch(recipe.source, cache, sink)
     whole, fragments = base_config.split(recipe.fragments)
-    wishes = kconfig.read_fragments(fragments)
+    settings = kconfig.read_fragments(fragments)
     home = cache.folder("series")
     cache.require_space(BUILD_MIB, f"building {recipe.name} patch by patch")
     # Not hidden, so that `lab clean` removes what a killed build left behind.
@@ -79,8 +79,8 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
             base=base,
             words=recipe.make,
         )
-        kbuild.configure(wishes, whole)
-        mine = own(wishes, kbuild.config.read_text())
+        kbuild.configure(settings, whole)
+        mine = own(settings, kbuild.config.read_text())
         log = cache.folder("logs") / f"series-{recipe.name}-{arch}.log"
         yield _step(kbuild, _SOURCE, log, cache, sink)
         for patch in recipe.patches:
@@ -90,16 +90,16 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
         if recipe.tree:
             lay_files_over(tree, recipe.tree)
         patch_in_order(tree, recipe.fixes)
-        kbuild.reconfigure(wishes)
-        kconfig.check_survival(wishes, kbuild.config.read_text(), tree)
+        kbuild.reconfigure(settings)
+        kconfig.check_survival(settings, kbuild.config.read_text(), tree)
         yield _step(kbuild, _WHOLE, log, cache, sink)
 
 
-def own(wishes: tuple[kconfig.Wish, ...], config: str) -> tuple[kconfig.Wish, ...]:
-    """Return wishes that switch off the symbols that the source alone does not know."""
+def own(settings: tuple[kconfig.Setting, ...], config: str) -> tuple[kconfig.Setting, ...]:
+    """Return settings that switch off the symbols that the source alone does not know."""
     known = kconfig.values(config)
-    lost = [w for w in wishes if w.value != "n" and w.symbol not in known]
-    return tuple(kconfig.Wish(w.symbol, "n", w.where) for w in lost)
+    lost = [w for w in settings if w.value != "n" and w.symbol not in known]
+    return tuple(kconfig.Setting(w.symbol, "n", w.where) for w in lost)
 
 
 def _step(kbuild: Kbuild, step: str, log: Path, cache: Cache, sink: Sink) -> Built:

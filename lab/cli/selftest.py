@@ -198,7 +198,7 @@ def _run(
 
 def _results_on(
     lab_session: LabSession,
-    wish: HostRequest,
+    host_wanted: HostRequest,
     tests: selftests.Selftests,
     evidence: Path,
     request: SelftestRequest,
@@ -206,7 +206,7 @@ def _results_on(
     began = time.monotonic()
     with closing(Pool(lab_session)) as pool:
         text, complained = run_selftests(
-            pool, wish, tests, evidence, timeout_s=request.timeout_s, env=request.env
+            pool, host_wanted, tests, evidence, timeout_s=request.timeout_s, env=request.env
         )
     return HostResults(children_of(text), complained, time.monotonic() - began)
 

@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Accel(StrEnum):
-    """How an L1 is run on L0; `AUTO` is a wish, the others are facts."""
+    """How an L1 is run on L0; `AUTO` asks for the best of the others."""
 
     AUTO = "auto"
     KVM = "kvm"

@@ -10,7 +10,7 @@ import pytest
 from lab.arch import architecture
 from lab.build import base_config, kernel
 from lab.build.cache import Cache
-from lab.build.kconfig import Wish, check_survival
+from lab.build.kconfig import Setting, check_survival
 from lab.build.kernel import KernelImage, Recipe
 from lab.build.source import TreeSource
 from lab.config.kernels import KernelSpec
@@ -134,9 +134,9 @@ def test_ten_differences_are_shown_and_the_rest_is_in_a_file(tmp_path: Path) -> 
 
 
 def test_ten_lost_lines_are_explained_and_the_rest_is_counted(tree: Path) -> None:
-    wishes = [Wish(f"N{n}", "y", f"f:{n}") for n in range(13)]
+    settings = [Setting(f"N{n}", "y", f"f:{n}") for n in range(13)]
     with pytest.raises(ConfigError, match="and 3 more lines did not survive") as caught:
-        check_survival(wishes, "", tree)
+        check_survival(settings, "", tree)
     assert str(caught.value).count("did not survive olddefconfig") == 10
 
 

@@ -97,6 +97,6 @@ def test_a_patch_that_the_next_one_repairs_is_found(tree: Path) -> None:
 
 
 def test_what_the_source_does_not_know_is_its_recipes_own() -> None:
-    wishes = (kconfig.Wish("KVM", "y", "a:1"), kconfig.Wish("OWN", "y", "a:2"))
-    off = series.own((*wishes, kconfig.Wish("DEBUG", "n", "a:3")), "CONFIG_KVM=y\n")
-    assert [wish.line for wish in off] == ["# CONFIG_OWN is not set"]
+    settings = (kconfig.Setting("KVM", "y", "a:1"), kconfig.Setting("OWN", "y", "a:2"))
+    off = series.own((*settings, kconfig.Setting("DEBUG", "n", "a:3")), "CONFIG_KVM=y\n")
+    assert [setting.line for setting in off] == ["# CONFIG_OWN is not set"]
