@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from lab.config.model import GuestKind, VmmKind
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
-from lab.host.commands import kill, labvmm, process
+from lab.host.commands import kill, labvmm, lives
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
 
@@ -111,16 +111,12 @@ class RunningGuest:
     @property
     def vmm_lives(self) -> bool:
         """Whether that very VMM process, not one that has its pid, still runs."""
-        return self._lives(self.vmm)
+        return lives(self.host.session, self.vmm)
 
     @property
     def vmm_or_keeper_lives(self) -> bool:
         """Whether a process that has its file descriptors open lives: its VMM or a keeper."""
-        return self.vmm_lives or any(self._lives(keeper) for keeper in self.keepers)
-
-    def _lives(self, one: ProcessIdentity) -> bool:
-        now = process(self.host.session, one.pid)
-        return now is not None and now.start_time == one.start_time
+        return self.vmm_lives or any(lives(self.host.session, keeper) for keeper in self.keepers)
 
     @property
     def ram(self) -> tuple[str, ...]:
@@ -206,7 +202,7 @@ class RunningGuest:
         """
         by = self.host.by_guest()
         for one in (self.vmm, *self.keepers):
-            if self._lives(one):
+            if lives(self.host.session, one):
                 self.host.session.run(["kill", "-KILL", str(one.pid)], by=by)
         until(
             f"the end of {self.plan.name}", lambda: None if self.vmm_or_keeper_lives else True, by

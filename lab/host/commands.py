@@ -61,21 +61,40 @@ def process(session: Session, pid: int) -> ProcessIdentity | None:
     return None if found.remains else found
 
 
-def kill(session: Session, pid: int, by: Deadline) -> None:
+def lives(session: Session, one: ProcessIdentity) -> bool:
+    """Ask whether that very process of L1 still runs, and not another that has its pid by now.
+
+    Args:
+        session: A session with the L1.
+        one: The process as it was seen.
+
+    Returns:
+        Whether a process with its pid and its start time is there.
+
+    Raises:
+        UnreachableError: The session died.
+    """
+    now = process(session, one.pid)
+    return now is not None and now.start_time == one.start_time
+
+
+def kill(session: Session, pid: int, by: Deadline, *, group: bool = False) -> None:
     """Kill a process of L1 by SIGKILL, and wait until it has ended.
 
     Args:
         session: A session with the L1.
         pid: Of a process that the caller started or has identified.
         by: When to give up waiting.
+        group: Kill the process group that it leads.
 
     Raises:
         InfraError: There is no such process.
         DeadlineError: The process does not end.
     """
     doomed = process(session, pid)
-    session.check(["kill", "-KILL", str(pid)], by=by)
-    until(f"process {pid} to end", lambda: process(session, pid) != doomed or None, by)
+    session.check(["kill", "-KILL", "--", f"-{pid}" if group else str(pid)], by=by)
+    if doomed is not None:
+        until(f"process {pid} to end", lambda: None if lives(session, doomed) else True, by)
 
 
 def labvmm(session: Session, *words: str, by: Deadline) -> Any:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from lab.config.model import Cell
 from lab.errors import InfraError
-from lab.host.commands import process
+from lab.host.commands import kill, lives, process
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
 
@@ -35,8 +35,7 @@ def busy(cell: Cell, host: RunningHost) -> Iterator[None]:
 def _end(host: RunningHost, load: ProcessIdentity) -> None:
     """End the load, unless it went with its kernel: another may have its number by now."""
     try:
-        now = process(host.session, load.pid)
-        if now is not None and now.start_time == load.start_time:
-            host.session.check(["kill", "-KILL", "--", f"-{load.pid}"], by=host.by_guest())
+        if lives(host.session, load):
+            kill(host.session, load.pid, host.by_guest(), group=True)
     except InfraError as e:
         host.taint(f"its load could not be ended: {e}")
