@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from lab.verdict.evidence import Limits
 from lab.verdict.judge import judge
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 from tests.support.cases_in_time_and_place import IN_TIME_AND_PLACE, Case
+from tests.support.evidence_files import through_a_file
 from tests.support.guests_by_word_of_the_lab import (
     counted_a_gap_before_the_watch,
     counts_a_gap_after_the_watch,
@@ -235,13 +237,14 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.story.__name__}-{c.vcpus}")
-def test_a_guest_that(case: Case) -> None:
+def test_a_guest_that(case: Case, tmp_path: Path) -> None:
     evidence = case.story(Rehearsal(case.vcpus))
     found = judge(evidence)
     assert (type(found), found.check) == (case.verdict, case.check), found.reason
     assert case.says in found.reason
     assert found.scope is evidence.scope
     assert judge(evidence) == found
+    assert repr(judge(through_a_file(evidence, tmp_path))) == repr(found)  # nan equals nothing
 
 
 def test_each_check_has_a_case_that_it_decides() -> None:
