@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 from lab.record.beats import ConsoleRecord, TimelineRecord
 from lab.record.judgement import ExpectationRecord, VerdictRecord
 from lab.record.parts import Document, Inside, Outcome, Part, Scalar
+from lab.record.provenance import Provenance
 
 
 class ChildRecord(Part):
@@ -72,3 +73,7 @@ class CellRecord(PlannedCell):
     """Its consoles around the disruption."""
     children: tuple[ChildRecord, ...] = ()
     """Results of other tests that it ran."""
+    provenance: Provenance | None = None
+    """By what it came about; null where nothing was run, and in older records."""
+    digests: dict[str, str] = {}
+    """SHA-256 of each file of its evidence, by its path in the folder of evidence."""

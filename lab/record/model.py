@@ -13,11 +13,13 @@ from lab.record.cell import CellRecord, ChildRecord, PlannedCell
 from lab.record.environment import AcceleratorRecord, EnvironmentRecord, KernelRecord, merged
 from lab.record.judgement import ExpectationRecord, VcpuFigures, VerdictRecord
 from lab.record.parts import NO_RECORD, SCHEMA_VERSION, Document, Name, Outcome, Part, Scalar, Utc
+from lab.record.provenance import BootRecord, Provenance
 
 __all__ = [
     "NO_RECORD",
     "SCHEMA_VERSION",
     "AcceleratorRecord",
+    "BootRecord",
     "CellRecord",
     "CheckRecord",
     "ChildRecord",
@@ -29,6 +31,7 @@ __all__ = [
     "Outcome",
     "Part",
     "PlannedCell",
+    "Provenance",
     "RunHeader",
     "RunRecord",
     "Scalar",

@@ -93,9 +93,18 @@ def why_not_inside(folder: Path, name: str) -> str:
     at = folder
     for part in pure.parts:
         at /= part
-        if at.is_symlink():
+        if os.path.islink(at):  # noqa: PTH114 - which is False for what can be no path at all
             return "is a symbolic link" if at == folder / pure else f"lies behind the link {at}"
     return ""
+
+
+def printable(text: str) -> str:
+    """Return text as it may be printed: names of files may move a cursor, or be no text.
+
+    Args:
+        text: The text.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager
