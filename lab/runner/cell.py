@@ -48,9 +48,9 @@ def run_cell(
             judge_memory(cell, plan, host, watch, course)
         else:
             judge_running(cell, plan, host, watch, course, deed=deed)
-        voids = course.evidence.voids if course.evidence else ()
+        voids = course.settled.evidence.voids if course.settled else ()
         heard = complaint(host, since, cell.disruption), stall(host, since, voids)
         course.problems += filter(None, heard)
     finally:
         with course.phase("evidence"):
-            course.consoles = collect(evidence, host, plan, course.found)
+            course.consoles = collect(evidence, host, plan)

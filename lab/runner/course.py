@@ -12,10 +12,32 @@ from lab.config.model import Cell
 from lab.disruption.delivered import Delivered
 from lab.errors import LabError
 from lab.observe.eye import Found
+from lab.observe.identity import HostIdentity
+from lab.observe.window import Window
 from lab.runner.result import CellResult, Fact
 from lab.verdict.evidence import Evidence
 from lab.verdict.problem import Problem
 from lab.verdict.verdict import Verdict
+from lab.verify.case import Case, judged
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a verdict rests on.
+
+    Attributes:
+        evidence: What was known.
+        found: What the eye saw until then.
+        key: The key of the guest's beacon.
+        resumed: The stretch in which the guest was to go on after it had stood still, if it had.
+        why: What it had stood still for.
+    """
+
+    evidence: Evidence
+    found: Found
+    key: bytes = field(repr=False)
+    resumed: Window | None
+    why: str
 
 
 @dataclass(slots=True)
@@ -27,7 +49,8 @@ class Course:
         struck_at: How many lines of the host's console had come when the guest was struck.
         delivered: What was done to the guest, and its witness.
         found: What the outside eye saw.
-        evidence: What the verdict on a running guest rests on.
+        settled: What the verdict rests on.
+        boots: The boots of its host, the one that it began in first.
         verdict: What the judge said.
         facts: What else was seen, for the record's figures.
         problems: What is wrong beside the verdict, in the order in which it was found.
@@ -38,7 +61,8 @@ class Course:
     struck_at: int | None = None
     delivered: Delivered | None = None
     found: Found | None = None
-    evidence: Evidence | None = None
+    settled: Settled | None = None
+    boots: list[HostIdentity] = field(default_factory=list)
     verdict: Verdict | None = None
     facts: dict[str, Fact] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -57,23 +81,28 @@ class Course:
         finally:
             self.phases.append((label, time.monotonic() - began))
 
-    def result(self, cell: Cell, broke: LabError | None = None) -> CellResult:
+    def result(
+        self, cell: Cell, broke: LabError | None = None, case: Case | None = None
+    ) -> CellResult:
         """Return what came of the try, which has ended.
 
         Args:
             cell: What was run.
             broke: What ended it, if the lab did.
+            case: What it is judged by, as it was read back from its file; None if it came to
+                nothing that can be judged.
         """
+        came = judged(case) if case is not None else None
         return CellResult(
             cell=cell,
-            verdict=self.verdict,
+            verdict=came.verdict if came else self.verdict,
             broke=broke,
             delivered=self.delivered,
             found=self.found,
             phases=tuple(self.phases),
-            problems=tuple(self.problems),
-            facts=dict(self.facts),
-            evidence=self.evidence,
+            problems=came.problems if came else tuple(self.problems),
+            facts=came.facts if came else dict(self.facts),
+            case=case,
             consoles=self.consoles,
             struck_at=self.struck_at,
         )

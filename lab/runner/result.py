@@ -10,11 +10,11 @@ from lab.config.model import Cell
 from lab.disruption.delivered import Delivered
 from lab.errors import LabError
 from lab.observe.eye import Found
-from lab.verdict.evidence import Evidence
 from lab.verdict.problem import Problem, ProblemKind
 from lab.verdict.verdict import Check, Survived, Unproven, Verdict
+from lab.verify.case import Case
 
-Fact = str | int | float | bool
+Fact = str | int | float | bool | None
 Facts = Mapping[str, Fact]
 
 
@@ -31,7 +31,7 @@ class CellResult:
         phases: What was done, in order, and for how many seconds.
         problems: What is wrong beside the verdict, in the order in which it was found.
         facts: What else was seen, for the record's figures.
-        evidence: What the verdict on a running guest rests on.
+        case: What the verdict rests on, as it stands in its file; None if there is no verdict.
         consoles: The lines of each console, by its file's name.
         struck_at: How many lines of the host's console had come when the guest was struck.
     """
@@ -44,7 +44,7 @@ class CellResult:
     phases: tuple[tuple[str, float], ...] = ()
     problems: tuple[Problem, ...] = ()
     facts: Facts = field(default_factory=dict)
-    evidence: Evidence | None = None
+    case: Case | None = None
     consoles: Mapping[str, list[str]] = field(default_factory=dict)
     struck_at: int | None = None
 

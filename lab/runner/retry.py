@@ -10,12 +10,13 @@ from pathlib import Path
 
 from lab.config.model import Cell, Watch
 from lab.disruption.deliver import Deed
-from lab.errors import FalseStartError, LabError
+from lab.errors import FalseStartError, InfraError, LabError
 from lab.events import Step
 from lab.runner.cell import run_cell
 from lab.runner.collect import collect_boot
 from lab.runner.course import Course
 from lab.runner.exclusive import turn
+from lab.runner.filing import filed
 from lab.runner.pool import Pool
 from lab.runner.result import CellResult
 
@@ -93,7 +94,11 @@ def _tried(
             run_cell(cell, host, how.watch, evidence, course, words=how.words, deed=how.deed)
     except LabError as e:
         broke = e
-    return course.result(cell, broke)
+    try:
+        case = filed(evidence, cell, course)
+    except InfraError as e:
+        broke, case = broke or e, None
+    return course.result(cell, broke, case)
 
 
 def _keep(evidence: Path, why: FalseStartError) -> None:

@@ -15,7 +15,6 @@ from lab.host.host import RunningHost
 from lab.runner import chaos
 from lab.runner.adoption import Fate, see_through
 from lab.runner.course import Course
-from lab.runner.doubts import doubts
 from lab.runner.following import followed
 from lab.runner.settling import settle
 from lab.runner.strike import strike
@@ -75,11 +74,5 @@ def judge_running(
             tallies=handover.tallies(cell, delivered, gone=gone),
             handed=handover.began,
         )
-        settled = settle(
-            fate.guest, seen, watch, known, course, resumed=fate.resumed, why="it was parked"
-        )
-    course.evidence = settled.evidence
-    doubtful = doubts(cell, delivered, settled)
-    course.facts |= doubtful.facts
-    course.problems += doubtful.problems
+        settle(fate.guest, seen, watch, known, course, resumed=fate.resumed, why="it was parked")
     fate.guest.end()

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 
 from lab.config.model import Watch
 from lab.deadline import pause
 from lab.guest.guest import RunningGuest
-from lab.observe.eye import Found
 from lab.observe.search import Search
 from lab.observe.window import Window
-from lab.runner.course import Course
+from lab.runner.course import Course, Settled
 from lab.runner.search import search
 from lab.runner.watch import Watched, wiped
 from lab.verdict.evidence import Evidence
@@ -21,21 +20,6 @@ from lab.verdict.verdict import Check, Verdict
 
 # With these, nothing was seen of the guest in the end: it may be elsewhere.
 _LOST_SIGHT = frozenset({Check.SEARCH, Check.PATH, Check.PAGE})
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A verdict, and what it rests on.
-
-    Attributes:
-        evidence: What was known.
-        verdict: What the judge said of it.
-        found: What the eye saw until then.
-    """
-
-    evidence: Evidence
-    verdict: Verdict
-    found: Found
 
 
 def settle(
@@ -47,8 +31,8 @@ def settle(
     *,
     resumed: Window | None = None,
     why: str = "",
-) -> Settled:
-    """Judge a guest while the eye is still open.
+) -> None:
+    """Judge a guest while the eye is still open, and note what that rests on.
 
     All of its host's memory is searched for it: where that is quick always, since it may be there
     twice; where it is slow only if nothing else says whether it lives. One that is found to beat
@@ -59,30 +43,28 @@ def settle(
         seen: The open eye on it.
         watch: For how long to watch on.
         known: What is known of it but for what the eye has seen, for a watch that has ended.
-        course: Where to note the verdict, and what the search found.
+        course: Where to note the verdict, what it rests on, and what the search found.
         resumed: The stretch in which it was to go on after it had stood still, if it had.
         why: What it had stood still for.
-
-    Returns:
-        The verdict, and what it rests on.
 
     Raises:
         InfraError: its host's memory cannot be searched, or the eye failed.
     """
-    settled = _judged(known, seen, course, resumed=resumed, why=why)
+    evidence, verdict = _judged(known, seen, course, resumed=resumed, why=why)
     with course.phase("search"):
-        slowly = settled.verdict.check in _LOST_SIGHT
+        slowly = verdict.check in _LOST_SIGHT
         copies = search(guest, tuple(seen.eye.pages.values()), slowly=slowly)
     if copies is not None:
         course.facts |= _told(copies)
         # By now, what L0 was late for is known too.
-        settled = _judged(known, seen, course, resumed=resumed, why=why, copies=copies)
-        if settled.verdict.check is Check.ELSEWHERE and resumed is None:
+        evidence, verdict = _judged(known, seen, course, resumed=resumed, why=why, copies=copies)
+        if verdict.check is Check.ELSEWHERE and resumed is None:
             copies = _watch_there(copies, seen, watch, course)
             later = replace(known, end=monotonic())
-            settled = _judged(later, seen, course, resumed=None, why=why, copies=copies)
-    course.verdict = settled.verdict
-    return settled
+            evidence, verdict = _judged(later, seen, course, resumed=None, why=why, copies=copies)
+    assert course.found is not None  # noqa: S101 - it was judged
+    course.verdict = verdict
+    course.settled = Settled(evidence, course.found, guest.plan.key, resumed, why)
 
 
 def _judged(
@@ -93,13 +75,13 @@ def _judged(
     resumed: Window | None,
     why: str,
     copies: Search | None = None,
-) -> Settled:
+) -> tuple[Evidence, Verdict]:
     found = course.found = seen.eye.found()
     evidence = replace(known, trails=found.trails, voids=seen.jitter.voids)
     if copies is not None:
         nowhere = copies.whole and not copies.found and wiped(evidence)
         evidence = replace(evidence, search=copies, nowhere=nowhere)
-    return Settled(evidence, judge_through(evidence, resumed, why), found)
+    return evidence, judge_through(evidence, resumed, why)
 
 
 def _told(found: Search) -> dict[str, str | int | float]:

@@ -17,7 +17,7 @@ from lab.record.judged import verdict_record, witness_record
 from lab.record.model import CellRecord, ExpectationRecord, Outcome, TimelineRecord, VerdictRecord
 from lab.record.timeline import timeline_of
 from lab.verdict.verdict import Scope
-from lab.verify.case import Case, judged
+from lab.verify.case import Case, Judged, judged
 
 _BROKE = re.compile(r"\w*Error: ")
 _TRIED = "tried "  # how a record goes on where its cell was tried more than once
@@ -25,29 +25,31 @@ _TRIED = "tried "  # how a record goes on where its cell was tried more than onc
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The parts of a record that a case decides; `timeline` is None for memory alone."""
+    """The parts of a record that a case decides; no timeline is of memory alone."""
 
-    verdict: VerdictRecord
+    verdict: VerdictRecord | None
     witness: dict[str, JsonValue]
     outcome: Outcome
     first_cause: str
     timeline: TimelineRecord | None
 
 
-def account(wanted: ExpectationRecord, case: Case) -> Account:
-    """Judge a case, and return what stands in its record.
+def account(wanted: ExpectationRecord, case: Case, came: Judged) -> Account:
+    """Return what stands in the record of a case.
 
     Args:
         wanted: What the ladder expects of it.
         case: What it is judged by.
+        came: What it comes to: `judged(case)`.
     """
-    came, evidence = judged(case), case.evidence
+    evidence = case.evidence
     verdict = verdict_record(came.verdict, case.sight, came.facts)
+    witness = witness_record(evidence.disruption, case.done) if evidence.disruption else {}
     outcome, cause = decide(wanted, verdict, came.problems)
     running = evidence.scope is Scope.RUNNING  # of a guest that stood still there is no plot
     return Account(
         verdict=verdict,
-        witness=witness_record(evidence.disruption, case.done) if evidence.disruption else {},
+        witness=witness,
         outcome=outcome,
         first_cause=cause,
         timeline=timeline_of(evidence, case.marks) if running else None,
@@ -66,18 +68,18 @@ def differences(cell: CellRecord, case: Case) -> tuple[str, ...]:
     """
     if cell.expectation is None:
         return ("expectation: the record has none",)
-    came = account(cell.expectation, case)
+    came = account(cell.expectation, case, judged(case))
     return (*_of_another_cell(cell, case), *_figures(cell, came), *_outcome(cell, came))
 
 
 def _of_another_cell(cell: CellRecord, case: Case) -> Iterator[str]:
-    yield from _differ("cell", cell.key, case.cell)
+    yield from _differ("cell", cell.id, case.cell)
     for name, given in (
         ("disruption", case.disruption.value),
         ("vcpus", case.evidence.expected_vcpus),
     ):
         if name in cell.dimensions:
-            yield from _differ(name, cell.dimensions[name], given)
+            yield from _differ(name, str(cell.dimensions[name]), str(given))
 
 
 def _figures(cell: CellRecord, came: Account) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Case:
     """What one cell was judged by; whatever is not in it was not known.
 
     Attributes:
-        cell: The cell's key.
+        cell: The cell's id.
         disruption: What was to be done to the guest.
         key: The key of the guest's beacon: with it, its links can be hashed again.
         evidence: What is known of the guest.

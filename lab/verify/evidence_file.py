@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, ValidationError, create_model, model_valid
 
 from lab.config.enums import DisruptionKind
 from lab.errors import ConfigError
-from lab.observe.eye import Mark, Sight
+from lab.observe.eye import Found, Mark, Sight
 from lab.observe.identity import DidNot, Happened, Undisturbed
 from lab.observe.window import Window
 from lab.record.model import Scalar
@@ -116,8 +116,22 @@ def save(path: Path, case: Case) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    text = json.dumps(_plain(_document(case)), allow_nan=False, separators=(",", ":"))
-    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+    _write(path, _document(case))
+
+
+def save_beats(path: Path, found: Found) -> None:
+    """Write what was seen of a guest that was never judged: it cannot be, for all else is missing.
+
+    Args:
+        path: The file.
+        found: What the eye saw.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    trails = {n: written(trail) for n, trail in found.trails.items()}
+    rest = {"sight": found.sight, "marks": found.marks}
+    _write(path, {"evidence_version": EVIDENCE_VERSION, "trails": trails, **rest})
 
 
 def load(path: Path) -> Case:
@@ -172,6 +186,11 @@ def unpacked(raw: bytes) -> bytes:
     if engine.unused_data:
         raise ValueError("something is behind its end")
     return data
+
+
+def _write(path: Path, document: dict[str, object]) -> None:
+    text = json.dumps(_plain(document), allow_nan=False, separators=(",", ":"))
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def _version(data: object) -> int | None:

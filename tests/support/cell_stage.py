@@ -22,7 +22,7 @@ from lab.runner import memory, running, settling, strike
 from lab.runner.cell import run_cell
 from lab.runner.course import Course
 from lab.runner.following import Following
-from lab.testing.simulated_guest import Rehearsal
+from lab.testing.simulated_guest import KEY, Rehearsal
 from lab.verdict.problem import Problem, ProblemKind
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
@@ -56,7 +56,7 @@ class Stage:
         self.guest: Any = SimpleNamespace(
             host=self.host,
             vmm_lives=self.vmm_lives,
-            plan=SimpleNamespace(name="g"),
+            plan=SimpleNamespace(name="g", key=KEY),
             end=lambda: None,
         )
         self.seen: Any = SimpleNamespace(

@@ -28,6 +28,7 @@ from lab.testing.simulated_guest import Rehearsal
 from lab.verdict.evidence import Evidence
 from lab.verify import evidence_file, manifest
 from lab.verify.account import account
+from lab.verify.case import judged
 from lab.verify.plain_files import digest_of
 from lab.verify.source import source_digest
 from tests.support.evidence_files import case_of
@@ -85,7 +86,8 @@ def cell_of(folder: Path, name: str) -> CellRecord:
     case = case_of(story(Rehearsal(period_ns=20_000_000, step_s=0.1)), cell=name)
     evidence_file.save(evidence / evidence_file.NAME, case)
     (evidence / "host-console.log").write_text("[    0.0] Linux version 7.3.4\n")
-    came = account(wanted, evidence_file.load(evidence / evidence_file.NAME))
+    read = evidence_file.load(evidence / evidence_file.NAME)
+    came = account(wanted, read, judged(read))
     return CellRecord(
         id=name,
         dimensions={"disruption": "vmm-kill", "vcpus": 1},

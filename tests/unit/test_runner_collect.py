@@ -10,16 +10,21 @@ from typing import cast
 
 import pytest
 
-from lab.config.model import GuestKind, VmmKind
+from lab.config.cell_request import CellRequest
+from lab.config.model import Accel, DisruptionKind, GuestKind, LabConfig, VmmKind
 from lab.errors import InfraError
 from lab.guest.guest import GuestPlan
 from lab.host.host import RunningHost
 from lab.observe.eye import Found, Mark, Sight
 from lab.redact import redacted, redacted_bytes
 from lab.runner.collect import collect, collect_boot
+from lab.runner.course import Course
+from lab.runner.filing import filed
 
 PLAN = GuestPlan(name="g", kind=GuestKind.LINUX, vmm=VmmKind.QEMU)
+LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
 SPOKEN = f"quiet beacon={PLAN.canary.hex()}:{PLAN.key.hex()} rdinit=/init"
+CELL = CellRequest(disruption=DisruptionKind.VMM_KILL).cell(LAB, accel=Accel.TCG)
 SIGHT = Sight(9, 50.0, 0.005, 0.01, 0, 1, f"lost during: qemu -append {SPOKEN}")
 
 
@@ -39,8 +44,9 @@ TALKATIVE = SimpleNamespace(
 
 
 def test_no_file_of_the_evidence_has_a_secret_of_the_guest(tmp_path: Path) -> None:
-    found = Found({}, (Mark(SPOKEN, 1.0),), SIGHT)
-    collect(tmp_path, cast("RunningHost", TALKATIVE), PLAN, found)
+    collect(tmp_path, cast("RunningHost", TALKATIVE), PLAN)
+    course = Course(found=Found({}, (Mark(SPOKEN, 1.0),), SIGHT))
+    assert filed(tmp_path, CELL, course) is None
 
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(kept) == {

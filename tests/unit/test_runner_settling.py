@@ -15,7 +15,7 @@ from lab.observe.window import Window
 from lab.runner import settling
 from lab.runner.course import Course
 from lab.runner.settling import settle
-from lab.testing.simulated_guest import Rehearsal
+from lab.testing.simulated_guest import KEY, Rehearsal
 from lab.verdict.evidence import ParkedClaim
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 from tests.support.guests_in_and_out_of_sight import ELSEWHERE
@@ -52,7 +52,7 @@ class Settled:
 
         known = replace(r.evidence(struck, searched=False), **cast("Any", more))
         seen: Any = SimpleNamespace(eye=r.eye, jitter=self)
-        guest: Any = SimpleNamespace()
+        guest: Any = SimpleNamespace(plan=SimpleNamespace(key=KEY))
         settle(guest, seen, Watch(), known, self.result)
         return self.result
 
