@@ -11,7 +11,7 @@ from lab.verdict.verdict import Check, Scope, Unproven
 
 
 def admissible(e: Evidence) -> Unproven | None:
-    """Say why nothing can be judged by `e`, or None."""
+    """Return why nothing can be judged by this evidence; None if it can be."""
     return _sane(e) or _watched(e) or _disrupted(e) or _long_enough(e)
 
 
@@ -60,7 +60,7 @@ def _watched(e: Evidence) -> Unproven | None:
 def _disrupted(e: Evidence) -> Unproven | None:
     match e.disruption:
         case None:
-            return _no(e, "nobody witnessed the disruption", Check.DISRUPTION)
+            return _no(e, "the disruption has no witness", Check.DISRUPTION)
         case DidNot(reason):
             return _no(e, f"the disruption did not happen: {reason}", Check.DISRUPTION)
         case Undisturbed():
@@ -77,5 +77,5 @@ def _long_enough(e: Evidence) -> Unproven | None:
     left, needed = e.end - done, e.limits.patience + e.limits.closing
     if e.scope is Scope.MEMORY or left > needed:
         return None
-    what = f"the watch went on for {left:.1f} s, and one of up to {needed:.1f} s misses a death"
+    what = f"the watch went on for {left:.1f} s; up to {needed:.1f} s can miss a death"
     return _no(e, what, Check.WATCH)

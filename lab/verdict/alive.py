@@ -22,7 +22,7 @@ _TIMES = 2.0
 
 
 def silent_before(e: Evidence, trail: Trail, at: float) -> bool:
-    """Tell a vCPU that was silent already, or out of sight too long to tell, from one that lived.
+    """Whether a vCPU was silent already, or out of sight for too long to tell.
 
     The looks must not prove a silence that is longer than twice its longest gap of before, by its
     own clock; nor may it have been unseen for longer than twice as long as ever before.
@@ -56,7 +56,7 @@ def _between_looks(trail: Trail, at: float) -> float | None:
 
 
 def lived_at(e: Evidence, trail: Trail, at: float) -> bool:
-    """Tell a vCPU that was alive: it had just beaten, or beat after it."""
+    """Whether a vCPU was alive at an instant: it had just beaten, or beat after it."""
     if not silent_before(e, trail, at):
         return True
     stop = bisect_right(trail.by, e.end)

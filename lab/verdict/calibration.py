@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the witness measures right: a silence held against the stop that made it; pure."""
+"""Whether the witness measures right: a silence compared with the stop that made it; pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ _FLOOR_NS = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Whether a stop of known length was measured right, and by how much it was not."""
+    """Whether a stop of known length was measured right.
+
+    Attributes:
+        right: Whether it was, within what is allowed.
+        off_ns: How far the figure is outside the bounds of the stop; 0 if the stop is not known.
+        allowed_ns: How far it may be.
+        reason: Both figures, for people.
+    """
 
     right: bool
     off_ns: int
@@ -20,12 +27,15 @@ class Calibration:
 
 
 def calibration(measured_ns: int, stop_inner_ns: int, stop_outer_ns: int) -> Calibration:
-    """Say whether a silence was measured within 5 % or 20 ms of the stop that made it.
+    """Compare a silence with the stop that made it: it must be right to 5 % or 20 ms.
 
     Args:
         measured_ns: The silence that the witness found.
-        stop_inner_ns: From the stop's being acknowledged to the order to go on.
-        stop_outer_ns: From the order to stop to the going on's being acknowledged.
+        stop_inner_ns: From the acknowledgement of the stop to the order to resume.
+        stop_outer_ns: From the order to stop to the acknowledgement of the resumption.
+
+    Returns:
+        Whether it is right; it is not if the stop itself is not known to the same precision.
     """
     allowed = max(round(stop_outer_ns * _TOLERANCE), _FLOOR_NS)
     if not 0 < stop_inner_ns <= stop_outer_ns:

@@ -49,7 +49,7 @@ class GuestClock(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A stretch, of L0's clock, in which the lab itself had the guest stand still, and why.
+    """A stretch, of L0's clock, in which the lab itself had stopped the guest, and why.
 
     It excuses silence, and nothing else. Where vCPUs are parked and adopted under KVM, the TSC
     that the guest's clock is read from counts on, so the clock `RUNS`. So it does where a VMM
@@ -81,9 +81,13 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryWitness:
-    """Digests of the guest's memory: what it was from `before_at` on, and at `after_at`.
+    """Digests of the guest's memory before and after, by instants of L0's clock.
 
-    Instants of L0's clock; at `before_at` the guest stands still already.
+    Attributes:
+        before: SHA-256 in hex; empty if it was not digested.
+        before_at: From when on the memory was so; the guest was stopped by then.
+        after: The same afterwards.
+        after_at: When it was digested again.
     """
 
     before: str
@@ -94,7 +98,7 @@ class MemoryWitness:
 
 @dataclass(frozen=True, slots=True)
 class ParkedClaim:
-    """The caretaker says that it holds the guest's vCPUs, and why."""
+    """The caretaker reports that it has parked the guest's vCPUs, and why."""
 
     why: str
 
@@ -113,7 +117,7 @@ class Evidence:
 
     Attributes:
         trails: What was seen of each vCPU's beacon.
-        expected_vcpus: How many vCPUs the guest was given.
+        expected_vcpus: How many vCPUs the guest was started with.
         baseline: The undisturbed stretch at the beginning of the watch.
         end: The end of the watch, on L0's clock.
         limits: What is still a pause.
@@ -122,7 +126,7 @@ class Evidence:
         scope: What the cell asks for.
         memory: Digests, if they were taken.
         parked: What the caretaker claims at the end of the watch.
-        voids: Stretches in which L0 itself stood still.
+        voids: Stretches in which L0 itself stalled.
         host_death: How the L1 machine ended, if it did.
         nowhere: After the watch all of the host's memory was searched, and no page of the guest's
             with its canary is in it.
@@ -179,7 +183,7 @@ class Evidence:
         return min([self.struck, *holds, *digested, *handed])
 
     def stopped(self, stretch: Window) -> float:
-        """Measure for how long the lab itself had the guest stand still.
+        """Measure for how long the lab itself had the guest stopped.
 
         Args:
             stretch: Within which time, on L0's clock.
@@ -202,7 +206,7 @@ class Evidence:
         return max(0.0, ended - began - self.stopped(Window(began, ended)))
 
     def stalled(self, stretch: Window) -> float:
-        """Measure for how long L0 itself stood still.
+        """Measure for how long L0 itself stalled.
 
         Args:
             stretch: Within which time, on L0's clock.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The judge's checks of who the guest is and whether it was harmed, from the first look on; pure.
+"""The judge's checks of identity and harm, from the first look on; pure.
 
 No stop excuses what is found here, and no look is left out: a guest that is parked or restored can
-be rewound, restarted or stripped of its registers at the very moment it goes on.
+be rewound, restarted or stripped of its registers at the very moment at which it is resumed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HARM = frozenset({Kind.CLOCK, Kind.FAULTS})
 
 
 def baseline(e: Evidence) -> Verdict | None:
-    """Insist that each vCPU beat before the disruption, and that there are all of them."""
+    """Require that each vCPU beat before the disruption, and that there are all of them."""
     for who, trail in each(e):
         if beats(trail, e.baseline) < 2:  # noqa: PLR2004 - one beat is no progress
             return Unproven(f"{who} did not beat before the disruption", Check.BASELINE)
@@ -33,7 +33,7 @@ def baseline(e: Evidence) -> Verdict | None:
 
 
 def identity(e: Evidence) -> Verdict | None:
-    """Insist on one guest: canary, boot, order and chain of all beats seen."""
+    """Require one guest: canary, boot, order and chain of all beats seen."""
     if found := _anomalous(e, IDENTITY):
         return found
     boots = {trail.boot_id for trail in e.trails.values()}
@@ -43,7 +43,7 @@ def identity(e: Evidence) -> Verdict | None:
 
 
 def harmed(e: Evidence) -> Verdict | None:
-    """Insist that its clock never went back, and that it counted no fault of its own."""
+    """Require that its clock never went back, and that it counted no fault of its own."""
     for who, trail in each(e):
         if trail.owns and trail.owns[0].faults:
             what = f"{who} had counted {trail.owns[0].faults} faults when it was first seen"
@@ -52,7 +52,7 @@ def harmed(e: Evidence) -> Verdict | None:
 
 
 def overrun(e: Evidence) -> Verdict | None:
-    """Say where looks were too rare for the ring of beats."""
+    """Find where looks were too rare for the ring of beats."""
     for who, trail, anomaly in _found(e, frozenset({Kind.OVERRUN})):
         if not e.baseline.began <= anomaly.at <= e.end:
             continue

@@ -3,8 +3,8 @@
 
 The checks stand in the order of `_CHECKS`, and the first that has something to say is the
 verdict: evidence before identity, identity before progress, what is proven before what is not.
-Only that L0 itself stood still waits for the others: whoever is told so may do it all again, and
-a loss that is proven must not be lost in that.
+Only that L0 itself stalled waits for the others: such a cell is run again, and a loss that is
+proven must not be lost in that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ _Checks = Callable[[Evidence], Verdict | None]
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """Say what became of the guest, and which check says so."""
+    """Judge what became of the guest.
+
+    Args:
+        evidence: Everything that is known of it.
+
+    Returns:
+        The verdict, with the check that it rests on, its reason and the figures.
+    """
     refused = admissible(evidence)
     if refused and refused.check is Check.EVIDENCE:
         return refused
@@ -40,20 +47,23 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.scope is Scope.MEMORY:
         return Survived("its memory is the same", Check.MEMORY, Scope.MEMORY, figures)
     if evidence.parked:
-        why = f"the caretaker holds it: {evidence.parked.why}"
+        why = f"the caretaker has parked it: {evidence.parked.why}"
         return Parked(why, Check.PARKED, Scope.RUNNING, figures)
     return Survived(_story(evidence, figures), Check.ALL, Scope.RUNNING, figures)
 
 
 def gone_on(evidence: Evidence, stretch: Window, why: str) -> Verdict:
-    """Judge a guest that had stood still by what it is from the first look to the end of `stretch`.
+    """Judge a guest that was resumed by the whole watch, to the end of `stretch`.
 
     Nothing of the watch before is left out: only the silence until `stretch` begins is excused.
 
     Args:
-        evidence: What is known of the guest up to when it was to go on, and what was seen since.
-        stretch: From when it was to go on, to the end of the watch.
-        why: What it had stood still for.
+        evidence: What is known of the guest up to its resumption, and what was seen since.
+        stretch: From when it was resumed, to the end of the watch.
+        why: What it had been stopped for.
+
+    Returns:
+        The verdict, of scope `running`.
     """
     stop = Stop(min(evidence.taken, stretch.began), stretch.began, why)
     return judge(
@@ -69,15 +79,15 @@ def gone_on(evidence: Evidence, stretch: Window, why: str) -> Verdict:
 
 
 def judge_through(evidence: Evidence, resumed: Window | None, why: str) -> Verdict:
-    """Judge a guest, and if it was to go on after it had stood still, what it was from then on.
+    """Judge a guest, and if it was resumed during the watch, what it was from then on.
 
     Args:
         evidence: What is known of it.
-        resumed: From when it was to go on, to the end of the watch; None if it never stood still.
-        why: What it had stood still for.
+        resumed: From when it was resumed, to the end of the watch; None if it never was stopped.
+        why: What it had been stopped for.
 
     Returns:
-        What is said of the guest before it went on, unless it did not go on as itself.
+        The verdict on the guest before it was resumed, unless it did not go on as itself.
     """
     found = judge(evidence)
     if resumed is None or not isinstance(found, Survived | Parked):
@@ -85,7 +95,7 @@ def judge_through(evidence: Evidence, resumed: Window | None, why: str) -> Verdi
     after = gone_on(evidence, resumed, why)
     if isinstance(after, Survived):
         return found
-    reason = f"after it was to go on: {after.reason}"
+    reason = f"after it was resumed: {after.reason}"
     return type(after)(reason, after.check, found.scope, after.figures)
 
 
@@ -105,7 +115,7 @@ def _story(evidence: Evidence, figures: Figures) -> str:
     done = figures.disruption or "nothing was done to it"
     beaten = sum(vcpu.beats for vcpu in figures.vcpus)
     searched = evidence.search is not None and evidence.search.whole
-    copies = "no second copy of it beats" if searched else "nobody looked for a second copy"
+    copies = "no second copy of it beats" if searched else "a second copy was not looked for"
     missed = max(figures.vcpus, key=lambda vcpu: vcpu.rewind_s)
     return (
         f"the same guest beat on to the end on {evidence.expected_vcpus} vCPU "

@@ -13,13 +13,20 @@ from lab.verdict.verdict import Check, Lost, Scope, Unproven, Verdict
 
 
 def each(e: Evidence) -> Iterator[tuple[str, Trail]]:
-    """Give the vCPUs in order, each with how a reason calls it."""
+    """Yield the vCPUs by index, each with its name for a reason: "vCPU 0".
+
+    Args:
+        e: The evidence.
+
+    Yields:
+        Name and trail.
+    """
     for n in sorted(e.trails):
         yield f"vCPU {n}", e.trails[n]
 
 
 def memory(e: Evidence) -> Verdict | None:
-    """Compare the digests of a guest that stood still between them."""
+    """Compare the digests of a guest that was stopped between them."""
     m = e.memory
     if m is None:
         wanted = e.scope is Scope.MEMORY
@@ -40,7 +47,7 @@ def memory(e: Evidence) -> Verdict | None:
 
 
 def _ran_on(e: Evidence, since: float) -> Verdict | None:
-    """Digests say something only of a guest that stands still from the first one on."""
+    """Digests say something only of a guest that is stopped from the first one on."""
     for who, trail in each(e):
         if any(after > since for after in trail.after[: bisect_right(trail.by, e.end)]):
             return Unproven(f"{who} beat on after its memory was digested", Check.MEMORY)
@@ -54,6 +61,6 @@ def seen_after(e: Evidence) -> Verdict | None:
         seen = bisect_left(trail.clear_began, since)
         if seen == len(trail.clear_began) or trail.clear_ended[seen] > e.end:
             why = trail.blinds[-1].reason if trail.blinds else "the eye was shut"
-            what = f"L1-witnessed: nobody outside saw the memory of {who} afterwards: {why}"
+            what = f"L1-witnessed: the memory of {who} was not seen from outside afterwards: {why}"
             return Unproven(what, Check.PATH)
     return None

@@ -14,7 +14,7 @@ from lab.verdict.verdict import Check, Lost, Unproven, Verdict
 
 
 def clock(e: Evidence) -> Verdict | None:
-    """Insist that the guest's clock goes as L0's does, and that the guest beats as it did."""
+    """Require that the guest's clock goes as L0's does, and that the guest beats as it did."""
     for who, trail in each(e):
         seen = clock_of(e, trail)
         if found := _rate(e, who, trail, seen) or _step(e, who, trail, seen):
@@ -29,14 +29,14 @@ def clock(e: Evidence) -> Verdict | None:
 
 
 def rewind(e: Evidence) -> Verdict | None:
-    """Insist that no more can have been taken back unseen than the limit."""
+    """Require that no more can have been taken back unseen than the limit."""
     for who, trail in each(e):
         bound = rewind_bound(e, trail)
         if bound.seconds > e.limits.rewind:
             what = f"a rewind of {who} by {bound.beats} beats, {bound.seconds:.2f} s"
             late = bound.seconds - e.stalled(bound.stretch) <= e.limits.rewind
             blame = Check.JITTER if late else Check.REWIND_BOUND
-            return Unproven(f"{what}, could have been missed: nobody saw them", blame)
+            return Unproven(f"{what}, could have been missed: they were not seen", blame)
     return None
 
 
@@ -60,5 +60,5 @@ def _step(e: Evidence, who: str, trail: Trail, seen: Clock) -> Verdict | None:
         return Unproven(f"{what} before the disruption", Check.CLOCK_STEP)
     behind = Window(step.between.ended - abs(step.seconds), step.between.ended)
     if step.beyond - e.stalled(behind) <= e.limits.clock_step:
-        return Unproven(f"{what}, and L0 itself stood still then", Check.JITTER)
+        return Unproven(f"{what}, and L0 itself stalled then", Check.JITTER)
     return early(e, who, trail) or Lost(what, Check.CLOCK_STEP)

@@ -14,7 +14,7 @@ from lab.verdict.verdict import Check, Lost, Unproven, Verdict
 
 
 def path(e: Evidence) -> Verdict | None:
-    """Insist that each vCPU's page was in sight in the end, or say why it was not."""
+    """Require that each vCPU's page was in sight in the end, or say why it was not."""
     for who, trail in each(e):
         clear = bisect_right(trail.clear_ended, e.end)
         if clear and e.end - trail.clear_began[clear - 1] <= e.limits.closing:
@@ -33,7 +33,7 @@ def path(e: Evidence) -> Verdict | None:
 
 
 def one_copy(e: Evidence) -> Verdict | None:
-    """Insist that no vCPU beats in two places at once."""
+    """Require that no vCPU beats in two places at once."""
     for who, trail in each(e):
         live = e.search.live(trail.vcpu) if e.search else ()
         if len(live) > 1:
@@ -46,17 +46,17 @@ def one_copy(e: Evidence) -> Verdict | None:
 
 
 def outside_eye(e: Evidence) -> Verdict | None:
-    """Insist that what was seen was seen past the host."""
+    """Require that what was seen was seen past the host."""
     if e.outside_eye:
         return None
-    return Unproven("L1-witnessed: nobody outside of the host saw it survive", Check.EYE)
+    return Unproven("L1-witnessed: it was not seen to survive from outside of the host", Check.EYE)
 
 
 def tallies(e: Evidence) -> Verdict | None:
-    """Insist that what was to be done so many times was witnessed so many times."""
+    """Require that each deed was witnessed as often as it was ordered."""
     for tally in e.tallies:
         if tally.counted != tally.wanted:
-            what = f"{tally.wanted} {tally.what} were wanted, and {tally.counted} were witnessed"
+            what = f"{tally.wanted} {tally.what} were ordered, and {tally.counted} were witnessed"
             return Unproven(what, Check.TALLY)
     return None
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class ProblemKind(StrEnum):
-    """With what something is wrong: this says who is to blame, and what is done about it."""
+    """Whom a problem is blamed on, and so what is done about it."""
 
     PRODUCT = "product"  # the kernel, VMM or guest under test; its cell has failed
     FIGURES = "figures"  # what the lab measured; its cell is an error of the lab
@@ -18,7 +18,12 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, of which the verdict says nothing."""
+    """One thing that is wrong, of which the verdict says nothing.
+
+    Attributes:
+        kind: Whom it is blamed on.
+        reason: What is wrong, for people.
+    """
 
     kind: ProblemKind
     reason: str

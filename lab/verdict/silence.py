@@ -14,10 +14,15 @@ from lab.observe.window import Window
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No beat for at least `least` and less than `most` seconds.
+    """No beat for at least `least` and less than `most` seconds; instants are L0's clock.
 
-    The last beat before it came after `after` and by `by`; `over` is when it was over at the
-    latest, and `last` says that it was still going on when the watch ended.
+    Attributes:
+        least: The certain length in seconds.
+        most: The longest that it can have been.
+        after: The last beat before it came after this.
+        by: The last beat before it had come by this.
+        over: When it was over at the latest.
+        last: It was still going on when the watch ended.
     """
 
     least: float
@@ -35,7 +40,13 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The guest's own clock went on by `ns` between two beats, the first of them at `at_ns`."""
+    """A step of the guest's own clock between two beats.
+
+    Attributes:
+        ns: Its length.
+        at_ns: The guest's time at the first of the two beats.
+        by: When the second had been seen, on L0's clock in seconds.
+    """
 
     ns: int
     at_ns: int
@@ -43,7 +54,15 @@ class Gap:
 
 
 def silences(trail: Trail, window: Window) -> Iterator[Silence]:
-    """Give each stretch of `window` without a beat, in order, to the very end."""
+    """Yield each stretch of a watch without a beat, in order, to the very end.
+
+    Args:
+        trail: One vCPU.
+        window: The watch, on L0's clock.
+
+    Yields:
+        The silences; the last of them has `last` set, however short it is.
+    """
     t0, end = window.began, window.ended
     stop = bisect_right(trail.by, end)
     first = bisect_right(trail.by, t0)
@@ -59,7 +78,15 @@ def silences(trail: Trail, window: Window) -> Iterator[Silence]:
 
 
 def longest(trail: Trail, window: Window) -> Silence:
-    """Give the silence of `window` that may have been the longest."""
+    """Return the silence that may have been the longest.
+
+    Args:
+        trail: One vCPU.
+        window: Within which time, on L0's clock.
+
+    Returns:
+        The one with the largest `most`; of equal ones the first.
+    """
     return max(silences(trail, window), key=lambda silence: silence.most)
 
 
@@ -69,7 +96,15 @@ def _stamps_of(trail: Trail, batch: int) -> tuple[int, int]:
 
 
 def longest_gap(trail: Trail, window: Window) -> Gap:
-    """Give the guest clock's longest step between two beats of which the later is in `window`."""
+    """Return the longest step of the guest's clock between two beats, the later in `window`.
+
+    Args:
+        trail: One vCPU; across an overrun or a restart there is no step.
+        window: Within which time, on L0's clock.
+
+    Returns:
+        The step; of length 0 if fewer than two beats came.
+    """
     best = Gap(0, 0, window.began)
     for batch in range(bisect_right(trail.by, window.began), bisect_right(trail.by, window.ended)):
         begin, end = _stamps_of(trail, batch)
@@ -83,7 +118,15 @@ def longest_gap(trail: Trail, window: Window) -> Gap:
 
 
 def beats(trail: Trail, window: Window) -> int:
-    """Count the beats first seen within `window`."""
+    """Count the beats first seen within a stretch.
+
+    Args:
+        trail: One vCPU.
+        window: Within which time, on L0's clock.
+
+    Returns:
+        How many.
+    """
     first = bisect_right(trail.by, window.began)
     stop = bisect_right(trail.by, window.ended)
     if first == stop:
@@ -92,13 +135,29 @@ def beats(trail: Trail, window: Window) -> int:
 
 
 def last_seen(trail: Trail, at: float) -> float | None:
-    """Give the look by which the newest beat known at `at` had been seen."""
+    """Return when the newest beat known at an instant had been seen.
+
+    Args:
+        trail: One vCPU.
+        at: The instant, on L0's clock in seconds.
+
+    Returns:
+        When the look ended that saw it; None if none was seen yet.
+    """
     found = bisect_right(trail.by, at)
     return trail.by[found - 1] if found else None
 
 
 def drift(trail: Trail, window: Window) -> float | None:
-    """Seconds that the guest's clock gained on L0's within `window`, to about a look."""
+    """Measure by how much the guest's clock gained on L0's, to about the length of a look.
+
+    Args:
+        trail: One vCPU.
+        window: Within which time, on L0's clock.
+
+    Returns:
+        Seconds; None if fewer than two batches of beats came.
+    """
     first = bisect_left(trail.by, window.began)
     stop = bisect_right(trail.by, window.ended)
     if stop - first < 2:  # noqa: PLR2004 - two points make a line

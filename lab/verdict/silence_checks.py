@@ -40,7 +40,7 @@ def guest_silent(e: Evidence) -> Verdict | None:
         if gap.by < e.taken:
             return Unproven(f"{what} before the disruption", Check.EARLY)
         if own - e.stalled(stretch) <= e.limits.patience:
-            return Unproven(f"{what}, and L0 itself stood still then", Check.JITTER)
+            return Unproven(f"{what}, and L0 itself stalled then", Check.JITTER)
         return Lost(f"{what}; {e.limits.patience:.1f} s is the limit", Check.GUEST_SILENCE)
     return None
 
@@ -77,7 +77,7 @@ def own_count(e: Evidence) -> Verdict | None:
 
 
 def parked(e: Evidence) -> Verdict | None:
-    """Insist that a guest that is said to be parked is silent, and in sight."""
+    """Require that a guest that is said to be parked is silent, and in sight."""
     if e.parked is None:
         return None
     for who, trail in each(e):
@@ -97,7 +97,7 @@ def _silent(e: Evidence, who: str, trail: Trail, silence: Silence) -> Verdict:
     if silence.after < e.taken and silent_before(e, trail, e.taken):
         return Unproven(f"{what}: that began before", Check.EARLY)
     if least - e.stalled(silence.proven) <= e.limits.patience:
-        return Unproven(f"{what}, and L0 itself stood still then", Check.JITTER)
+        return Unproven(f"{what}, and L0 itself stalled then", Check.JITTER)
     found = _moved(who, trail, silence) or _unsearched(e, trail, what)
     return found or Lost(f"{what}; {e.limits.patience:.1f} s is the limit", Check.SILENCE)
 
@@ -131,7 +131,7 @@ def _when(e: Evidence, silence: Silence) -> str:
 
 
 def _too_few(e: Evidence, trail: Trail, silence: Silence) -> Check:
-    """Tell an eye that was kept from looking by L0 from one that looked and could not see."""
+    """Distinguish an eye that L0 kept from looking from one that looked and could not see."""
     stretch = Window(silence.after, silence.over)
     blind = any(
         stretch.overlap(Window(b.began, e.end if b.ended is None else b.ended)) > 0

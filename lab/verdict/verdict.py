@@ -112,7 +112,7 @@ class Survived(_Verdict):
 
 
 class Parked(_Verdict):
-    """Held on purpose by the caretaker, which says so, and silent since."""
+    """Parked by the caretaker, which says so, and silent since."""
 
     __slots__ = ()
 

@@ -121,7 +121,7 @@ def test_a_parked_guest_that_is_silent_when_adopted_is_lost(
     stage.r.guest.thaw = nothing  # type: ignore[method-assign] # nobody lets it run
     verdict = stage.run(ASYNC, stage.r.guest.freeze, tmp_path).verdict
     assert isinstance(verdict, Lost), verdict
-    assert verdict.reason.startswith("after it was to go on: vCPU 0 was silent")
+    assert verdict.reason.startswith("after it was resumed: vCPU 0 was silent")
 
 
 def test_a_parked_guest_that_is_rewound_when_adopted_is_lost(
@@ -139,4 +139,4 @@ def test_a_guest_that_nobody_adopted_is_not_proven(
     stage = orphaned(monkeypatch, nothing, adoptions=0)
     verdict = stage.run(ASYNC, stage.r.guest.freeze, tmp_path).verdict
     assert isinstance(verdict, Unproven), verdict
-    assert (verdict.check, "1 adoptions were wanted" in verdict.reason) == (Check.TALLY, True)
+    assert (verdict.check, "1 adoptions were ordered" in verdict.reason) == (Check.TALLY, True)
