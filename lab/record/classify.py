@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run amounts to: the one classification of its tests. No silent green.
+"""The one classification of a run's tests. No silent green.
 
 The exit status, the terminal, JUnit, KTAP, KCIDB, the pages and the history are all made of it:
 none of them decides by itself. docs/verdict.md has the table.
@@ -34,7 +34,7 @@ class Status(StrEnum):
 
 
 class Standing(StrEnum):
-    """Whether a cell came out as the ladder says; if not, which side is at fault."""
+    """Whether a cell came out as the ladder says; if not, which side is to blame."""
 
     EXPECTED = "as expected"
     PRODUCT = "not as expected"
@@ -102,9 +102,12 @@ def status_of(test: CellRecord | CheckRecord, *, must_run: bool = False) -> Stat
     """Classify a test that has a record.
 
     Args:
-        test: A cell, whose outcome counts only if its evidence carries it; or a test beside them,
-            whose own word is all that there is of it.
+        test: A cell, whose outcome counts only if its evidence carries it; or a test beside the
+            cells, of which there is nothing but its outcome.
         must_run: Whether it may not be absent.
+
+    Returns:
+        Its status.
     """
     if isinstance(test, CellRecord) and doubt(test):
         return Status.ERROR
@@ -162,12 +165,26 @@ def _tells(found: Sequence[Classified]) -> bool:
 
 
 def standing(cell: CellRecord) -> Standing:
-    """Say where a cell stands; an outcome that its evidence does not carry is ours to explain."""
+    """Return where a cell stands.
+
+    Args:
+        cell: One cell, or one of its repeats.
+
+    Returns:
+        Its standing; an outcome that its evidence does not carry is the lab's to explain.
+    """
     return _STANDING[status_of(cell)]
 
 
 def standing_of(check: CheckRecord) -> Standing:
-    """Say where a test beside the cells stands."""
+    """Return where a test beside the cells stands.
+
+    Args:
+        check: The test.
+
+    Returns:
+        Its standing.
+    """
     return _STANDING[status_of(check)]
 
 
@@ -176,7 +193,10 @@ def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) ->
 
     Args:
         record: The run.
-        must_run: Their ids; what the record itself says when None.
+        must_run: Their ids; what the record itself lists when None.
+
+    Returns:
+        A gap for each of them, in the order of the ids.
     """
     gaps: dict[str, Gap] = {}
     for each in classified(record, must_run):
@@ -193,19 +213,43 @@ def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) ->
 
 
 def exit_status(record: RunRecord, must_run: Collection[str] | None = None) -> int:
-    """Return the exit status of a run: 1 for a proven product failure, 125 for "cannot tell"."""
+    """Return the exit status of a run.
+
+    Args:
+        record: The run.
+        must_run: Ids of the cells that may not be absent; what the record itself lists when None.
+
+    Returns:
+        1 if a test failed by fault of the product; else 125 if one cannot be told; else 0.
+
+    Source: git-bisect(1), "Bisect run": 125 skips a commit.
+    """
     came = {_EXIT.get(each.status, AS_EXPECTED) for each in classified(record, must_run)}
     return next(status for status in (NOT_AS_EXPECTED, CANNOT_TELL, AS_EXPECTED) if status in came)
 
 
 def false_starts(cell: CellRecord) -> int:
-    """Count the tries of a cell in which its guest never began to beat."""
+    """Count the tries of a cell in which its guest never began to beat.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        How many; 0 if its figures do not tell.
+    """
     told = cell.verdict.figures.get("false_starts", 0) if cell.verdict else 0
     return told if isinstance(told, int) else 0
 
 
 def headline(record: RunRecord) -> str:
-    """Say what came of the run, in one sentence."""
+    """Summarize a run in one sentence.
+
+    Args:
+        record: The run.
+
+    Returns:
+        As "FAILED: 7 of 8 cells as expected, 1 not as expected".
+    """
     stands = Counter(standing(cell) for cell in record.cells)
     word = {AS_EXPECTED: "AS EXPECTED", NOT_AS_EXPECTED: "FAILED", CANNOT_TELL: "CANNOT TELL"}
     parts = [f"{stands[Standing.EXPECTED]} of {len(record.cells)} cells as expected"]

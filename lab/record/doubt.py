@@ -23,7 +23,7 @@ def failing(children: Iterable[ChildRecord]) -> tuple[str, ...]:
 
 
 def doubt(cell: CellRecord) -> str:
-    """Say why the outcome of a cell cannot be believed; empty when it can."""
+    """Return why the outcome of a cell cannot be believed; empty when it can."""
     kind = cell.verdict.kind if cell.verdict else None
     match cell.outcome:
         case Outcome.PASSED:
@@ -50,7 +50,7 @@ def _doubt_the_witness(cell: CellRecord) -> str:
 
 
 def _doubt_the_verdict(cell: CellRecord) -> str:
-    """Say why this outcome cannot be that of this verdict against this expectation."""
+    """Return why this outcome cannot be that of this verdict against this expectation."""
     wanted, verdict, came = cell.expectation, cell.verdict, cell.outcome
     if verdict is None or verdict.kind == "Unproven":
         return f"it {came} without a proven verdict"

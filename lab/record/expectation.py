@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was expected against what was judged: the one place where the two meet; pure.
+"""The verdict against the expectation: the one place where the two meet; pure.
 
 Both are taken as they stand in a record, so that a run that has ended is judged by the same rule
 as a cell that has just ended.
@@ -59,11 +59,11 @@ _USUAL = {
 def decide(
     wanted: ExpectationRecord, said: VerdictRecord, problems: Sequence[Problem] = ()
 ) -> tuple[Outcome, str]:
-    """Say what the outcome of a judged cell is.
+    """Decide the outcome of a judged cell.
 
     Args:
         wanted: What the ladder expects of it.
-        said: What the judge said.
+        said: The verdict.
         problems: What else is wrong, in the order in which it was found. No expectation covers
             it: it turns a pass, a known failure and an unexpected pass into something else, and
             nothing into a pass.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents on disk: written whole or not at all, and read with errors a person can act on."""
+"""Documents on disk: written whole or not at all, and read with errors that name file and key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ D = TypeVar("D", bound=Document)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `path` atomically and durably, without the secrets of the run.
+    """Write a file atomically and durably, without the secrets of the run.
+
+    Args:
+        path: The file; its folder exists.
+        text: What to write; known secrets are replaced.
 
     Raises:
         InfraError: It could not be written; what was there before is still there.
@@ -37,12 +41,28 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_document(path: Path, document: Document) -> None:
-    """Write a document as JSON, atomically."""
+    """Write a document as JSON, atomically.
+
+    Args:
+        path: The file; its folder exists.
+        document: What to write.
+
+    Raises:
+        InfraError: It could not be written; what was there before is still there.
+    """
     write_text(path, document.model_dump_json(indent=1) + "\n")
 
 
 def point(link: Path, target: str) -> None:
-    """Make the symbolic link `link` point at `target`, with no moment in which it is missing."""
+    """Make a symbolic link, or change where it points; at no moment it is missing.
+
+    Args:
+        link: The link.
+        target: What it points at.
+
+    Raises:
+        InfraError: It could not be made.
+    """
     with _beside(link) as tmp:
         tmp.symlink_to(target)
         tmp.replace(link)
@@ -50,12 +70,29 @@ def point(link: Path, target: str) -> None:
 
 
 def load(path: Path) -> RunRecord:
-    """Read a run record; a run's folder stands for the `run.json` in it."""
+    """Read a run record.
+
+    Args:
+        path: The file, or a run's folder with `run.json` in it.
+
+    Returns:
+        The record.
+
+    Raises:
+        ConfigError: There is none, it is damaged, or a newer lab wrote it.
+    """
     return load_document(path / "run.json" if path.is_dir() else path, RunRecord)
 
 
 def load_document(path: Path, kind: type[D]) -> D:
     """Read one document.
+
+    Args:
+        path: The file.
+        kind: The class of the document.
+
+    Returns:
+        The document.
 
     Raises:
         ConfigError: There is none, it is damaged, or a newer lab wrote it.
@@ -68,7 +105,7 @@ def load_document(path: Path, kind: type[D]) -> D:
         raise ConfigError(f"{path}: damaged, not JSON: {e}", hint=_AGAIN) from e
     version = data.get("schema_version") if isinstance(data, dict) else None
     if not isinstance(version, int):
-        raise ConfigError(f"{path}: schema_version: a number was wanted, {version!r} came")
+        raise ConfigError(f"{path}: schema_version: {version!r} is no number")
     if version > SCHEMA_VERSION:
         raise ConfigError(
             f"{path}: schema_version: {version} is newer than this lab's {SCHEMA_VERSION}",

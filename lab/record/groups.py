@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cell with its repeats, seen as one: the worst that came counts, and both ways is flaky."""
+"""A cell with its repeats as one: the worst outcome counts, and both outcomes is flaky."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ _FATES = {"Survived": "lived", "Parked": "lived", "Lost": "died"}
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All repeats of one cell in one run, in order; there is at least one."""
+    """All repeats of one cell in one run.
+
+    Attributes:
+        cells: The repeats in order; there is at least one.
+        flaky_before: Whether it both lived and died on this very kernel, other runs counted.
+        must_run: Whether it may not be absent.
+    """
 
     cells: tuple[CellRecord, ...]
-    flaky_before: bool = False  # it went both ways on this very kernel, other runs counted
+    flaky_before: bool = False
     must_run: bool = False
 
     @property
@@ -54,7 +60,7 @@ class Group:
 
     @property
     def standing(self) -> Standing:
-        """Who is to blame, if somebody is."""
+        """The standing of the repeat that counts."""
         return standing(self.worst)
 
     @property
@@ -103,11 +109,14 @@ class Group:
 
 
 def grouped(record: RunRecord, *, flaky: Collection[str] = ()) -> tuple[Group, ...]:
-    """Put repeats together, in the order in which cells come first.
+    """Group the repeats of each cell, in the order in which cells come first.
 
     Args:
         record: The run.
-        flaky: Ids of cells that are known to go both ways on the kernel that they ran on.
+        flaky: Ids of cells that are known to have lived and died on the kernel that they ran on.
+
+    Returns:
+        One group for each cell id.
     """
     found: dict[str, list[CellRecord]] = {}
     for cell in record.cells:
@@ -119,10 +128,24 @@ def grouped(record: RunRecord, *, flaky: Collection[str] = ()) -> tuple[Group, .
 
 
 def fate(kind: str | None) -> str:
-    """Say of a verdict whether the guest `lived` or `died`; empty when nobody can tell."""
+    """Return whether a verdict's guest lived or died.
+
+    Args:
+        kind: The verdict's kind; None for a cell without one.
+
+    Returns:
+        "lived", "died", or "" if that is not known.
+    """
     return _FATES.get(kind or "", "")
 
 
 def both(kinds: Iterable[str | None]) -> bool:
-    """Say whether guests both lived and died in these verdicts."""
+    """Return whether guests both lived and died in these verdicts.
+
+    Args:
+        kinds: The verdicts' kinds; None for a cell without one.
+
+    Returns:
+        True if they did.
+    """
     return {"lived", "died"} <= {fate(kind) for kind in kinds}

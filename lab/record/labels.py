@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the pages say things: one word for an outcome, one way to write a duration."""
+"""How the pages write things: one word for an outcome, one way to write a duration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ _WORDS = {
 
 
 def word(test: CellRecord | CheckRecord, *, must_run: bool = False) -> str:
-    """Return what became of a test as one word; an unexpected pass is told from other failures."""
+    """Return the outcome of a test as one word; an unexpected pass differs from other failures.
+
+    Args:
+        test: A cell or a test beside the cells.
+        must_run: Whether it may not be absent.
+
+    Returns:
+        As "PASS" or "XPASS".
+    """
     status = status_of(test, must_run=must_run)
     unexpected = status is Status.FAILED and test.outcome is Outcome.XPASSED
     return "XPASS" if unexpected else _WORDS[status]
@@ -34,17 +42,39 @@ _MARKS = {
 
 
 def mark(outcome: str) -> str:
-    """Give the mark of an outcome's word; a dash for what did not run."""
+    """Return the sign that stands beside an outcome's word.
+
+    Args:
+        outcome: The word, as `word` returns it.
+
+    Returns:
+        One character; a hyphen for what did not run.
+    """
     return _MARKS.get(outcome, "-")
 
 
 def result(cell: CellRecord) -> str:
-    """Give the outcome with the verdict, where there is one: `PASS Survived`."""
+    """Return the outcome with the verdict, where there is one.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        As "PASS Survived".
+    """
     return f"{word(cell)} {cell.verdict.kind}" if cell.verdict else word(cell)
 
 
 def cause(cell: CellRecord) -> str:
-    """Say why a cell came out as it did: a doubt first, then the first cause, then the verdict."""
+    """Return why a cell came out as it did.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        A doubt in its evidence, if any; then the first cause, or else the verdict's or the
+        expectation's reason. "" if there is nothing to explain.
+    """
     said = cell.first_cause or (cell.verdict.reason if cell.verdict else "")
     if not said and cell.expectation:
         said = cell.expectation.reason
@@ -70,7 +100,14 @@ def why(each: Classified) -> str:
 
 
 def milliseconds(ms: float | None) -> str:
-    """Write a silence: `12.3 ms`, `412 ms`, `3.41 s`; a hyphen for none."""
+    """Write a silence.
+
+    Args:
+        ms: Its length in milliseconds, or None.
+
+    Returns:
+        As "12.3 ms", "412 ms" or "3.41 s"; a hyphen for None.
+    """
     if ms is None:
         return "-"
     if ms >= 1000:  # noqa: PLR2004 - a second
@@ -79,7 +116,15 @@ def milliseconds(ms: float | None) -> str:
 
 
 def between(least: float | None, most: float | None) -> str:
-    """Write a silence that is known within bounds: `412 ms`, `at most 188 ms`, `20 to 61 ms`."""
+    """Write a silence that is known within bounds.
+
+    Args:
+        least: The lower bound in milliseconds, or None.
+        most: The upper bound in milliseconds, or None.
+
+    Returns:
+        As "412 ms", "at most 188 ms" or "20 to 61 ms"; a hyphen for None.
+    """
     if least is None or most is None:
         return milliseconds(least)
     if least <= 0:
@@ -91,7 +136,14 @@ def between(least: float | None, most: float | None) -> str:
 
 
 def seconds(s: float) -> str:
-    """Write a duration: `4.2 s`, `3 min 07 s`, `2 h 05 min`."""
+    """Write a duration.
+
+    Args:
+        s: Its length in seconds.
+
+    Returns:
+        As "4.2 s", "3 min 07 s" or "2 h 05 min".
+    """
     if s < 60:  # noqa: PLR2004 - a minute
         return f"{s:.1f} s"
     minutes, rest = divmod(round(s), 60)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a cell of the spec to its place in a record."""
+"""From a cell of the ladder to its place in a record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from lab.record.model import ExpectationRecord, PlannedCell
 
 
 def planned(cell: Cell, *, rerun: str = "", repeat: int = 1) -> PlannedCell:
-    """Give what a report says of a cell before it has run."""
+    """Return the record of a cell that has not run yet.
+
+    Args:
+        cell: The cell.
+        rerun: The command that runs it alone; empty if there is none.
+        repeat: Which of its repeats, from 1.
+
+    Returns:
+        What a report shows of it until there is an outcome.
+    """
     return PlannedCell(
         id=cell.id,
         repeat=repeat,
@@ -22,7 +31,14 @@ def planned(cell: Cell, *, rerun: str = "", repeat: int = 1) -> PlannedCell:
 
 
 def expected(expectation: Expectation) -> ExpectationRecord:
-    """Give an expectation as it stands in a record."""
+    """Return an expectation in the form that a record has.
+
+    Args:
+        expectation: As the topology has it.
+
+    Returns:
+        The same, for JSON.
+    """
     scope = expectation.scope
     match expectation:
         case Survives():

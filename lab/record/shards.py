@@ -29,7 +29,18 @@ _LONGEST_NAME = 200  # bytes; file systems stop at 255
 
 
 def begin(reports: Path, header: RunHeader) -> Path:
-    """Make the folder of a run, `<reports>/<UTC>-<run id>`, and return it."""
+    """Make the folder of a run.
+
+    Args:
+        reports: The folder of all runs; made if it is missing.
+        header: The run, with all cells that it will run.
+
+    Returns:
+        `<reports>/<UTC>-<run id>`, with the header in it.
+
+    Raises:
+        InfraError: It cannot be made, or is there already.
+    """
     folder = reports / f"{header.started:%Y%m%dT%H%M%SZ}-{header.run_id}"
     try:
         for part in ("cells", "checks", "environment", "evidence"):
@@ -41,7 +52,7 @@ def begin(reports: Path, header: RunHeader) -> Path:
 
 
 def write_cell(folder: Path, cell: CellRecord) -> Path:
-    """Keep a cell that has ended; one that was tried before under this key shows every try.
+    """Write a cell that has ended; one that was tried before under this key shows every try.
 
     A failure of the product stays one whatever a later try says; of other tries the last counts.
 
@@ -68,7 +79,7 @@ def _cell_with_tries(before: CellRecord, now: CellRecord) -> CellRecord:
 
 
 def write_check(folder: Path, check: CheckRecord) -> Path:
-    """Keep a test beside the cells that has ended; one that was tried before shows every try.
+    """Write a test beside the cells that has ended; one that was tried before shows every try.
 
     A failure of the product stays one whatever a later try says; of other tries the last counts.
 
@@ -95,14 +106,33 @@ def _with_tries(before: CheckRecord, now: CheckRecord) -> CheckRecord:
 
 
 def note_environment(folder: Path, environment: EnvironmentRecord, *, worker: str) -> Path:
-    """Keep what one worker knows about where it runs; it may do so again, with more."""
+    """Write what one worker knows of the machine and the builds; it may do so again, with more.
+
+    Args:
+        folder: The run's folder.
+        environment: What it knows.
+        worker: Its name, as "gw0".
+
+    Returns:
+        The worker's file.
+
+    Raises:
+        InfraError: It could not be written.
+    """
     path = folder / "environment" / f"{file_name(worker)}.json"
     write_document(path, environment)
     return path
 
 
 def file_name(cell_id: str) -> str:
-    """Give a name for files and folders of this cell: its id, where file systems allow it."""
+    """Return the name for files and folders of a cell.
+
+    Args:
+        cell_id: Its id, or its key.
+
+    Returns:
+        The id with characters quoted that file systems refuse; 177 bytes at most if it is long.
+    """
     name = quote(cell_id, safe="[]=+,@")
     if len(name) <= _LONGEST_NAME:
         return name
@@ -112,8 +142,14 @@ def file_name(cell_id: str) -> str:
 def assemble(folder: Path) -> RunRecord:
     """Merge what the workers of a run have written.
 
-    A planned cell or test without a file, and a file that cannot be read, become errors: what
-    left no record is never taken for a pass.
+    A planned cell or test without a file, and a file that cannot be read, become errors: what left
+    no record is never taken for a pass.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The run, as far as it has been written.
 
     Raises:
         ConfigError: This is no run's folder, or its header is damaged.

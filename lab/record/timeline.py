@@ -21,7 +21,15 @@ _LONG = 400  # characters of a line
 
 
 def timeline_of(evidence: Evidence, marks: Sequence[Mark]) -> TimelineRecord:
-    """Give the beats of a cell in bins, with the disruption at 0."""
+    """Count the beats of a cell in bins of time, with the disruption at 0.
+
+    Args:
+        evidence: What is known of its guest.
+        marks: The phases that the eye marked.
+
+    Returns:
+        About 240 bins for each vCPU, by both clocks, in milliseconds.
+    """
     struck, window = _struck(evidence), evidence.window
     bin_s = max(window.length / _BINS, 1e-6)
     done = evidence.disruption.done if isinstance(evidence.disruption, Happened) else None
@@ -89,7 +97,14 @@ def struck_line(lines: Sequence[str], at_s: float) -> int | None:
 
 
 def guest_clock(evidence: Evidence) -> float:
-    """Give the guest's own clock when it was struck, in seconds: its newest beat by then."""
+    """Return the guest's own clock when it was struck: that of its newest beat by then.
+
+    Args:
+        evidence: What is known of the guest.
+
+    Returns:
+        Seconds; 0 if no beat was seen.
+    """
     struck = _struck(evidence)
     newest = [0]
     for trail in evidence.trails.values():
@@ -130,7 +145,7 @@ def _vcpu(trail: Trail, window: Window, baseline: Window, bin_s: float) -> VcpuT
 
 
 def _lag(trail: Trail, baseline: Window) -> float | None:
-    """Give what to add to the guest's clock for L0's: the look that came soonest after a beat."""
+    """Return what to add to the guest's clock for L0's: the look that came soonest after a beat."""
     first = bisect_left(trail.by, baseline.began)
     stop = bisect_left(trail.by, baseline.ended)
     return min(

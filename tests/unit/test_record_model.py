@@ -64,7 +64,7 @@ def test_a_silence_that_never_ended_is_no_figure() -> None:
         ('{"schema_version": 99}', "schema_version: 99 is newer than this lab's 3"),
         ('{"schema_version": 1, "run_id"', "damaged, not JSON"),
         ("\x00\x01", "damaged, not JSON"),
-        ("[]", "schema_version: a number was wanted, None came"),
+        ("[]", "schema_version: None is no number"),
         ('{"schema_version": 1, "run_id": "a b"}', "run_id: String should match"),
     ],
 )
