@@ -63,7 +63,7 @@ def test_caretaker_of_another_build_is_replaced_after_adoption(
     other = lab_session.images.outfit(
         lab_session.lab.kernel_for("mutant"), host.blueprint.request.arch
     ).kernel
-    guest.hold()
+    guest.make_resident()
     kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by, other=other), by)
     caretaker = SwallowedHost.of(host).caretaker
     built, below = caretaker.digests()

@@ -47,7 +47,7 @@ def test_cancelled_preservation_leaves_a_live_guest_and_no_leak(
         assert said["entries"] >= CANCELS, "it did not live there each time"
         assert said["fds"][0] == said["fds"][1]
         assert fds(guest) == files
-        assert guest.held() == []
+        assert guest.vcpu_states() == []
         assert guest.cpus() == "0-1"
         assert gone < NOISE_KB + LEAK_KB * CANCELS
         guest.insist_lives()
@@ -56,7 +56,7 @@ def test_cancelled_preservation_leaves_a_live_guest_and_no_leak(
 def cycled(guest: Resident, times: int) -> dict[str, Any]:
     """Move it to the caretaker and back so often; give what the mover says."""
     by = Deadline.after(60 + CYCLE_S * times)
-    words = guest.holds("cycle", "--count", str(times))
+    words = guest.move_command("cycle", "--count", str(times))
     return dict(labvmm(guest.host.session, *words, by=by))
 
 

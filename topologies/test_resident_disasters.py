@@ -41,7 +41,7 @@ def resident(boot: Boot, lab_session: LabSession) -> Iterator[Resident]:
     """Give a guest that lives with the caretaker of a host of this test's own."""
     with ExitStack() as stack:
         guest = Resident.start(boot("caretaker=on"), lab_session.lab.watch, stack)
-        guest.hold()
+        guest.make_resident()
         guest.insist_lives()
         yield guest
 
@@ -95,11 +95,11 @@ def test_the_next_kernel_panics_and_a_third_boots(boot: Boot, lab_session: LabSe
     by = Deadline.after(3 * host.patience.kexec)
     with ExitStack() as stack:
         guest = Resident.start(host, lab_session.lab.watch, stack)
-        guest.hold()
+        guest.make_resident()
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
-        assert guest.held() == ["held"]
+        assert guest.vcpu_states() == ["held"]
         kexecs.panic(host, kexecs.load_crash(host, by=by), by)
-        assert guest.held() == []
+        assert guest.vcpu_states() == []
         guest.insist_lives()
         with pytest.raises(InfraError):
             guest.adopt()
@@ -123,9 +123,9 @@ def test_a_caretaker_that_lets_it_through_loses_the_guest(
     host = boot("caretaker=on", "caretaker_mutant=inits", kernel="mutant")
     with ExitStack() as stack:
         guest = Resident.start(host, lab_session.lab.watch, stack)
-        guest.hold()
+        guest.make_resident()
         guest.insist_lives()
         host.taint("one of its CPUs was reset")
         Caretaker(host.session).do("icr", INIT)
         guest.insist_silent()
-        assert guest.held() == ["held"]
+        assert guest.vcpu_states() == ["held"]

@@ -35,14 +35,14 @@ def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resi
     with ExitStack() as stack:
         guest = Resident.start(swallowed.host, lab_session.lab.watch, stack)
         yield guest
-        guest.insist_kept()
+        guest.insist_unmoved()
 
 
 def test_its_host_cannot_be_released(swallowed: SwallowedHost, resident: Resident) -> None:
-    resident.hold()
+    resident.make_resident()
     with pytest.raises(InfraError, match="resource busy"):
         swallowed.caretaker.release()
-    assert resident.held() == ["held"]
+    assert resident.vcpu_states() == ["held"]
     resident.insist_lives()
 
 
@@ -57,11 +57,11 @@ def test_its_host_cannot_be_released(swallowed: SwallowedHost, resident: Residen
 def test_no_ipi_raises_an_exception_there(
     swallowed: SwallowedHost, resident: Resident, icr: int
 ) -> None:
-    resident.hold()
+    resident.make_resident()
     grown = swallowed.counted("icr_refused")
     assert swallowed.caretaker.do("icr", icr) == ["0"]
     assert grown() == [1]
-    assert resident.held() == ["held"]
+    assert resident.vcpu_states() == ["held"]
     resident.insist_lives()
 
 
@@ -69,7 +69,7 @@ def test_a_kernel_of_another_depth_is_not_entered(resident: Resident) -> None:
     flags = resident.host.session.check(["cat", "/proc/cpuinfo"])
     if " la57" not in flags:
         pytest.skip("this processor's page tables have 4 levels only")
-    resident.hold()
+    resident.make_resident()
     resident.load("-s", cmdline=f"{resident.host.cmdline(nonce='0' * 16)} no5lvl")
     resident.insist_kexec_refused(
         "the next kernel's command line has no5lvl, and this kernel has 5 levels of page tables",
@@ -82,7 +82,7 @@ def test_a_cpu_that_halts_in_the_image_keeps_it(
     """Its vCPU has been retrieved, and the session is not finished: an NMI would reach it."""
     with ExitStack() as stack:
         guest = Resident.start(swallowed.host, lab_session.lab.watch, stack)
-        guest.hold()
+        guest.make_resident()
         host, by = swallowed.host, Deadline.after(swallowed.host.patience.kexec)
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
         adopter = guest.start_adopter("--halt-at", "vcpus")

@@ -42,12 +42,12 @@ def test_ipis_arrive_with_no_kernel_below_and_under_the_next(
     with ExitStack() as stack:
         guest = relay(boot, lab_session, stack)
         guest.insist_lives(IS_CALLED)
-        guest.hold()
+        guest.make_resident()
         guest.insist_lives(IS_CALLED)
         host, by = guest.host, Deadline.after(guest.host.patience.kexec)
         before = guest.beats(IS_CALLED)
         jumped = kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
-        assert guest.held() == ["held", "held"]
+        assert guest.vcpu_states() == ["held", "held"]
         guest.insist_lives(IS_CALLED)
         assert guest.silence_s(IS_CALLED, since=before) < (jumped.kexec_s + jumped.boot_s) / 2
         guest.adopt()
@@ -60,9 +60,9 @@ def test_without_one_there_is_no_beat(boot: Boot, lab_session: LabSession) -> No
     with ExitStack() as stack:
         guest = relay(boot, lab_session, stack, "beacon.chat_ms=50")
         guest.insist_lives(IS_CALLED)
-        guest.hold()
+        guest.make_resident()
         by = guest.host.by_guest()
-        until("it to wait", lambda: guest.held() == ["parked", "held"] or None, by)
+        until("it to wait", lambda: guest.vcpu_states() == ["parked", "held"] or None, by)
         guest.insist_silent(CALLS)
         guest.insist_silent(IS_CALLED)
         guest.cancel()
@@ -82,10 +82,10 @@ def test_linux_shoots_translations_down_across_them(boot: Boot, lab_session: Lab
             vcpus=2,
             words=("beacon.work=1",),
         )
-        guest.hold()
+        guest.make_resident()
         by = Deadline.after(host.patience.kexec)
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
-        assert guest.held() == ["held", "held"]
+        assert guest.vcpu_states() == ["held", "held"]
         before = guest.interrupts(CALLS)
         until("more shootdowns", lambda: guest.interrupts(CALLS) > before or None, host.by_guest())
         guest.insist_lives(CALLS)

@@ -55,11 +55,15 @@ def test_its_vmm_before_it_is_given(resident: Resident) -> None:
 @pytest.mark.parametrize("phase", ["given", "memory", "moved", None], ids=str)
 def test_its_vmm_once_it_is_given(resident: Resident, phase: str | None) -> None:
     """All of it is with who holds it, who goes on."""
-    holder = resident.hold(*(["--halt-at", phase] if phase else []))
+    holder = resident.make_resident(*(["--halt-at", phase] if phase else []))
     resident.kill_process(resident.guest.vmm.pid)
     if phase:
         resident.host.session.check(["kill", "-USR1", str(holder)])
-    until("it to be held", lambda: resident.held() == ["held"] or None, resident.host.by_guest())
+    until(
+        "it to be held",
+        lambda: resident.vcpu_states() == ["held"] or None,
+        resident.host.by_guest(),
+    )
     resident.insist_lives()
     resident.kill_process(holder)
 
@@ -67,7 +71,7 @@ def test_its_vmm_once_it_is_given(resident: Resident, phase: str | None) -> None
 @pytest.mark.parametrize("phase", ["given", "memory"])
 def test_its_holder_before_it_has_moved(resident: Resident, phase: str) -> None:
     """Its VMM cannot know that it has not, and must not run it twice: silent until that ends."""
-    resident.kill_process(resident.hold("--halt-at", phase))
+    resident.kill_process(resident.make_resident("--halt-at", phase))
     resident.insist_lost()
     assert resident.vmm_says() == "given"
 
@@ -78,7 +82,7 @@ def test_its_holder_once_it_has_moved(resident: Resident, phase: str | None, loa
     """It hangs on its holder's descriptors, and the session is cancelled."""
     if loaded:
         resident.load("-s")
-    holder = resident.hold(*(["--halt-at", phase] if phase else []))
+    holder = resident.make_resident(*(["--halt-at", phase] if phase else []))
     resident.insist_lives()
     since = resident.host.console.mark().line
     resident.kill_process(holder)
@@ -92,7 +96,7 @@ def test_its_holder_once_it_has_moved(resident: Resident, phase: str | None, loa
 )
 def test_its_adopter_before_it_has_finished(resident: Resident, phase: str, says: str) -> None:
     """The session ends with it, and is given once: what it had not retrieved is thrown away."""
-    resident.hold()
+    resident.make_resident()
     host, by = resident.host, Deadline.after(resident.host.patience.kexec)
     kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
     resident.insist_lives()

@@ -64,7 +64,7 @@ def adopted(guest: Resident) -> None:
 
 
 def test_guest_returns_from_the_caretaker_and_survives_vmm_kill(lasting: Resident) -> None:
-    said = lasting.labvmm(*lasting.holds("cycle", "--count", str(MOVES)))
+    said = lasting.labvmm(*lasting.move_command("cycle", "--count", str(MOVES)))
     assert said["cycles"] == MOVES
     assert said["fds"][0] == said["fds"][1]
     lasting.insist_lives()
@@ -77,11 +77,11 @@ def test_guest_returns_from_the_caretaker_and_survives_vmm_kill(lasting: Residen
 
 def test_nobody_runs_it_twice(lasting: Resident) -> None:
     """Its VM is still there, and its keeper has all of it: who adopts that is refused."""
-    holder = lasting.hold()
+    holder = lasting.make_resident()
     lasting.kill_vmm()
     with pytest.raises(InfraError, match="adopted, it would run twice"):
         adopted(lasting)
-    assert lasting.held() == ["held"]
+    assert lasting.vcpu_states() == ["held"]
     lasting.insist_lives()
     lasting.kill_process(holder)  # nobody else can end it
     lasting.insist_lost()
@@ -89,7 +89,7 @@ def test_nobody_runs_it_twice(lasting: Resident) -> None:
 
 def test_its_memory_stays_where_it_is_while_it_is_preserved(lasting: Resident) -> None:
     """That the same hole can be punched else is seen by a test of orphans."""
-    lasting.hold()
+    lasting.make_resident()
     hole = lasting.labvmm("hostile", "--keeper", lasting.guest.plan.keeper_socket, "punch-hole")
     assert hole["answers"] == {"fallocate": "EPERM"}
     lasting.insist_lives()
@@ -98,7 +98,7 @@ def test_its_memory_stays_where_it_is_while_it_is_preserved(lasting: Resident) -
 
 
 def test_its_memory_is_the_first_vms_that_wants_it(lasting: Resident) -> None:
-    lasting.hold()
+    lasting.make_resident()
     host, by = lasting.host, Deadline.after(lasting.host.patience.kexec)
     kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
     lasting.insist_lives()

@@ -42,14 +42,16 @@ def test_pending_pio_exit_completes_once_after_adoption(
             kind=GuestKind.TICKER, vcpus=2, words=(f"beacon.chat_ms={TALK_MS}",),
         )  # fmt: skip
         until("it to talk", lambda: heard(said(guest)).lines > LINES or None, host.by_guest())
-        guest.hold()
-        until("it to wait", lambda: guest.held() == ["parked", "held"] or None, host.by_guest())
+        guest.make_resident()
+        until(
+            "it to wait", lambda: guest.vcpu_states() == ["parked", "held"] or None, host.by_guest()
+        )
         before = said(guest)
         guest.insist_silent(TALKS)
         guest.insist_lives(BEATS)
         by = Deadline.after(host.patience.kexec)
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
-        assert guest.held() == ["parked", "held"]
+        assert guest.vcpu_states() == ["parked", "held"]
         guest.insist_lives(BEATS)
         guest.adopt()
         guest.insist_lives(TALKS)

@@ -62,7 +62,7 @@ def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resi
     with ExitStack() as stack:
         guest = Resident.start(swallowed.host, lab_session.lab.watch, stack)
         yield guest
-        guest.insist_kept()
+        guest.insist_unmoved()
 
 
 def without(cmdline: str, word: str, instead: str = "") -> str:
@@ -97,7 +97,7 @@ def image_with(guest: Resident, old: bytes, new: bytes) -> str:
 def test_a_kernel_that_would_not_look_for_it_is_not_entered(
     resident: Resident, word: str, instead: str, why: str
 ) -> None:
-    resident.hold()
+    resident.make_resident()
     cmdline = without(resident.host.cmdline(nonce="0" * 16), word, instead)
     resident.load("-s", cmdline=cmdline)
     resident.insist_kexec_refused(f"the next kernel's command line has {why}")
@@ -106,7 +106,7 @@ def test_a_kernel_that_would_not_look_for_it_is_not_entered(
 def test_kexec_to_another_caretaker_version_is_refused(resident: Resident) -> None:
     mine = resident.host.session.check(["cat", "/sys/kernel/caretaker/version"])
     handover = int(mine) << 8 | 1
-    resident.hold()
+    resident.make_resident()
     other = image_with(
         resident,
         CHUNK + struct.pack("<I", handover),
@@ -123,14 +123,14 @@ def test_a_kernel_without_a_caretaker_is_not_entered(
         lab_session.lab.kernel_for("stock"), swallowed_request.arch
     ).kernel.image
     resident.host.session.put(stock, OTHER)
-    resident.hold()
+    resident.make_resident()
     resident.load("-s", image=OTHER)
     resident.insist_kexec_refused("the next kernel has no caretaker")
 
 
 def test_a_kernel_that_was_not_loaded_by_file_is_not_entered(resident: Resident) -> None:
     resident.load("-c")
-    resident.hold()  # it is looked at when it is to be entered, not when it is loaded
+    resident.make_resident()  # it is looked at when it is to be entered, not when it is loaded
     resident.insist_kexec_refused(
         "the next kernel was not loaded with -s, and would not know of a vCPU"
     )
@@ -138,9 +138,9 @@ def test_a_kernel_that_was_not_loaded_by_file_is_not_entered(resident: Resident)
 
 def test_what_was_preserved_must_be_there_in_the_end(resident: Resident) -> None:
     resident.load("-s")
-    resident.hold()
+    resident.make_resident()
     resident.labvmm("ctl", "--socket", resident.sockets[-1], "stop")
-    assert resident.held() == []
+    assert resident.vcpu_states() == []
     resident.insist_kexec_refused("a vCPU that is preserved was stopped")
     resident.cancel()
     assert resident.vmm_says() == "running"
@@ -158,7 +158,7 @@ def test_what_was_preserved_must_be_there_in_the_end(resident: Resident) -> None
 def test_a_guest_that_is_not_taken_runs_on(resident: Resident, words: list[str], why: str) -> None:
     """Its VMM has given it away by then, and has it back without being asked."""
     with pytest.raises(InfraError, match=why):
-        resident.hold(*words)
+        resident.make_resident(*words)
     assert resident.vmm_says() == "running"
 
 
@@ -167,7 +167,7 @@ def test_a_guest_runs_on_if_somebody_else_has_luo(resident: Resident) -> None:
     pid = resident.host.session.spawn(["sh", "-c", holds], "/run/lab/luo.log")
     try:
         with pytest.raises(InfraError, match="/dev/liveupdate' cannot be opened: Device or res"):
-            resident.hold()
+            resident.make_resident()
     finally:
         resident.kill_process(pid)
     assert resident.vmm_says() == "running"
@@ -180,13 +180,13 @@ def test_a_host_without_kho_says_so_and_the_guest_runs_on(
     with ExitStack() as stack:
         guest = Resident.start(host, lab_session.lab.watch, stack)
         with pytest.raises(InfraError, match="/dev/liveupdate' cannot be opened"):
-            guest.hold()
+            guest.make_resident()
         assert guest.vmm_says() == "running"
-        guest.insist_kept()
+        guest.insist_unmoved()
 
 
 def test_a_cpu_that_was_given_away_is_not_started(resident: Resident) -> None:
-    resident.hold()
+    resident.make_resident()
     started = "echo 1 >/sys/devices/system/cpu/cpu1/online"
     said = resident.host.session.run(["sh", "-c", started])
     assert "I/O error" in said.stderr, said
@@ -199,12 +199,12 @@ def test_too_little_kho_scratch_is_refused_at_kexec_load(
     host = boot("caretaker=on", "kho_scratch=4M,4M,4M")
     with ExitStack() as stack:
         guest = Resident.start(host, lab_session.lab.watch, stack)
-        guest.hold()
+        guest.make_resident()
         with pytest.raises(InfraError, match="kexec"):
             guest.load("-s")
         said = host.session.run(["kexec", "-e", "-x"])
         assert said.status != 0
-        guest.insist_kept()
+        guest.insist_unmoved()
 
 
 def test_a_vcpu_is_given_once(swallowed: SwallowedHost, lab_session: LabSession) -> None:
@@ -212,11 +212,11 @@ def test_a_vcpu_is_given_once(swallowed: SwallowedHost, lab_session: LabSession)
     host, by = swallowed.host, Deadline.after(swallowed.host.patience.kexec)
     with ExitStack() as stack:
         guest = Resident.start(host, lab_session.lab.watch, stack)
-        guest.hold()
+        guest.make_resident()
         kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)
         said = host.session.check(["python3", "-I", "-c", AGAIN, guest.session])
         assert said.split() == ["0", "0", "0", "EALREADY", "EINVAL", "0", "ENOENT"]
-        assert guest.held() == []
+        assert guest.vcpu_states() == []
         assert guest.cpus() == "0-1"
 
 
@@ -228,7 +228,7 @@ def test_a_kernel_that_asks_nothing_of_the_next_loses_the_guest(
     nonce = secrets.token_hex(8)
     with ExitStack() as stack:
         guest = Resident.start(host, lab_session.lab.watch, stack)
-        guest.hold()
+        guest.make_resident()
         guest.load("-s", cmdline=without(host.cmdline(nonce=nonce), "caretaker=on"))
         kexecs.jump(host, Loaded(nonce), Deadline.after(host.patience.kexec))
         with pytest.raises(InfraError, match="ended at once"):

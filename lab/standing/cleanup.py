@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a killed process of one run left behind, removed by whoever goes on with that run."""
+"""What a killed process of one run left behind, removed when that run is resumed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from lab.standing.inventory import surveyed
 
 
 def remove_leftovers_of(lab: LabConfig, run_id: str, sink: Sink) -> tuple[str, ...]:
-    """Remove machines and folders that workers of run `run_id` left when they were killed.
+    """Remove the machines and folders that killed workers of a run left behind.
 
-    What other runs left, what stands, and what is at work stays; gives what was removed.
+    What other runs left, what stands, and what is at work stays.
+
+    Args:
+        lab: The lab, whose libvirt and state folder are looked at.
+        run_id: The run's id, without the part that names a worker.
+        sink: Is told of each thing that is removed.
+
+    Returns:
+        What was removed, as "machine lab-7f3a-gw0-a" or "folder /var/...".
+
+    Raises:
+        LabError: A machine or a folder could not be removed.
     """
     removed = []
     with surveyed(lab, sink, wake=True) as found:

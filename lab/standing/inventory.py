@@ -26,14 +26,15 @@ RUNNING, UNKNOWN = "running", "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found; `blind` says why libvirt could not be asked, empty if it could.
+    """What of the lab is on this machine.
 
     Attributes:
-        standing: Each host that `lab up` left standing, and libvirt's word for its state.
-        machines: The machines of those, by what libvirt calls them; one that is gone has none.
+        standing: Each host that `lab up` left standing, with libvirt's word for its state.
+        machines: The machines of those, by their domain's name; one that is gone has none.
         at_work: Machines of lab commands that run now.
         abandoned: Machines whose lab command was killed.
         folders: Run folders whose lab command was killed.
+        blind: Why libvirt could not be asked; empty if it could.
     """
 
     standing: tuple[tuple[StandingHost, str], ...] = ()
@@ -52,12 +53,15 @@ class Survey:
 
 @contextmanager
 def surveyed(lab: LabConfig, sink: Sink = nowhere, *, wake: bool = False) -> Iterator[Survey]:
-    """Look around; libvirt stays open for the block, so that what was found can be removed.
+    """Look for everything that the lab made; libvirt stays open for the block, for removals.
 
     Args:
-        lab: Says where the state folder and libvirt are.
-        sink: Told of a daemon that is started.
+        lab: Has the state folder and the URI of libvirt.
+        sink: Is told of a daemon that is started.
         wake: Start libvirt's daemons if they are needed to remove something.
+
+    Yields:
+        What was found.
     """
     state = state_dir(lab.state)
     uri = uri_for(lab.libvirt.uris[0])
@@ -78,7 +82,7 @@ def abandoned_folders(state: Path) -> tuple[RunFolder, ...]:
 
 
 def _look(state: Path, connection: Connection | None, uri: str, blind: str) -> Survey:
-    # In this order: whoever dies after the first look has written its record by then.
+    # In this order: a command that dies after the first look has written its record by then.
     machines = [m for m in ours(connection) if _from_here(m, state)] if connection else []
     folders = abandoned_folders(state)
     hosts = Standing(state).hosts()
@@ -113,17 +117,32 @@ def _being_made(folder: RunFolder) -> bool:
 
 
 def open_session(host: StandingHost, by: Deadline) -> Session:
-    """Connect to a standing host, pinned to its own key.
+    """Connect to a standing host, pinned to its own host key.
+
+    Args:
+        host: The host.
+        by: When to give up.
+
+    Returns:
+        The session.
 
     Raises:
-        InfraError: it does not answer, or another machine does.
+        InfraError: It does not answer, or another machine does.
+        OSError: The file with its key cannot be read.
     """
     key = host.key.read_text(encoding="ascii")
     return Session.open(host.role, "127.0.0.1", host.port, host.host_key_line, key, by)
 
 
 def uptime_s(host: StandingHost) -> float | None:
-    """Ask a standing host how long it has been up; None if it does not answer quickly."""
+    """Ask a standing host how long it has been up.
+
+    Args:
+        host: The host.
+
+    Returns:
+        Seconds; None if it does not answer within 4 s.
+    """
     by = Deadline.after(_ASK_S)
     try:
         with open_session(host, by) as session:

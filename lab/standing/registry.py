@@ -25,15 +25,29 @@ _PATIENCE_S = 30
 
 
 class StandingHost(Model):
-    """A host that outlives the command that booted it. The key itself is only in `key`.
+    """A host that outlives the command that booted it; as it is stored.
 
     Attributes:
-        role: What its topology calls it, and its user: "a".
-        domain: What libvirt calls it.
+        role: Its name in its topology, by which `lab ssh` takes it: "a".
+        domain: The name of its libvirt domain.
+        run_id: The run that booted it.
+        uri: The libvirt connection that it is at.
+        topology: The topology that it is of.
+        arch: Its architecture.
+        kernel: The name of its kernel in lab.toml.
+        release: As its `uname -r`.
+        build_id: Its kernel's GNU build id, in hex.
+        mode: Its mode.
+        accel: What runs it.
+        why: What spoke for that accelerator.
+        vcpus: How many it has.
+        memory_mib: Its RAM in MiB.
+        port: The port of 127.0.0.1 that leads to its sshd.
+        host_key_line: The one host key that it may show.
         folder: The folder of its run, with all that was written for it.
         console: The file that its console is recorded to.
-        key: The file with the private key that opens it.
-        why: What was seen that spoke for its accelerator.
+        key: The file with the private key that opens it; the key itself is nowhere else.
+        since: When it was up.
     """
 
     role: str
@@ -59,21 +73,39 @@ class StandingHost(Model):
 
 
 class Standing:
-    """The standing hosts of the machine whose state folder is `state`."""
+    """The registry of standing hosts: one file, changed under a lock.
+
+    Args:
+        state: The lab's state folder, which the file is in.
+    """
 
     def __init__(self, state: Path) -> None:
         self._path = state / _FILE
 
     def hosts(self) -> tuple[StandingHost, ...]:
-        """List what stands, or stood when it was last looked at."""
+        """List the hosts that were left standing; whether they still run is not asked.
+
+        Returns:
+            The hosts in the order in which they were added.
+
+        Raises:
+            ConfigError: The file is damaged.
+            DeadlineError: Another process has had the lock for 30 s.
+        """
         with self._locked():
             return tuple(self._read())
 
     def find(self, name: str) -> StandingHost:
-        """Give the host called `name`, by its topology or by libvirt.
+        """Return one standing host.
+
+        Args:
+            name: Its role, or the name of its libvirt domain.
+
+        Returns:
+            The host.
 
         Raises:
-            ConfigError: there is none, or there are several.
+            ConfigError: No host or several have that name; the hint lists what stands.
         """
         hosts = self.hosts()
         found = [host for host in hosts if name in {host.role, host.domain}]
@@ -87,12 +119,26 @@ class Standing:
         raise ConfigError(f"no host {name!r} is standing", hint=hint)
 
     def add(self, hosts: Iterable[StandingHost]) -> None:
-        """Take note that `hosts` stand."""
+        """Add hosts to the registry.
+
+        Args:
+            hosts: Hosts that run.
+
+        Raises:
+            ConfigError: The file is damaged.
+        """
         with self._locked():
             self._write([*self._read(), *hosts])
 
     def remove(self, domains: Iterable[str]) -> None:
-        """Forget the hosts that libvirt calls so; whoever is not there is forgotten already."""
+        """Remove hosts from the registry; the machines themselves are not touched.
+
+        Args:
+            domains: The names of their libvirt domains; one that is not listed is no error.
+
+        Raises:
+            ConfigError: The file is damaged.
+        """
         gone = set(domains)
         with self._locked():
             self._write([host for host in self._read() if host.domain not in gone])
@@ -112,8 +158,7 @@ class Standing:
         except (json.JSONDecodeError, ValidationError, TypeError) as e:
             raise ConfigError(
                 f"{self._path}: damaged: {str(e).splitlines()[0]}",
-                hint=f"remove it, then 'lab down' takes what it told of for leftovers: "
-                f"rm {self._path}",
+                hint=f"remove it; 'lab down' then removes its hosts as leftovers: rm {self._path}",
             ) from e
 
     def _write(self, hosts: list[StandingHost]) -> None:
@@ -124,7 +169,15 @@ class Standing:
 
 
 def as_standing(host: RunningHost, lab_session: LabSession) -> StandingHost:
-    """Give the record of a host that is to stand when its maker has ended."""
+    """Return the registry's entry for a host.
+
+    Args:
+        host: The host, which runs.
+        lab_session: The session that booted it.
+
+    Returns:
+        What another command needs to reach it and to remove it.
+    """
     made = host.blueprint
     asked = made.request
     choice = lab_session.accelerator(asked.arch)
@@ -153,10 +206,13 @@ def as_standing(host: RunningHost, lab_session: LabSession) -> StandingHost:
 
 
 def leave_standing(pool: Pool) -> str | None:
-    """Leave the warm host of `pool` standing when its run has ended, as if `lab up` had made it.
+    """Leave the warm host of a pool standing when its run has ended, as if `lab up` had made it.
+
+    Args:
+        pool: The pool of a worker that has ended.
 
     Returns:
-        How to get in; None if the pool has no host any more.
+        The commands that reach it and remove it; None if the pool has no host any more.
     """
     host = pool.detach()
     if host is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Raising a topology so that it stands when its maker has ended, and taking it down again."""
+"""Bringing up a topology so that it outlives this command, and taking it down again."""
 
 from __future__ import annotations
 
@@ -21,16 +21,25 @@ from lab.standing.registry import Standing, StandingHost, as_standing
 from lab.virt.connection import uri_for
 from lab.virt.daemons import ensure_daemons, stop_what_we_started
 
-_ROOM_S = 600.0  # how long others may have the memory that we want
+_ROOM_S = 600.0  # how long to wait for memory that others have
 
 
 def raise_topology(
     lab: LabConfig, topology: Topology, sink: Sink
 ) -> tuple[tuple[StandingHost, ...], bool]:
-    """Have every host of `topology` stand; say which, and whether they stood before.
+    """Bring up every host of a topology, if they do not stand already.
+
+    Args:
+        lab: The lab.
+        topology: Its hosts are booted; its cells are not looked at.
+        sink: Is told of each step.
+
+    Returns:
+        The hosts, and whether they stood before.
 
     Raises:
-        LabError: one of them did not come up; then none is left behind.
+        InfraError: A host did not come up; then none is left behind. Or libvirt cannot be asked.
+        UnavailableError: A host cannot be in its mode here.
     """
     state = state_dir(lab.state)
     by = Deadline.after(lab.patience.build)
@@ -38,7 +47,7 @@ def raise_topology(
         ensure_daemons(uri_for(lab.libvirt.uris[0]), state, sink)
         with surveyed(lab, sink) as found:
             if found.blind:
-                raise InfraError(found.blind, hint="'lab doctor' says what to type")
+                raise InfraError(found.blind, hint="type: lab doctor")
             there = _standing_already(found, topology, state, sink)
             for leftover in found.leftovers:
                 sink(Step(what=f"left over: {leftover}; 'lab down' removes it"))
@@ -48,10 +57,18 @@ def raise_topology(
 
 
 def take_down(lab: LabConfig, sink: Sink) -> tuple[str, ...]:
-    """Remove what stands and what was left behind, and nothing else; say what it was.
+    """Remove what stands and what was left behind, and nothing else.
+
+    Args:
+        lab: The lab.
+        sink: Is told of each thing that is removed, and of what stays.
+
+    Returns:
+        What was removed, as "host a (lab-7f3a-a, port 40022)".
 
     Raises:
-        LabError: something could not be removed; the rest may still be there.
+        InfraError: libvirt cannot be asked what is left.
+        LabError: Something could not be removed; the rest may still be there.
     """
     state = state_dir(lab.state)
     removed: list[str] = []
@@ -62,7 +79,7 @@ def take_down(lab: LabConfig, sink: Sink) -> tuple[str, ...]:
 
     with surveyed(lab, sink, wake=True) as found:
         if found.blind and (found.standing or found.folders):
-            raise InfraError(f"cannot see what is left: {found.blind}", hint="see 'lab doctor'")
+            raise InfraError(f"cannot see what is left: {found.blind}", hint="type: lab doctor")
         for host, word in found.standing:
             if word == UNKNOWN:
                 sink(Step(what=f"{host.role} stays: it is at {host.uri}, which lab.toml lacks"))
@@ -87,7 +104,7 @@ def take_down(lab: LabConfig, sink: Sink) -> tuple[str, ...]:
 def _standing_already(
     found: Survey, topology: Topology, state: Path, sink: Sink
 ) -> tuple[StandingHost, ...]:
-    """Give the hosts of `topology` if each of them runs; those that do not are cleared away."""
+    """Return the hosts of a topology if each of them runs; else remove those that there are."""
     mine = [(host, word) for host, word in found.standing if host.topology == topology.name]
     running = {host.role for host, word in mine if word == RUNNING}
     if running >= set(topology.hosts):
@@ -99,7 +116,7 @@ def _standing_already(
 
 
 def _remove_host(host: StandingHost, found: Survey, state: Path) -> None:
-    """Unmake one host; its record goes last, so that being killed here is no loss."""
+    """Remove one host; its record goes last, so that this can be done again if it is killed."""
     machine = found.machines.get(host.domain)
     if machine is not None:
         machine.remove()
@@ -133,7 +150,7 @@ def _raise(lab: LabConfig, topology: Topology, sink: Sink) -> tuple[StandingHost
         standing = Standing(lab_session.state)
         undo.callback(standing.remove, [host.domain for host in made])
         standing.add(made)
-        undo.pop_all()  # from here on they stand; what is open ends with this process
+        undo.pop_all()  # from here on they stand; sessions end with this process
     return made
 
 

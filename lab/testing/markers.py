@@ -43,9 +43,10 @@ class GuestMarker(Model):
     Attributes:
         kind: What runs in the guest: Linux, or a small program of the lab's.
         vmm: What runs the guest.
-        memory_mib: Its memory in MiB; if not given, enough for its kind.
+        vcpus: How many it has.
+        memory_mib: Its memory in MiB; None for what is enough for its kind.
         words: More words for its command line.
-        orphaning: The kernel's interface by which it may outlive its VMM; labvmm's guests only.
+        orphaning: The hand-over ABI by which it may outlive its VMM; labvmm's guests only.
         policy: What its vCPUs do while it has no VMM.
     """
 
@@ -71,10 +72,14 @@ def host_request(item: pytest.Item, lab: LabConfig) -> HostRequest:
 
     Args:
         item: A test; its own marker counts, then its class' and its module's.
-        lab: What lab.toml says.
+        lab: The lab.
+
+    Returns:
+        The host.
 
     Raises:
-        ConfigError: The marker makes no sense, or names a kernel that lab.toml lacks.
+        ConfigError: The marker has a key or a value that there is not, or names a kernel that
+            lab.toml lacks; the message names the test.
     """
     words = {"arch": Arch.X86_64, **_words(item, HOST)}
     if words["arch"] in [*MODES]:  # a list: what was typed may be of any type
@@ -88,10 +93,16 @@ def host_request(item: pytest.Item, lab: LabConfig) -> HostRequest:
 
 
 def guest_request(item: pytest.Item) -> tuple[Vmm, GuestPlan]:
-    """Return the guest that a test asks for: what runs it, and what it is.
+    """Return the guest that a test asks for.
+
+    Args:
+        item: A test; its own marker counts, then its class' and its module's.
+
+    Returns:
+        The VMM that runs it, and what it is started with.
 
     Raises:
-        ConfigError: Its marker makes no sense.
+        ConfigError: The marker has a key or a value that there is not; the message names the test.
     """
     said = _read(item, GUEST, GuestMarker, _words(item, GUEST))
     plan = GuestPlan(

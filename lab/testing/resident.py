@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest that is moved to the caretaker, and what its host may then try with it."""
+"""A guest that becomes resident, and what its host may then try with it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_EXEC = "Exec format error"
 
 @dataclass
 class Resident(WatchedGuest):
-    """A guest, if nobody says else of one vCPU, that can be moved to the caretaker."""
+    """A guest, of one vCPU by default, that can be made resident."""
 
     sockets: list[str] = field(default_factory=list)
 
@@ -60,35 +60,35 @@ class Resident(WatchedGuest):
 
     @property
     def session(self) -> str:
-        """What LUO calls what is preserved of it."""
+        """The name of the LUO session that preserves it."""
         return f"lab-{self.guest.plan.name}"
 
-    def holds(self, verb: str, *words: str) -> list[str]:
-        """Give labvmm's words that move it to the caretaker; its VMM lives on."""
+    def move_command(self, verb: str, *words: str) -> list[str]:
+        """Return the arguments of labvmm that make it resident; its VMM lives on."""
         vmm = self.guest.plan.socket
         cpus = map(str, range(1, 1 + self.guest.plan.vcpus))
         about = ("--session", self.session, "--vmm", vmm, "--cpus", *cpus)
         return ["resident", verb, *about, *words]
 
-    def hold(self, *words: str) -> int:
-        """Move it there, and give the process that holds it; or one that halts on the way."""
+    def make_resident(self, *words: str) -> int:
+        """Make it resident; return the pid of its keeper, or of one that halts on the way."""
         socket = f"{self.guest.plan.folder}/{secrets.token_hex(3)}.sock"
-        argv = [*LABVMM, *self.holds("hold", "--socket", socket, *words)]
-        holder = ready(self.host, argv, f"{socket}.log", "who holds it", self.host.by_guest())
+        argv = [*LABVMM, *self.move_command("hold", "--socket", socket, *words)]
+        keeper = ready(self.host, argv, f"{socket}.log", "its keeper", self.host.by_guest())
         self.sockets.append(socket)
-        look_again(self.seen, self.guest)  # what is pinned is moved out of KHO's scratch memory
-        return holder.pid
+        look_again(self.seen, self.guest)  # pinned pages were migrated out of KHO's scratch memory
+        return keeper.pid
 
     def kill_process(self, pid: int) -> None:
         """Kill a process of its host, and wait until that has ended."""
         kill(self.host.session, pid, self.host.by_guest())
 
     def cancel(self) -> None:
-        """Have its VMM go on with it, under KVM."""
+        """Have its VMM resume it, under KVM."""
         self.labvmm("ctl", "--socket", self.sockets.pop(), "cancel")
 
     def adopt(self) -> None:
-        """Have a VMM of the next kernel go on with it."""
+        """Start a VMM of the next kernel that adopts it."""
         super().adopt()
         self.sockets.clear()
 
@@ -97,16 +97,19 @@ class Resident(WatchedGuest):
         return labvmm(self.host.session, *words, by=self.host.by_guest())
 
     def vmm_says(self) -> str:
-        """Say what its VMM believes that it does."""
+        """Return the state that its VMM reports."""
         return str(self.labvmm("ctl", "--socket", self.guest.plan.socket, "status")["state"])
 
-    def held(self) -> list[str]:
-        """Say of each CPU that was given away whether its vCPU runs."""
+    def vcpu_states(self) -> list[str]:
+        """Return the state of each vCPU that is resident on its host, "held" or "parked".
+
+        The words are those of /sys/kernel/caretaker/vcpus.
+        """
         lines = self.host.session.check(["cat", "/sys/kernel/caretaker/vcpus"]).splitlines()
         return [line.split()[1] for line in lines]
 
     def cpus(self) -> str:
-        """Say which CPUs are on-line."""
+        """Return which CPUs are online, as "0-1"."""
         return self.host.session.check(["cat", ONLINE]).strip()
 
     def load(self, *how: str, image: str = BZIMAGE, cmdline: str | None = None) -> None:
@@ -116,13 +119,16 @@ class Resident(WatchedGuest):
         self.host.session.check(["kexec", *argv], by=self.host.by_guest())
 
     def jump(self) -> tuple[Result, list[str]]:
-        """Try to enter it with the network left up; give what came of it, and the kernel's words.
+        """Try to enter the loaded kernel with the network left up, where that is refused.
 
-        Only to be used where it is to be refused: the host is lost if it is not.
+        If it is not refused, the host is lost.
+
+        Returns:
+            What `kexec -e` reported, and the reasons that the kernel logged.
         """
         mark = self.host.console.mark()
         before = self.host.tainted
-        self.host.taint("it was told to enter another kernel")
+        self.host.taint("it was ordered to enter another kernel")
         said = self.host.session.run(["kexec", "-e", "-x"])
         self.host.tainted = before
 
@@ -133,10 +139,10 @@ class Resident(WatchedGuest):
         return said, until("the kernel to say why", reasons, self.host.by_guest())
 
     def insist_lost(self) -> None:
-        """Insist that it beats no more, and that its CPU is the host's again."""
+        """Assert that it beats no more, and that its CPU is the host's again."""
         by = self.host.by_guest()
-        until("nothing to be held", lambda: self.held() == [] or None, by)
-        until("all CPUs to be back", lambda: self.cpus() == "0-1" or None, by)
+        until("no vCPU to be resident", lambda: self.vcpu_states() == [] or None, by)
+        until("all CPUs to be online", lambda: self.cpus() == "0-1" or None, by)
         self.insist_silent()
 
     @property
@@ -164,19 +170,19 @@ class Resident(WatchedGuest):
         log = f"{self.folder}/adopter.log"
         return ready(self.host, argv, log, "its adopter", self.host.by_guest()).pid
 
-    def insist_kept(self) -> None:
-        """Insist that it lives, and that its VMM has it again once its move was cancelled."""
+    def insist_unmoved(self) -> None:
+        """Assert that it lives, and that its VMM has it again once its move was cancelled."""
         self.insist_lives()
         if self.sockets:
-            assert self.held() == ["held"]
+            assert self.vcpu_states() == ["held"]
             self.cancel()
             assert self.vmm_says() == "running"
             self.insist_lives()
-        assert self.held() == []
+        assert self.vcpu_states() == []
         assert self.cpus() == "0-1"
 
     def insist_kexec_refused(self, why: str) -> None:
-        """Insist that the kernel that is loaded is not entered, and that the reason is `why`."""
+        """Assert that the loaded kernel is not entered, and that the kernel's reason is `why`."""
         said, reasons = self.jump()
         assert said.status != 0
         assert _NO_EXEC in said.stderr

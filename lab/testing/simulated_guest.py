@@ -43,8 +43,8 @@ class FakeVcpu:
 class FakeGuest:
     """Beats into its memory while `advance` lets time pass; `now` is L0's clock, in seconds.
 
-    Its guest clock goes with L0's unless `clock_runs` is off; `readable` off is a host whose
-    memory nobody can read.
+    Its guest clock goes with L0's unless `clock_runs` is off; `readable` off is a host whose memory
+    cannot be read.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class FakeGuest:
         return {n: vcpu.phys for n, vcpu in enumerate(self.vcpus)}
 
     def clock(self) -> float:
-        """Give L0's time."""
+        """Return L0's time, in seconds."""
         return self.now
 
     def read(self, phys: int, size: int) -> bytes:
@@ -85,7 +85,7 @@ class FakeGuest:
         return bytes(found)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; who runs, beats."""
+        """Let time pass, in which the vCPUs that run beat."""
         self.now += seconds
         if self.clock_runs:
             self.guest_ns += round(seconds * 1e9 * self.clock_rate)
@@ -126,12 +126,12 @@ class FakeGuest:
             self.vcpus[n].running = False
 
     def thaw(self) -> None:
-        """Let all vCPUs go on."""
+        """Resume all vCPUs."""
         for vcpu in self.vcpus:
             vcpu.running = True
 
     def snapshot(self) -> list[FakeVcpu]:
-        """Keep the state of all vCPUs."""
+        """Return a copy of the state of all vCPUs."""
         return copy.deepcopy(self.vcpus)
 
     def rewind(self, snapshot: list[FakeVcpu]) -> None:
@@ -156,7 +156,7 @@ class FakeGuest:
         self.vcpus[n].page = replace(self.vcpus[n].page, chain=self.vcpus[n].page.chain ^ 1)
 
     def change_canary(self, n: int) -> None:
-        """Give vCPU `n` another canary, rightly signed."""
+        """Change the canary of vCPU `n`, and sign the page rightly."""
         self.vcpus[n].page = replace(self.vcpus[n].page, canary=bytes(16))
         self.publish(n)
 

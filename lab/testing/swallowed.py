@@ -34,7 +34,7 @@ class SwallowedHost:
         return self.region.size - 4096 + 64
 
     def counted(self, *names: str) -> Callable[[], list[int]]:
-        """Return a function that says by how much each of these counters has grown since."""
+        """Return a function that returns by how much each of these counters has grown since."""
         before = self.caretaker.counters()
 
         def grown() -> list[int]:
@@ -44,10 +44,10 @@ class SwallowedHost:
         return grown
 
     def below(self) -> list[bool]:
-        """Say of each CPU whether it is below the caretaker, as QEMU holds it.
+        """Return for each CPU whether it is below the caretaker, as QEMU has it.
 
         One may be in the caretaker at that moment, and is so most of the time just after it came
-        on-line, when its guests' tables are filled anew: it is looked for many times.
+        online, when its guests' tables are filled anew: it is looked for many times.
         """
         found = [False] * self.host.blueprint.request.vcpus
         for _ in range(_LOOKS):
@@ -58,7 +58,7 @@ class SwallowedHost:
         return found
 
     def insist_sound(self) -> None:
-        """Insist that the host lives, is swallowed on each CPU, and that its caretaker is whole."""
+        """Assert that the host lives, is swallowed on each CPU, and that its caretaker is whole."""
         assert self.caretaker.native_cpus() == ([], self.host.blueprint.request.vcpus)
         built, below = self.caretaker.digests()
         assert built == below

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running guest under the outside eye, and what a test may insist on."""
+"""A running guest under the outside eye, and what a test may assert of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lab.host.host import RunningHost
 from lab.observe.trail import Kind, Trail
 from lab.runner.watch import Watched, look_again, watched
 
-_SILENT_S = 1.0  # a beacon beats each ms, if no word says else
-_SETTLING, _LOOKS = 2, 3  # of the eye, which may be slow beside other work
+_SILENT_S = 1.0  # a beacon beats each ms, unless beacon.period_us= says otherwise
+_SETTLING, _LOOKS = 2, 3  # looks of the eye, which may be slow beside other work
 
 
 @dataclass
@@ -29,7 +29,7 @@ class WatchedGuest:
         host: The L1 that it runs in; `host.session` runs programs there.
         vmm: Drives the program that runs it.
         guest: Its VMM's process, and its plan; another value after `adopt`.
-        seen: The open eye, for all that is not asked for below.
+        seen: The open eye, for everything that has no method here.
     """
 
     host: RunningHost
@@ -41,7 +41,17 @@ class WatchedGuest:
     def begin(
         cls, host: RunningHost, vmm: Vmm, plan: GuestPlan, watch: Watch, stack: ExitStack
     ) -> Self:
-        """Start a guest, and see each of its vCPUs beat; it ends with `stack`.
+        """Start a guest, and see each of its vCPUs beat.
+
+        Args:
+            host: The L1 to start it in.
+            vmm: What runs it.
+            plan: What it is started with.
+            watch: How the eye looks.
+            stack: Closing it ends the guest.
+
+        Returns:
+            The guest.
 
         Raises:
             FalseStartError: It did not begin to beat.
@@ -57,7 +67,7 @@ class WatchedGuest:
         return begun
 
     def end(self) -> None:
-        """End it, whichever VMM has it by now."""
+        """Kill its VMM and its keepers, whichever it has by now."""
         self.guest.kill()
 
     def kill_vmm(self) -> None:
@@ -65,10 +75,11 @@ class WatchedGuest:
         self.guest.kill_vmm(self.host.by_guest())
 
     def adopt(self) -> None:
-        """Have a new VMM go on with it, by the ABI that it was started for.
+        """Start a VMM that adopts it, by the ABI that it was started for.
 
         Raises:
             UnavailableError: By that ABI no guest can be adopted.
+            InfraError: The new VMM did not get it.
         """
         self.guest = self.abi.adopt(self.guest, self.host.by_guest())
 
@@ -86,9 +97,16 @@ class WatchedGuest:
         look_again(self.seen, self.guest)
 
     def insist_lives(self, vcpu: int = 0) -> None:
-        """Insist that it beats, and is the guest that it was when it was started.
+        """Assert that it beats, and is the guest that it was when it was started.
 
         How long it was silent is not judged: that is for the cells.
+
+        Args:
+            vcpu: The vCPU that is looked at.
+
+        Raises:
+            AssertionError: Its beacon is that of another guest, or of an earlier state.
+            DeadlineError: It does not beat.
         """
         before, by = self.beats(vcpu), self.host.by_guest()
         until("it to beat on", lambda: self.beats(vcpu) > before or None, by)
@@ -96,7 +114,14 @@ class WatchedGuest:
         assert wrong == []
 
     def insist_silent(self, vcpu: int = 0) -> None:
-        """Insist that it beats no more."""
+        """Assert that it beats no more, for a second.
+
+        Args:
+            vcpu: The vCPU that is looked at.
+
+        Raises:
+            AssertionError: It beats.
+        """
         by = self.host.by_guest()
         self.seen.eye.looked(_SETTLING, by)
         before = self.beats(vcpu)
@@ -105,15 +130,37 @@ class WatchedGuest:
         assert self.beats(vcpu) == before
 
     def beats(self, vcpu: int) -> int:
-        """Say how often it was seen to have beaten, in looks."""
+        """Count the looks in which it was seen to have beaten.
+
+        Args:
+            vcpu: The vCPU that is looked at.
+
+        Returns:
+            How many there were since it was started.
+        """
         return len(self._trail(vcpu).by)
 
     def interrupts(self, vcpu: int) -> int:
-        """Give how many interrupts its payload says that it counted: of which kind, is its own."""
+        """Return the interrupts that its payload counted; what it counts depends on the payload.
+
+        Args:
+            vcpu: The vCPU that is looked at.
+
+        Returns:
+            The count on its newest page.
+        """
         return self._trail(vcpu).irqs
 
     def silence_s(self, vcpu: int, *, since: int) -> float:
-        """Give the longest time without a beat by its own clock, in looks from `since` on."""
+        """Measure the longest time without a beat, by the guest's own clock.
+
+        Args:
+            vcpu: The vCPU that is looked at.
+            since: From which look on, as `beats` counts them.
+
+        Returns:
+            Seconds.
+        """
         trail = self._trail(vcpu)
         stamps = trail.stamps[trail.start[since] :]
         return max(b - a for a, b in pairwise(stamps)) / 1e9

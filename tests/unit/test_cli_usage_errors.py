@@ -141,5 +141,5 @@ def test_unreachable_libvirt_is_reported_before_building(
     assert main(["up"]) == 3
     first, second = said(capsys)
     assert first.startswith(f"lab: no libvirt answers at {nowhere}: ")
-    assert second == "hint: 'lab doctor' says what to type"
+    assert second == "hint: type: lab doctor"
     assert not (toml.parent / "cache").exists()
