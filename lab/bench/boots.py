@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the lab is, as ratios within one run: bare boots and lab boots, turn and turn about."""
+"""How fast the lab is, as ratios within one run: bare boots and lab boots, alternately."""
 
 from __future__ import annotations
 
@@ -32,10 +32,20 @@ _RAW_S = 300.0
 
 
 def bench(lab_session: LabSession, cell: Cell, rounds: int = ROUNDS) -> dict[str, Any]:
-    """Measure boots and one cell, alone on this machine; times are seconds, sizes MiB.
+    """Measure boots and one cell, alone on this machine.
+
+    A boot of the lab's and a bare one by QEMU alone follow each other in each round.
+
+    Args:
+        stand: A session.
+        cell: The cell; its host is what is booted.
+        rounds: How many boots of either kind.
+
+    Returns:
+        For JSON: seconds, ratios and MiB, the medians with all single figures.
 
     Raises:
-        InfraError: a machine did not come up.
+        InfraError: A machine did not come up, or the cell came to no verdict.
     """
     request = cell.request
     with alone(lab_session.state, Deadline.after(_TURN_S), what="bench"):
@@ -101,13 +111,13 @@ def _disk(path: Path) -> tuple[str, str]:
 
 
 def _lab_boot(lab_session: LabSession, blueprint: Blueprint) -> float:
-    """Boot as the lab does; the time until SSH answers, without the proof that its KVM works."""
+    """Boot as the lab does; return the seconds until SSH answers, without the check of its KVM."""
     with ExitStack() as stack:
         return boot(stack, lab_session.connection, blueprint, lab_session.sink).answered_s
 
 
 def _cell(lab_session: LabSession, cell: Cell) -> dict[str, float]:
-    """Run a cell; give the seconds of each of its phases."""
+    """Run a cell; return the seconds of each of its phases."""
     pool = Pool(lab_session)
     with tempfile.TemporaryDirectory() as evidence:
         result = attempted(pool, cell, Path(evidence))

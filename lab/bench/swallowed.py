@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What it costs to be swallowed, as ratios: one host, swallowed and released in turn."""
+"""What it costs to be swallowed, as ratios: one host, swallowed and released alternately."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KERNEL = "reference"
 _TURN_S = 3600.0
 _EXITS = 10_000
 
-# What is aimed at: guests run on nested tables that the caretaker owns.
+# The largest ratio that is aimed at; guests run on nested tables that the caretaker owns.
 AIMS = {
     "files": 1.05,
     "fork": 1.05,
@@ -85,8 +85,16 @@ print(time.monotonic() - began)
 def bench_swallowed(lab_session: LabSession, rounds: int = ROUNDS) -> dict[str, Any]:
     """Measure a host's loads, an exit that KVM serves and an L2's boot, natively and swallowed.
 
+    Args:
+        stand: A session.
+        rounds: How often each is measured in either state.
+
+    Returns:
+        For JSON, by load: ratios, seconds and the caretaker's exits. Only "unavailable" with the
+        reason, if the reference kernel has no caretaker.
+
     Raises:
-        InfraError: the host did not come up, or would not move.
+        InfraError: The host did not come up, or the caretaker refused to swallow or release it.
     """
     spec = HostSpec(arch=Arch.X86_64, kernel=KERNEL)
     request = lab_session.lab.host_request("bench", "moved", spec, kernel=KERNEL)
@@ -134,7 +142,15 @@ def _exits(host: RunningHost, caretaker: Caretaker) -> dict[str, dict[str, Any]]
 
 
 def told(what: str, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Give the ratio of each round, their median, what is aimed at, and whether it is met; pure."""
+    """Compare a load's seconds in both states; pure.
+
+    Args:
+        what: The load's name, a key of `AIMS`.
+        found: By state the seconds of each round, by load.
+
+    Returns:
+        The ratio of each round, their median, the aim, and whether it is met.
+    """
     native, swallowed = ([one[what] for one in found[mode]] for mode in ("native", "swallowed"))
     ratios = [b / a for a, b in zip(native, swallowed, strict=True)]
     ratio = statistics.median(ratios)
@@ -149,7 +165,14 @@ def told(what: str, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Say what meets its aim and what misses it, of what bench_swallowed() found."""
+    """Summarize what `bench_swallowed` found, for people.
+
+    Args:
+        found: Its result.
+
+    Returns:
+        A line for each load: the median ratio, its range, and whether the aim is met.
+    """
     if "unavailable" in found:
         yield f"swallowed: unavailable: {found['unavailable']}"
     for what in AIMS if "rounds" in found else ():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a disruption gives back."""
+"""What a disruption returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from lab.observe.identity import Witness
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The witness of the deed, the guest as it is to be watched now, and what else was seen."""
+    """What came of a deed.
+
+    Attributes:
+        witness: Whether it happened, and when.
+        guest: The guest as it runs now, under whichever VMM.
+        facts: What else was seen, by name; for the record.
+    """
 
     witness: Witness
     guest: RunningGuest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at this machine for `lab doctor` and `lab up`; lab.doctor.findings says what it means."""
+"""Looks at this machine for `lab doctor` and `lab up`; lab.doctor.findings has what it means."""
 
 from __future__ import annotations
 
@@ -34,7 +34,14 @@ _KVM = Path("/dev/kvm")
 
 
 def examine(lab: LabConfig) -> tuple[Finding, ...]:
-    """Look at everything that the lab needs; what is broken is a finding, not an error."""
+    """Examine everything that the lab needs.
+
+    Args:
+        lab: The lab, with its state folder, libvirt and sizes.
+
+    Returns:
+        A finding for each subject; what is broken is a finding, and no error.
+    """
     uri = uri_for(lab.libvirt.uris[0])
     refusal = _refusal(uri)
     return (
@@ -49,7 +56,14 @@ def examine(lab: LabConfig) -> tuple[Finding, ...]:
 
 
 def quick(lab: LabConfig) -> tuple[Finding, ...]:
-    """Look at what can be seen in an instant: programs, space, memory, this process's umask."""
+    """Examine what can be seen in an instant: programs, space, memory, this process's umask.
+
+    Args:
+        lab: The lab, with its folders and sizes.
+
+    Returns:
+        A finding for each subject.
+    """
     return (
         findings.debian(_os_release()),
         *(findings.qemu(arch, _banner(arch)) for arch in Arch),
@@ -61,15 +75,18 @@ def quick(lab: LabConfig) -> tuple[Finding, ...]:
 
 
 def insist(lab: LabConfig) -> None:
-    """Stop where the lab could not work, before anything is built.
+    """Require that the lab can work, before anything is built.
+
+    Args:
+        lab: The lab.
 
     Raises:
-        InfraError: something is broken; the message has its cause, the hint what to type.
+        InfraError: Something is broken; the message has its cause, the hint what to type.
     """
     broken = [f for f in quick(lab) if f.level is Level.BROKEN]
     if broken:
         first, others = broken[0], len(broken) - 1
-        more = f" (and {others} more: see 'lab doctor')" if others else ""
+        more = f" (and {others} more: type lab doctor)" if others else ""
         message = f"{first.subject}: {first.cause}, and {first.consequence}{more}"
         raise InfraError(message, hint=first.remedy or None)
 
