@@ -151,7 +151,7 @@ class HostDefaults(Model):
 
 
 class Patience(Model):
-    """[patience]: how long each kind of wait may take before it is given up, in seconds."""
+    """[patience]: the longest that each kind of wait may take, in seconds."""
 
     boot: Seconds = Field(default=120.0, alias="boot_s")
     """For a host to boot, from power-on to its init's last line, in seconds."""
@@ -194,7 +194,7 @@ class Budget(Model):
 
 
 class Reports(Model):
-    """[report]: what is kept of the runs that have ended."""
+    """[report]: which runs that have ended stay."""
 
     keep: Count = 60
     """How many runs stay in reports/. The last good one, the one that `latest` points at, and runs

@@ -40,7 +40,7 @@ class Dies(Model):
 
 
 class Parks(Model):
-    """The guest is expected to be held by its kernel, and to go on when it is adopted."""
+    """The guest is expected to be parked by its kernel, and to go on when it is adopted."""
 
     scope: enums.Scope = enums.Scope.RUNNING
 
@@ -123,10 +123,10 @@ def _losses(names: list[Any]) -> tuple[enums.Loss, ...]:
 
 
 class Options(Model):
-    """What makes a cell special beyond its dimensions; whatever is not said is usual."""
+    """What makes a cell special beyond its dimensions; what is left out is as usual."""
 
     stop_ms: Milliseconds | None = None
-    """For `vcpu-stop`: how long the vCPUs stand still, in milliseconds."""
+    """For `vcpu-stop`: how long the vCPUs are stopped, in milliseconds."""
     memory: enums.MemoryKind | None = None
     """What backs the guest's memory, where the memory is judged (`scope = "memory"`)."""
     load: enums.KexecLoad = enums.KexecLoad.FILE_LOAD
@@ -134,7 +134,7 @@ class Options(Model):
     kexecs: Count = 1
     """How many kexecs follow each other; the guest is adopted in each kernel but the last."""
     through: Text | None = None
-    """The kernel of each other kexec: a name in lab.toml."""
+    """The kernel of every other kexec: a name in lab.toml."""
     confidential: enums.Confidential | None = None
     """What hides the guest's memory from its host."""
     orphaning: enums.Orphaning | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways for a host's kernel to go: by kexec, by a crash, by the reset button."""
+"""Ways to end a host's kernel: by kexec, by a crash, by a reset from L0."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lab.observe.identity import DidNot, Happened, HostIdentity, kexec_happened
 
 
 def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
-    """Load a kernel under a new nonce, and jump into it; as often as is wanted.
+    """Load a kernel under a new nonce, and enter it by kexec; as often as the cell says.
 
     It is the host's own, or by turns that of `options.through` and its own. A guest that may
     outlive the kernel is made ready for it first. In each kernel but the last it is adopted; where
@@ -76,7 +76,7 @@ def crash_kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered
 
 
 def reset(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
-    """Press the reset button of the host, from L0: no CPU is anybody's after it."""
+    """Reset the host from L0: all of its CPUs, so that no caretaker outlives it."""
     host = guest.host
     by = Deadline.after(host.patience.boot)
     guest = driver.handover.prepare_for_kernel_exit(guest, by)
