@@ -26,7 +26,7 @@ def lab_works() -> None:
 
 @pytest.fixture
 def nights(request: pytest.FixtureRequest) -> Iterator[Nights]:
-    """Give a lab whose nights are of talk only."""
+    """Return a lab whose nights are of talk only."""
     request.getfixturevalue("lab_works")
     with nights_of_talk() as made:
         yield made

@@ -25,7 +25,7 @@ _PLACES = ((Arch.X86_64, HostMode.NATIVE), (Arch.ARM64, HostMode.NVHE), (Arch.AR
 # Of the module, so that pytest does all tests of one host before it turns to the next.
 @pytest.fixture(scope="module", params=_PLACES, ids="-".join)
 def place(request: pytest.FixtureRequest, cells: tuple[Cell, ...]) -> Cell:
-    """Give a cell of each kind of host whose guests can be orphaned."""
+    """Return a cell of each kind of host whose guests can be orphaned."""
     arch, mode = request.param
     mine = (cell for cell in cells if (cell.arch, cell.mode) == (arch, mode))
     able = next((cell for cell in mine if cell.options.orphaning), None)
@@ -46,7 +46,7 @@ def orphans(place: Cell, pool: Pool) -> Iterator[Orphans]:
 
 @pytest.fixture(scope="session")
 def swallowed_request(cells: tuple[Cell, ...]) -> HostRequest:
-    """Give what a host is like that is swallowed at boot."""
+    """Return what a host is like that is swallowed at boot."""
     swallowed = next((cell for cell in cells if cell.mode is HostMode.SWALLOWED), None)
     if swallowed is None:
         pytest.skip("no cell of this run has a swallowed host")
@@ -63,7 +63,7 @@ def swallowed(swallowed_request: HostRequest, pool: Pool) -> Iterator[SwallowedH
 
 @pytest.fixture
 def boot(swallowed_request: HostRequest, pool: Pool, lab_session: LabSession) -> Iterator[Boot]:
-    """Give a function that boots a host for this test alone, natively, with more words."""
+    """Return a function that boots a host for this test alone, natively, with more words."""
     pool.close()
     with ExitStack() as stack:
 

@@ -51,7 +51,7 @@ done
 
 @pytest.fixture
 def ready(boot: Boot) -> SwallowedHost:
-    """Give a host of this test's, native, that can be swallowed."""
+    """Return a host of this test's, native, that can be swallowed."""
     return SwallowedHost.of(boot("caretaker=ready"))
 
 
@@ -86,7 +86,7 @@ class Life:
         return guest
 
     def rounds(self) -> int:
-        """Say how often the host's work was done, once it was."""
+        """Return how often the host's work was done, once it was."""
 
         def done() -> int | None:
             said = self.host.session.run(["cat", "/run/lab/rounds"]).stdout
@@ -95,13 +95,13 @@ class Life:
         return until("work to be done", done, self.host.by_guest())
 
     def lines(self) -> list[int]:
-        """Say how many lines of each guest came, none of them lost or repeated."""
+        """Return how many lines of each guest came, none of them lost or repeated."""
         found = [heard(self.host.session.get(g.plan.console).decode()) for g in self.guests]
         assert [one.reason for one in found] == [""] * len(found)
         return [one.lines for one in found]
 
     def insist_on(self) -> None:
-        """Insist that all of it goes on from here, and that the kernel complained of nothing."""
+        """Assert that all of it goes on from here, and that the kernel complained of nothing."""
         lines, rounds = self.lines(), self.rounds()
 
         def more() -> bool | None:
@@ -120,7 +120,7 @@ class Life:
 
 @pytest.fixture
 def life(ready: SwallowedHost) -> Iterator[Life]:
-    """Give a host that works, and guests of it that run."""
+    """Return a host that works, and guests of it that run."""
     alive = Life(ready.host)
     yield alive
     alive.end()

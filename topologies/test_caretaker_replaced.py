@@ -31,13 +31,13 @@ AGAIN = 5
 
 @pytest.fixture
 def guest(boot: Boot, lab_session: LabSession) -> Iterator[Resident]:
-    """Give a guest under KVM, on a swallowed host of this test's own."""
+    """Return a guest under KVM, on a swallowed host of this test's own."""
     with ExitStack() as stack:
         yield Resident.start(boot("caretaker=on"), lab_session.lab.watch, stack)
 
 
 def insist_own(guest: Resident) -> None:
-    """Insist that the host is swallowed, proven from outside, by what its own kernel brought."""
+    """Assert that the host is swallowed, proven from outside, by what its own kernel brought."""
     host = guest.host
     by = host.by_guest()
     require_swallowed(host.session, host.domain, host.blueprint.kernel, by)

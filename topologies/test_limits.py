@@ -15,7 +15,7 @@ from lab.runner.pool import Pool
 
 @pytest.fixture(params=list(Arch), ids=str)
 def control(request: pytest.FixtureRequest, cells: tuple[Cell, ...]) -> Cell:
-    """Give a cell of the stock kernel, for its host: native, or deprivileged as on arm64's nVHE."""
+    """Return a cell of the stock kernel, on a host that is native, or nVHE on arm64."""
     return next(
         cell
         for cell in cells

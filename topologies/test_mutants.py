@@ -33,7 +33,7 @@ Run = Callable[..., Verdict]
 
 @pytest.fixture
 def run(control: Cell, pool: Pool, tmp_path: Path) -> Run:
-    """Give a function that runs a mutant of the control cell, and gives the verdict."""
+    """Return a function that runs a mutant of the control cell, and returns the verdict."""
 
     def run_mutant(*words: str, guest: GuestKind = GuestKind.LINUX, **changes: object) -> Verdict:
         deed: Any = changes.pop("deed", None)
@@ -124,7 +124,7 @@ def test_a_panic_on_the_console_ends_a_wait_at_once(control: Cell, pool: Pool) -
 
 @pytest.fixture
 def control(cells: tuple[Cell, ...]) -> Cell:
-    """Give a control cell of the stock kernel: nothing is done to it."""
+    """Return a control cell of the stock kernel: nothing is done to it."""
     return next(
         cell
         for cell in cells

@@ -15,7 +15,7 @@ BOTH_RUN, BOTH_WAIT = ["RUNNING", "RUNNING"], ["PAUSED", "PAUSED"]
 
 
 def ways(guest: RunningGuest, *words: str, keeper: str | None = None) -> tuple[str, ...]:
-    """Give the words of an adoption that does not wait for long."""
+    """Return the arguments of an adoption that does not wait for long."""
     sockets = (keeper or guest.plan.keeper_socket, "--socket", f"{guest.plan.folder}/other.sock")
     return ("adopt", "--keeper", *sockets, "--patience-ms", "200", *words)
 

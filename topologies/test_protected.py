@@ -43,7 +43,7 @@ Started = Callable[..., tuple[RunningGuest, Beacons]]
 
 @pytest.fixture
 def host(cells: tuple[Cell, ...], pool: Pool) -> Iterator[RunningHost]:
-    """Give an arm64 host in protected mode."""
+    """Return an arm64 host in protected mode."""
     mine = [c for c in cells if c.arch is Arch.ARM64 and c.mode is HostMode.PROTECTED]
     with pool.lease(mine[0].request) as leased:
         yield leased
@@ -51,7 +51,7 @@ def host(cells: tuple[Cell, ...], pool: Pool) -> Iterator[RunningHost]:
 
 @pytest.fixture
 def started(host: RunningHost) -> Iterator[Started]:
-    """Give a function that starts a guest, protected or not, and waits for its beacon."""
+    """Return a function that starts a guest, protected or not, and waits for its beacon."""
     guests: list[RunningGuest] = []
 
     def start(*, protected: bool) -> tuple[RunningGuest, Beacons]:
@@ -93,12 +93,12 @@ def status(guest: RunningGuest) -> dict[str, Any]:
 
 
 def kept(host: RunningHost) -> bytes:
-    """Give all bytes that any try has read."""
+    """Return all bytes that any try has read."""
     return host.session.get(KEPT)
 
 
 def insist_hidden(guest: RunningGuest, tries: list[dict[str, Any]]) -> None:
-    """Insist on SIGSEGV for a load, EFAULT or zeroes for a system call, and never the canary."""
+    """Assert SIGSEGV for a load, EFAULT or zeroes for a system call, and never the canary."""
     for one in tries:
         if one["by"] == "load":
             assert one["signal"] == "SIGSEGV", one

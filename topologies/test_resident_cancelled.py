@@ -67,7 +67,7 @@ def fds(guest: Resident) -> int:
 
 
 def free_kb(host: RunningHost) -> int:
-    """Say how much memory is free once caches are dropped.
+    """Return how much memory is free once caches are dropped.
 
     What a CPU keeps for itself is free again when that goes: tens of MiB were seen.
     """

@@ -38,7 +38,7 @@ INIT = 1 << 32 | 0x4500  # to the CPU whose APIC has the id 1
 
 @pytest.fixture
 def resident(boot: Boot, lab_session: LabSession) -> Iterator[Resident]:
-    """Give a guest that lives with the caretaker of a host of this test's own."""
+    """Return a guest that is resident on a host of this test's own."""
     with ExitStack() as stack:
         guest = Resident.start(boot("caretaker=on"), lab_session.lab.watch, stack)
         guest.make_resident()

@@ -32,13 +32,13 @@ GONE = re.compile(r"caretaker: the vCPU on CPU 1 (.*), and nobody has it: stoppe
 
 @pytest.fixture
 def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resident]:
-    """Give a guest that runs under KVM."""
+    """Return a guest that runs under KVM."""
     with ExitStack() as stack:
         yield Resident.start(swallowed.host, lab_session.lab.watch, stack)
 
 
 def insist_said(guest: Resident, since: int, what: str) -> None:
-    """Insist that the kernel says so of a vCPU that nobody has."""
+    """Assert that the kernel says so of a vCPU that nobody has."""
 
     def said() -> list[str] | None:
         lines = guest.host.console.lines()[since:]

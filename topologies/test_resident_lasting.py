@@ -53,7 +53,7 @@ for vm in [call(device, kvm.Request.KVM_CREATE_VM, 0) for _ in range(2)]:
 
 @pytest.fixture
 def lasting(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resident]:
-    """Give a guest that runs under KVM, and may lose its VMM and its kernel."""
+    """Return a guest that runs under KVM, and may lose its VMM and its kernel."""
     with ExitStack() as stack:
         yield Resident.start(swallowed.host, lab_session.lab.watch, stack, orphaning="lasting")
 

@@ -58,7 +58,7 @@ print(said(luo.retrieve_fd, session, tokens.FIRST_VCPU))
 
 @pytest.fixture
 def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resident]:
-    """Give a guest that runs under KVM, and has to live at the end."""
+    """Return a guest that runs under KVM, and has to live at the end."""
     with ExitStack() as stack:
         guest = Resident.start(swallowed.host, lab_session.lab.watch, stack)
         yield guest
@@ -66,7 +66,7 @@ def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resi
 
 
 def without(cmdline: str, word: str, instead: str = "") -> str:
-    """Give the command line without a word."""
+    """Return the command line without a word."""
     changed = re.sub(rf"(?<!\S){word}(?!\S)", instead, cmdline)
     assert changed != cmdline
     return changed
@@ -130,7 +130,7 @@ def test_a_kernel_without_a_caretaker_is_not_entered(
 
 def test_a_kernel_that_was_not_loaded_by_file_is_not_entered(resident: Resident) -> None:
     resident.load("-c")
-    resident.make_resident()  # it is looked at when it is to be entered, not when it is loaded
+    resident.make_resident()  # checked when it is entered, not when it is loaded
     resident.insist_kexec_refused(
         "the next kernel was not loaded with -s, and would not know of a vCPU"
     )

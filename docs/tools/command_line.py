@@ -41,7 +41,7 @@ def _below(path: str, command: Any, context: Any) -> Iterator[tuple[str, Any, An
 
 
 def mistake(words: Sequence[str]) -> str:
-    """Say what is wrong with a command line that begins with `lab`; nothing is run.
+    """Return what is wrong with a command line that begins with `lab`; nothing is run.
 
     Returns:
         What `lab` would complain of; empty if it parses.

@@ -18,7 +18,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
 def wrong_with(line: str) -> str:
-    """Say what is wrong with a line of shell, as far as the lab, make and pytest go.
+    """Return what is wrong with a line of shell, as far as the lab, make and pytest go.
 
     A line that only names a command of the lab, as `lab run` does, is right.
 

@@ -15,7 +15,7 @@ _AGENT = {"User-Agent": "caretaker-lab-docs"}
 
 
 def refusal(url: str) -> str:
-    """Say why `url` does not answer; empty if it does."""
+    """Return why `url` does not answer; empty if it does."""
     request = urllib.request.Request(url, headers=_AGENT)  # noqa: S310 - http and https only
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310 - ditto

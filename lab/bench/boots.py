@@ -37,7 +37,7 @@ def bench(lab_session: LabSession, cell: Cell, rounds: int = ROUNDS) -> dict[str
     A boot of the lab's and a bare one by QEMU alone follow each other in each round.
 
     Args:
-        stand: A session.
+        lab_session: A session.
         cell: The cell; its host is what is booted.
         rounds: How many boots of either kind.
 

@@ -30,7 +30,7 @@ _NOT_HERE = (
 
 
 def split(fragments: Sequence[Path]) -> tuple[Path | None, tuple[Path, ...]]:
-    """Tell a whole configuration from fragments.
+    """Distinguish a whole configuration from fragments.
 
     Args:
         fragments: The files, in order.
@@ -75,7 +75,7 @@ def start(path: Path, target: Architecture) -> str:
 
 
 def differences(path: Path, config: str, settings: Sequence[kconfig.Setting], into: Path) -> str:
-    """Say what became of a whole configuration.
+    """Report what became of a whole configuration.
 
     Args:
         path: The file.

@@ -17,7 +17,7 @@ _BUILT = (".config", "include/config", "arch/*/include/generated")
 
 
 def why_not_as_it_is(tree: Path) -> str:
-    """Say why the kernel's makefiles refuse to build `tree` out of place where it is.
+    """Return why the kernel's makefiles refuse to build `tree` out of place where it is.
 
     Args:
         tree: The source tree.

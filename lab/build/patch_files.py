@@ -75,7 +75,9 @@ def plain(patch: Path, scratch: Path) -> list[Path]:
         (made := scratch / patch.stem).write_bytes(text)
         found = [made]
     if not found:
-        raise ConfigError(f"patch '{patch}' holds no patch", hint="remove it, or look what it is")
+        raise ConfigError(
+            f"patch '{patch}' has no patch in it", hint="remove it, or save the patch again"
+        )
     return found
 
 

@@ -94,7 +94,7 @@ def target_of(ctx: typer.Context, cell_id: str, options: RunOptions) -> Target:
 
 
 def _insist_alone(ctx: typer.Context, cell_id: str) -> None:
-    """Insist that no dimension was typed beside an id, not even with its default."""
+    """Require that no dimension was typed beside an id, not even with its default."""
     typed = []
     for name in RunOptions.__dataclass_fields__:
         source = ctx.get_parameter_source(name)

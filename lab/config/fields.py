@@ -121,7 +121,7 @@ def _kernel_words(text: str) -> str:
         key = word.partition("=")[0]
         why = next((why for taken, why in _OF_THE_LAB.items() if key.startswith(taken)), None)
         if why:
-            raise wrong(f"{word!r} is a word of the lab's own: {why}", "remove it")
+            raise wrong(f"{word!r} is set by the lab: {why}", "remove it")
     return text
 
 

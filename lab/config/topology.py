@@ -237,7 +237,7 @@ class Grid(Model):
 
     def _check_memory(self) -> None:
         if self.scope is not enums.Scope.MEMORY:
-            raise wrong("'memory' says that memory is judged", 'add: scope = "memory"')
+            raise wrong("with 'memory' the memory is judged", 'add: scope = "memory"')
         if enums.VmmKind.QEMU in self.vmm:
             raise wrong("'memory' is something that only labvmm can do", 'type vmm = ["labvmm"]')
 
@@ -251,7 +251,7 @@ def _check(disruption: enums.DisruptionKind, options: Options) -> None:
             f"'stop_ms' has no effect on {disruption.value!r}", "it is for 'vcpu-stop' only"
         )
     if stops and options.chaos:
-        raise wrong("'vcpu-stop' measures time, and 'chaos' takes it", "leave out one of them")
+        raise wrong("'chaos' disturbs the time that 'vcpu-stop' measures", "leave out one of them")
     if options.chaos and options.memory:
         raise wrong("'chaos' is for guests that run", "leave out 'memory'")
     if options.load is enums.KexecLoad.LOAD and not disruption.loads_kernel:

@@ -230,7 +230,7 @@ def _errata(fixes: Errata) -> Finding:
 
 
 def _readable(lab: LabConfig, uri: str, refusal: str) -> Finding:
-    """Look whether QEMU's user can read the cache and enter the state folder."""
+    """Check whether QEMU's user can read the cache and enter the state folder."""
     subject = "QEMU's access"
     if refusal:
         return findings.fine(subject, "not looked at: libvirt says whom QEMU runs as")

@@ -87,7 +87,7 @@ PROGRAMS = (
 
 
 def fine(subject: str, cause: str) -> Finding:
-    """Say that all is well."""
+    """Return the finding that all is well."""
     return Finding(subject=subject, level=Level.FINE, cause=cause)
 
 
@@ -189,11 +189,14 @@ def kvm(seen: KvmSeen) -> Finding:
 
 
 def swallowed(proof: str) -> Finding:
-    """Say what was proven of hosts in mode "swallowed" on this machine, in the proof's words."""
+    """Return what was proven of swallowed hosts on this machine, in the proof's words."""
     subject = "swallowed hosts"
     if proof:
         return fine(subject, f"proven by the last one: {proof}")
-    return fine(subject, "none has been up here yet; each is refused that is not proven to be it")
+    return fine(
+        subject,
+        "none was up here yet; each must be proven to be swallowed at its boot, or it is refused",
+    )
 
 
 def programs(missing: Iterable[Program]) -> list[Finding]:
@@ -247,7 +250,7 @@ def memory(total_mib: int, free_mib: int, host_mib: int) -> Finding:
             subject="memory",
             level=Level.LIMITS,
             cause=cause,
-            consequence="a host waits until others have given memory back",
+            consequence="a host waits until others have released memory",
             remedy="lab down    # or end other programs",
         )
     return fine("memory", cause)
@@ -295,7 +298,7 @@ def leftovers(names: Sequence[str]) -> Finding:
 
 
 def wrong(subject: str, message: str, hint: str | None, consequence: str) -> Finding:
-    """Tell of an error as a finding."""
+    """Return an error as a finding."""
     return Finding(
         subject=subject,
         level=Level.BROKEN,

@@ -22,7 +22,7 @@ class Heard:
 
     @property
     def reason(self) -> str:
-        """Say what is wrong; "" if nothing is."""
+        """What is wrong; "" if nothing is."""
         more = len(self.wrong) - _SHOWN
         return "; ".join(self.wrong[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 

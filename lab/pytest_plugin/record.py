@@ -56,7 +56,7 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker of xdist which run it belongs to.
+        """Pass on to a worker of xdist which run it belongs to.
 
         Args:
             node: The worker's, whose `workerinput` is a dict that is sent to it.

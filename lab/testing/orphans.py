@@ -128,7 +128,7 @@ class Orphans:
 
 
 def insist_quiet(host: RunningHost, since: Mark) -> None:
-    """Insist that its kernel complained of nothing; its console is shown if something failed."""
+    """Assert that its kernel complained of nothing; its console is shown if something failed."""
     sys.stdout.write("\n".join(host.console.lines()[since.line :]))
     bad = complaint(host, since)
     assert not bad, bad

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lab nightly` as a command: killed and gone on with, two at once, and who is to blame."""
+"""`lab nightly` as a command: killed and resumed, two at once, and which side is to blame."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _OUTCOMES = {"Survived": "passed", "Lost": "failed", "Unproven": "error"}
 def judged(
     cell: Cell, repeat: int, request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> CellRecord:
-    """Say what $NIGHT_VERDICT says, after a moment."""
+    """Return what $NIGHT_VERDICT says, after a moment."""
     run: Run = pytestconfig.pluginmanager.getplugin(NAME)
     assert run.folder is not None
     pause(float(os.environ.get("NIGHT_CELL_S", "0.3")))

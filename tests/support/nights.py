@@ -131,14 +131,14 @@ def _path() -> str:
 
 @contextmanager
 def nights_of_talk() -> Iterator[Nights]:
-    """Give such a lab, for as long as the block lasts."""
+    """Yield such a lab, for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="lab-night-") as folder:
         Path(folder).chmod(0o755)  # QEMU could enter it, which pytest's own it could not
         yield Nights(Path(folder))
 
 
 def why_not() -> str:
-    """Say why no lab can work here; "" if one can."""
+    """Return why no lab can work here; "" if one can."""
     try:
         insist(Settings().lab())
     except LabError as e:

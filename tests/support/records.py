@@ -46,7 +46,7 @@ KILLED = {"kind": "vmm-kill", "pid 412 gone": True, "start time": 88121}
 
 
 def cell(cell_id: str = "one/kill", **changes: object) -> CellRecord:
-    """Give a cell that survived the kill of its VMM, with changes."""
+    """Return a cell that survived the kill of its VMM, with changes."""
     good: dict[str, object] = {
         "id": cell_id,
         "topology": "one-host",
@@ -68,7 +68,7 @@ def cell(cell_id: str = "one/kill", **changes: object) -> CellRecord:
 
 
 def run(*cells: CellRecord, **changes: object) -> RunRecord:
-    """Give a run of these cells, with changes."""
+    """Return a run of these cells, with changes."""
     good: dict[str, object] = {
         "run_id": "7f3a",
         "started": STARTED,
@@ -135,7 +135,7 @@ _NO_GMEM: dict[str, object] = {
 
 
 def sixty() -> RunRecord:
-    """Give a run of some sixty cells, most of them well, with one of each trouble."""
+    """Return a run of some sixty cells, most of them well, with one of each trouble."""
     cells = []
     axes = product(
         ("x86_64", "arm64"), ("reference", "stock"), ("linux", "spinner"), ("labvmm", "qemu"),

@@ -103,7 +103,7 @@ def note(build_id: bytes) -> bytes:
 
 
 def vdso(build_id: bytes) -> bytes:
-    """Give an ELF file of a header, a note and an empty table of sections."""
+    """Return an ELF file of a header, a note and an empty table of sections."""
     content = note(build_id)
     ends = 64 + len(content)
     head = struct.pack(

@@ -35,7 +35,7 @@ GONE = {"kind": "Happened", "what": "process 412 is gone"}
 
 @pytest.fixture(name="judged", autouse=True)
 def a_lab_whose_cells_are_judged_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Cell]]:
-    """Give the cells that were judged: each guest is lost if its cell expects that, else lives."""
+    """Return cells that were judged: a guest is lost if its cell expects that, else lives."""
     cells: list[Cell] = []
 
     def judge(_: object, cell: Cell, folder: Path, *, rerun: str) -> None:

@@ -32,7 +32,7 @@ def lab_of(tmp_path: Path, text: str) -> LabConfig:
 
 
 def complaint(tmp_path: Path, text: str) -> str:
-    """Give what is said about a lab.toml with `text`, without the folder it is in."""
+    """Return what is said about a lab.toml with `text`, without the folder it is in."""
     with pytest.raises(ConfigError) as caught:
         lab_of(tmp_path, text)
     return str(caught.value).replace(f"{tmp_path}/", "")
@@ -237,7 +237,7 @@ def test_what_lab_toml_adds_to_a_command_line_comes_last(tmp_path: Path) -> None
     "words", ["rdinit=/bin/sh", "ro lab.nonce=1", "noinitrd", "sysctl.kernel.printk=1"]
 )
 def test_words_with_which_no_host_would_answer_are_refused(tmp_path: Path, words: str) -> None:
-    with pytest.raises(ConfigError, match=r"kernel\.mine\.cmdline.*is a word of the lab's own"):
+    with pytest.raises(ConfigError, match=r"kernel\.mine\.cmdline.*is set by the lab"):
         lab_of(tmp_path, f'[kernel.mine]\nrecipe = "stock"\ncmdline = ["{words}"]\n')
 
 

@@ -82,7 +82,7 @@ tier = "ci"
         (
             '"none"',
             '"vcpu-stop"\noptions = [{stop_ms = 1, chaos = true}]',
-            "cells[1]: 'vcpu-stop' measures time, and 'chaos' takes it",
+            "cells[1]: 'chaos' disturbs the time that 'vcpu-stop' measures",
             "leave out one of them",
         ),
         (
@@ -118,7 +118,7 @@ tier = "ci"
         (
             'disruption = "none"',
             'disruption = "kexec"\noptions = {memory = "memfd"}',
-            "cells[1]: 'memory' says that memory is judged",
+            "cells[1]: with 'memory' the memory is judged",
             'add: scope = "memory"',
         ),
         (

@@ -37,7 +37,7 @@ class World:
         self.guest: Any = SimpleNamespace(host=self.host)
 
     def identity(self) -> HostIdentity:
-        """Say which boot this is."""
+        """Return which boot this is."""
         nonce = f"lab.nonce=n{self.boots}"
         return HostIdentity(f"boot{self.boots}", nonce, self.built, "7.3", 100.0 - self.boots)
 
@@ -56,7 +56,7 @@ class World:
         return SimpleNamespace(vcpus=(1,) if self.boots <= self.lives else ())
 
     def load(self, _host: Any, *, other: Kernel | None, **_: Any) -> Any:
-        """Give the nonce of the next boot."""
+        """Return the nonce of the next boot."""
         self.built = other.build_id if other else "b"
         return SimpleNamespace(nonce=f"n{self.boots + 1}")
 

@@ -121,7 +121,7 @@ class Session:
         return 7
 
     def get(self, path: str) -> bytes:
-        """Give a process' stat, or its log."""
+        """Return a process' stat, or its log."""
         if not path.endswith("/stat"):
             return (self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]).encode()
         if not self.lives:

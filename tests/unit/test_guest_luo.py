@@ -33,7 +33,7 @@ class Session:
         return 7
 
     def get(self, path: str) -> bytes:
-        """Give the log."""
+        """Return the log."""
         return self.log.encode()
 
     def run(self, argv: list[str], *, by: Deadline) -> Result:

@@ -43,7 +43,7 @@ def night(n: int, *cells: CellRecord, build: str = "aaaa", **changes: object) ->
 
 
 def past(tmp_path: Path, *nights: RunRecord) -> Past:
-    """Give the past of the last of these runs."""
+    """Return the past of the last of these runs."""
     with opened(tmp_path / "history.sqlite") as history:
         for record in nights:
             history.note(record, f"folder-{record.run_id}")

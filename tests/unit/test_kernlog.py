@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each golden console says in its first line what is to be found in it."""
+"""Each golden console has in its first line what has to be found in it."""
 
 from __future__ import annotations
 

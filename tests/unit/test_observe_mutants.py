@@ -49,7 +49,7 @@ class CompiledGuest:
         self._process = process
 
     def clock(self) -> float:
-        """Give L0's time."""
+        """Return L0's time."""
         return self.now_ns / 1e9
 
     def read(self, phys: int, size: int) -> bytes:

@@ -26,7 +26,7 @@ class Shown:
         self.guest.advance(count * 0.01)
 
     def page(self) -> bytes:
-        """Give the page as it is now."""
+        """Return the page as it is now."""
         return bytes(self.guest.memory[self.guest.pages[0]])
 
     def show(self, page: bytes | None = None) -> bool:
@@ -36,7 +36,7 @@ class Shown:
 
     @property
     def kinds(self) -> list[Kind]:
-        """Give what the trail found wrong, in order."""
+        """Return what the trail found wrong, in order."""
         return [anomaly.kind for anomaly in self.trail.anomalies]
 
 

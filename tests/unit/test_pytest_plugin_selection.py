@@ -39,7 +39,7 @@ def cells() -> tuple[Cell, ...]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder of topologies whose one test takes a cell and passes."""
+    """Return a folder of topologies whose one test takes a cell and passes."""
     (tmp_path / "lab.toml").write_text('[kernel.stock]\nrecipe = "stock"\n', encoding="utf-8")
     topologies = tmp_path / "topologies"
     topologies.mkdir()

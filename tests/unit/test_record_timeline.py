@@ -22,7 +22,7 @@ def filmed(rehearsal: Rehearsal, frozen_s: float, *, clock_runs: bool = True) ->
 
 
 def quiet_ms(bins: tuple[int, ...], line: TimelineRecord) -> tuple[float, float]:
-    """Give the longest run of empty bins: when it began, and for how long."""
+    """Return the longest run of empty bins: when it began, and for how long."""
     best, run = (0, 0), 0
     for n, beats in enumerate((*bins, 1)):
         if beats == 0:

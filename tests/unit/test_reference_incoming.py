@@ -79,7 +79,7 @@ def image(
 def said(
     program: Path, folder: Path, content: bytes, cmdline: str = _CMDLINE, levels: str = ""
 ) -> str:
-    """Say why nothing could go on under it; "" if it could."""
+    """Return why nothing could go on under it; "" if it could."""
     (folder / "image").write_bytes(content)
     ran = subprocess.run(
         [program, folder / "image", cmdline, *levels.split()],

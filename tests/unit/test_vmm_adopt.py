@@ -30,7 +30,7 @@ class Owned:
         monkeypatch.setattr(kvm_async, "adopt", self.adopt)
 
     def said(self) -> Ownership:
-        """Say who has the VM."""
+        """Return who has the VM."""
         return Ownership(Owner.PRESENT, Policy.RUN, self.generation)
 
     def adopt(self, vm: int, generation: int) -> None:

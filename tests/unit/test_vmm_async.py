@@ -43,11 +43,11 @@ class Kernel:
         monkeypatch.setattr(vcpu, "map_run", self.map_run)
 
     def map_run(self, fd: int, size: int) -> mmap.mmap:
-        """Give a vCPU its shared page."""
+        """Map the shared page of a vCPU."""
         return self.pages.setdefault(fd, mmap.mmap(-1, size))
 
     def state(self, fd: int) -> State:
-        """Say what a vCPU does."""
+        """Return what a vCPU does."""
         return State(kvm_async.page_of(self.pages[fd]).state)
 
     def run(self, fd: int) -> None:
@@ -111,7 +111,7 @@ class Guest:
         raise AssertionError("it did not come")
 
     def running(self, *which: int) -> bool:
-        """Say whether all of these are in the guest."""
+        """Return whether all of these are in the guest."""
         return all(self.kernel.state(self.vcpus[n].fd) is State.RUNNING for n in which)
 
 
@@ -251,7 +251,7 @@ def test_after_a_fault_of_its_own_it_makes_no_state_true(guest: Guest) -> None:
 
 
 def registered(guest: Guest) -> set[int]:
-    """Give the descriptors that its epoll watches, as /proc shows them."""
+    """Return the descriptors that its epoll watches, as /proc shows them."""
     lines = Path(f"/proc/self/fdinfo/{guest.server._epoll.fileno()}").read_text().splitlines()
     return {int(line.split()[1]) for line in lines if line.startswith("tfd:")}
 

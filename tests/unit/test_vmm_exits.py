@@ -64,7 +64,7 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
 
 
 def wrong(world: World) -> str:
-    """Say what came out wrong; nothing, if all is as if no VMM had been killed."""
+    """Return what came out wrong; nothing, if all is as if no VMM had been killed."""
     if world.printed != (b"abcd" if world.is_x86 else b"ab"):
         return f"printed {world.printed!r}"
     if world.answers != (X86_ANSWERS if world.is_x86 else ARM64_ANSWERS):
@@ -120,7 +120,7 @@ def mutant_appends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mutant_commits_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Say that an exit was served before it is."""
+    """Report an exit as served before it is."""
 
     def mutant_serve(index: int, run: mmap.mmap, handlers: exits.Handlers, state: Journal) -> None:
         exit_seq, _ = kvm_async.page_of(run)

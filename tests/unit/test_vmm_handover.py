@@ -51,7 +51,7 @@ def fds() -> Iterator[dict[str, int]]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """Give the socket of a keeper in a process of its own."""
+    """Return the socket of a keeper in a process of its own."""
     with started(tmp_path / "keeper.sock") as process:
         yield tmp_path / "keeper.sock"
         process.kill()
@@ -59,7 +59,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """Give a folder that any user may enter, which pytest's own are not."""
+    """Return a folder that any user may enter, which pytest's own are not."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)

@@ -24,7 +24,7 @@ SIZE = 1 << 20
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Path]:
-    """Give the socket of a keeper whose guest is a memfd that no KVM knows."""
+    """Return the socket of a keeper whose guest is a memfd that no KVM knows."""
     memfd = os.memfd_create("ram")
     os.pwrite(memfd, b"x" * SIZE, 0)
     holder = keep.Keeper()
@@ -38,7 +38,7 @@ def kept(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that is found as the only thread of a vCPU."""
+    """Return a process that is found as the only thread of a vCPU."""
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as process:
         monkeypatch.setattr(hostile, "vcpu_threads", lambda: [process.pid])
         yield process

@@ -105,7 +105,7 @@ def test_both_ways_to_hash_ram_agree(ram: memory.Ram, capsys: pytest.CaptureFixt
 
 @pytest.fixture
 def kept(ram: memory.Ram, tmp_path: Path) -> Iterator[Path]:
-    """Give the socket of a keeper that holds a guest's RAM, whose VMM is gone."""
+    """Return the socket of a keeper that holds a guest's RAM, whose VMM is gone."""
     holder = keep.Keeper()
     description = {"magic": "x", "protected": False}
     holder.deposit(control.Question(dict(description), {"ram": os.dup(ram.fd)}))

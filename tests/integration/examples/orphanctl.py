@@ -29,7 +29,7 @@ while True:
 
 
 def lives(pid: int) -> bool:
-    """Say whether a process is there and no zombie."""
+    """Return whether a process is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z"
     except FileNotFoundError:
