@@ -102,7 +102,7 @@ IN_TIME_AND_PLACE = [
     Case(dies_and_not_all_can_be_searched, Unproven, Check.SEARCH, "could be read"),
     Case(dies_and_leaves_a_stale_copy, Lost, Check.SILENCE, "to the end of the watch"),
     Case(lives_and_left_a_stale_copy, Survived, Check.ALL, "to the end"),
-    Case(lives_and_nobody_looks_for_a_copy, Survived, Check.ALL, "a second copy was not looked for"),
+    Case(lives_and_nobody_looks_for_a_copy, Survived, Check.ALL, "copy was not looked for"),
     Case(lives_on, Survived, Check.ALL, "no second copy of it beats"),
     Case(lives_on, Survived, Check.ALL, "ms would have been seen"),
     Case(lives_twice, Unproven, Check.SPLIT_BRAIN, "beats in two places, 0x100000 and 0x800000"),
