@@ -31,17 +31,19 @@ _LEFT_MIB = 512  # what a cell needs; less means that a cell before leaked memor
 
 
 def insist_running(host: RunningHost) -> None:
-    """Insist that the machine under a host was left running: else every guest of it is silent.
+    """Require that the machine under a host still runs: else every guest of it is silent.
 
     Args:
         host: The host, at the end of a watch.
 
     Raises:
-        InfraError: libvirt says that it is not.
+        InfraError: libvirt says that it is paused, shut off or crashed.
     """
     state = host.domain.state()
     if state != "running":
-        raise InfraError(f"{host.role} is {state} at the end of the watch; nobody asked it to be")
+        raise InfraError(
+            f"the machine of {host.role} is {state} at the end of the watch, and has to be running"
+        )
 
 
 def unfit(host: RunningHost) -> Problem | None:

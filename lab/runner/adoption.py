@@ -22,8 +22,8 @@ class Fate:
     """What became of a guest after it was struck.
 
     Attributes:
-        guest: It, as it is in the end.
-        end: When the time ended that is judged.
+        guest: The guest, under whichever VMM it has in the end.
+        end: When the time ended that is judged, on L0's clock.
         parked: What its kernel claims, if it is parked.
         resumed: The stretch after its adoption, if it was parked before.
     """
@@ -43,14 +43,14 @@ def see_through(
     seen: Watched,
     course: Course,
 ) -> Fate:
-    """See an orphan through: asked for, looked at from L0, adopted if its policy says so, watched.
+    """See an orphan through: status, proof from L0, adoption if its policy has one, another watch.
 
     Its kernel, not the new VMM, is asked whether it was adopted.
 
     Args:
         guest: The orphan.
         handover: The ABI.
-        policy: What its vCPUs are to do while it has no VMM.
+        policy: What its vCPUs do while it has no VMM.
         watch: For how long to watch it on.
         seen: The eye on it.
         course: Where to note what was seen, and what is wrong.
@@ -59,7 +59,7 @@ def see_through(
         What became of it.
 
     Raises:
-        InfraError: It cannot be asked for or adopted, or its adopter ended.
+        InfraError: Its status cannot be read, it cannot be adopted, or its adopter ended.
     """
     end = time.monotonic()
     if policy is OrphanPolicy.KILL:
@@ -69,7 +69,7 @@ def see_through(
     course.facts["orphan"] = str(status)
     claim = status.claim if policy is OrphanPolicy.PARK else None
     if not status.vcpus or (policy is OrphanPolicy.PARK and claim is None):
-        return Fate(guest, end)  # there is nobody to adopt, or not as was wanted
+        return Fate(guest, end)  # there is no guest to adopt, or not one that was parked as ordered
     proof = handover.verify_from_l0(guest, seen.eye.pages, Deadline.after(patience_s))
     course.facts |= {"held": proof.seen, "held_method": proof.method.value}
     with course.phase("adopt"):

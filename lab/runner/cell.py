@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One cell on a host: its guest judged, its host's complaints heard, its evidence kept."""
+"""One cell on a host: its guest judged, its host's complaints read, its evidence written."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def run_cell(
     words: tuple[str, ...] = (),
     deed: Deed | None = None,
 ) -> None:
-    """Do what `cell` says on `host`; evidence is kept whatever happens.
+    """Run a cell on a host; evidence is written whatever happens.
 
     Args:
-        cell: What to do.
-        host: Where; nothing else runs on it.
+        cell: What to run.
+        host: Its host; nothing else runs on it.
         watch: How long to look, and how often.
-        evidence: The folder for what is kept.
+        evidence: The folder for the evidence.
         course: Where to note how far it came.
         words: More words for the guest's command line: how a mutant is made.
         deed: What to do instead of the cell's disruption: a deed that only pretends.
 
     Raises:
-        UnavailableError: the cell is for a confidential guest of a kind that cannot be started.
-        InfraError: something of the lab broke; this says nothing about the kernel under test.
+        UnavailableError: The cell is for a confidential guest of a kind that cannot be started.
+        InfraError: The lab broke; this says nothing about the kernel under test.
     """
     plan = guest_plan(cell, words)
     since = host.console.mark()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The load that keeps the host of a chaos cell busy."""
+"""The load on the host of a chaos cell."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from lab.host.commands import kill, lives, process
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
 
-# Forks, files, pipes and arithmetic, for ever.
+# Forks, files, pipes and arithmetic, until it is killed.
 _LOAD = "while :; do ls -lR /usr/lib | md5sum; done"
 
 
 @contextmanager
 def busy(cell: Cell, host: RunningHost) -> Iterator[None]:
-    """Have the host of a chaos cell work for as long as the block lasts."""
+    """Load the host of a chaos cell for as long as the block lasts; of any other cell do nothing.
+
+    Args:
+        cell: The cell.
+        host: Its host.
+
+    Raises:
+        InfraError: The load ended at once.
+    """
     if not cell.options.chaos:
         yield
         return
     pid = host.session.spawn(["sh", "-c", _LOAD], "/dev/null", by=host.by_guest())
     load = process(host.session, pid)
     if load is None:
-        raise InfraError(f"{host.role} could not be kept busy: its load ended at once")
+        raise InfraError(f"the load on {host.role} ended at once")
     try:
         yield
     finally:

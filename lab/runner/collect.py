@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is kept of a cell: consoles, dmesg, domain XML; what cannot be had is named.
 
-A guest says its beacon's key on its console: no file is written without being redacted.
+A guest prints its beacon's key on its console: no file is written without being redacted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,12 @@ def collect(folder: Path, host: RunningHost, plan: GuestPlan) -> dict[str, list[
 
 
 def collect_boot(folder: Path, console: Path | None) -> None:
-    """Keep what a host said that did not come up: its own folder goes when the run ends."""
+    """Copy the console of a host that did not come up: its own folder goes when the run ends.
+
+    Args:
+        folder: Where; made if it is missing.
+        console: The console's file; None if there is none.
+    """
     if console is None or not console.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

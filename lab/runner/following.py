@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hand-over whose every step that may move a guest's pages has the eye find them again."""
+"""A hand-over that has the eye find the guest's pages again after each step that may move them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ class Following:
     Args:
         inner: The ABI.
         seen: The eye on the guest.
+
+    Attributes:
+        adoptions: How often a guest was adopted.
+        began: When a guest was first handed over, on L0's clock; None if none was.
     """
 
     def __init__(self, inner: Orphaning, seen: Watched) -> None:
         self._inner, self._seen = inner, seen
         self.name, self.orphans = inner.name, inner.orphans
         self.adoptions = 0
-        self.began: float | None = None  # when a guest was first handed over
+        self.began: float | None = None
 
     def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
         """Ask the ABI."""
@@ -43,7 +47,7 @@ class Following:
         return self._inner.start(host, plan, by)
 
     def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
-        """Have the ABI do it; what is pinned is moved out of the next kernel's way."""
+        """Have the ABI do it; pinned pages are migrated out of the next kernel's way."""
         began = monotonic()
         ready = self._inner.prepare_for_kernel_exit(guest, by)
         if ready is not guest:
@@ -56,7 +60,7 @@ class Following:
         self._inner.release(guest, by)
 
     def status(self, guest: RunningGuest, by: Deadline) -> OrphanStatus:
-        """Ask the ABI, and insist on an answer for each vCPU or for none.
+        """Ask the ABI, and require an answer for each vCPU or for none.
 
         Raises:
             InfraError: Some vCPUs have no line in the answer.
@@ -64,7 +68,7 @@ class Following:
         status = self._inner.status(guest, by)
         if len(status.vcpus) not in {0, guest.plan.vcpus}:
             raise InfraError(
-                f"{guest.plan.name} has {guest.plan.vcpus} vCPUs, and its kernel told of "
+                f"{guest.plan.name} has {guest.plan.vcpus} vCPUs, but its kernel lists "
                 f"{len(status.vcpus)}"
             )
         return status
@@ -81,12 +85,15 @@ class Following:
         return guest
 
     def tallies(self, cell: Cell, delivered: Delivered, *, gone: bool) -> tuple[Tally, ...]:
-        """Return what was wanted how often, and how often the witnesses counted it.
+        """Return what was ordered how often, and how often the witnesses counted it.
 
         Args:
-            cell: What was wanted.
+            cell: What was run.
             delivered: What was done to the guest.
             gone: The VMM was gone when the watch ended.
+
+        Returns:
+            Kexecs and adoptions, if the cell has them.
         """
         found = []
         kexecs = cell.options.kexecs if cell.disruption is DisruptionKind.KEXEC else 0

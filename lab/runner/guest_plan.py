@@ -19,6 +19,9 @@ def guest_plan(cell: Cell, words: tuple[str, ...] = ()) -> GuestPlan:
         cell: What is run.
         words: More words for the guest's command line: how a mutant is made.
 
+    Returns:
+        The plan, with a new name and new secrets.
+
     Raises:
         UnavailableError: The cell is for a confidential guest of a kind that cannot be started.
     """

@@ -34,17 +34,17 @@ def judge_memory(
 ) -> None:
     """Stop the guest, digest its RAM, preserve it if the cell says so, disturb, digest again.
 
-    There is no plot of a guest that stood still, so no evidence is noted for one.
+    There is no plot of a guest that was stopped, so no evidence is noted for one.
 
     Args:
-        cell: What to do.
+        cell: What to run.
         plan: Its guest.
-        host: Where.
+        host: Its host.
         watch: How long to look, and how often.
         course: Where to note how far it came.
 
     Raises:
-        InfraError: something of the lab broke, or nobody can tell whether the memory is there.
+        InfraError: The lab broke, or whether the memory is there cannot be told.
     """
     assert cell.options.memory is not None  # noqa: S101
     driver, handover = driver_for(cell.vmm), MEMORY_HANDOVERS[cell.options.memory]
@@ -55,7 +55,7 @@ def judge_memory(
             driver.pause(guest, host.by_guest())
             before_at = time.monotonic()  # from here on, no beat may come
             preserved = handover.preserve(guest, host.by_guest())
-            look_again(seen, guest)  # preserving may have moved it out of the way of the scratch
+            look_again(seen, guest)  # its pages may have been migrated out of KHO's scratch memory
         with course.phase("disruption"):
             seen.eye.mark(cell.disruption.value)
             course.delivered = delivered = DEEDS[cell.disruption](guest, driver, cell.options)
@@ -91,9 +91,15 @@ def judge_memory(
 def told(after: str) -> str:
     """Return what was said of the memory afterwards, if the kernel said it.
 
+    Args:
+        after: A digest in hex, or "nothing: " and a reason.
+
+    Returns:
+        The same.
+
     Raises:
-        InfraError: there is no digest, and not because the kernel refused: nothing is proven lost.
+        InfraError: There is no digest, and not because the kernel refused: nothing is proven lost.
     """
     if not after or (after.startswith("nothing: ") and not _REFUSED.search(after)):
-        raise InfraError(f"nobody could tell whether the memory is there: {after or 'no digest'}")
+        raise InfraError(f"whether the memory is there cannot be told: {after or 'no digest'}")
     return after

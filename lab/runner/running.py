@@ -31,18 +31,18 @@ def judge_running(
     *,
     deed: Deed | None = None,
 ) -> None:
-    """Start the guest, see it undisturbed, strike it, see it through, judge it, and end it.
+    """Start the guest, watch it undisturbed, strike it, see it through, judge it, and end it.
 
     Args:
-        cell: What to do.
+        cell: What to run.
         plan: Its guest.
-        host: Where.
+        host: Its host.
         watch: How long to look, and how often.
         course: Where to note how far it came.
         deed: What to do instead of the cell's disruption.
 
     Raises:
-        InfraError: something of the lab broke.
+        InfraError: The lab broke.
     """
     driver, options = driver_for(cell.vmm, cell.options.orphaning), cell.options
     with (

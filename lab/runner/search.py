@@ -23,12 +23,12 @@ def search(guest: RunningGuest, watched: Collection[int], *, slowly: bool) -> Se
     """Search its host's memory for a guest, without asking the host.
 
     Args:
-        guest: It; it need not live.
-        watched: Where the eye looks, physical.
+        guest: The guest; it need not live.
+        watched: The physical addresses at which the eye looks.
         slowly: Whether to search by peeks, at some 86 MiB/s, where QEMU cannot be read.
 
     Returns:
-        What was found; None if that would have been slow, and was not wanted.
+        What was found; None if only a slow search was possible, and that was not asked for.
     """
     began, wanted = time.monotonic(), guest.host.blueprint.request
     layout = Layout(wanted.memory_mib * _MIB, wanted.arch.traits.ram_base)

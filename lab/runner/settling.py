@@ -39,7 +39,7 @@ def settle(
     elsewhere is watched there for as long again.
 
     Args:
-        guest: It, as it is in the end.
+        guest: The guest, under whichever VMM it has in the end.
         seen: The open eye on it.
         watch: For how long to watch on.
         known: What is known of it but for what the eye has seen, for a watch that has ended.
@@ -48,7 +48,7 @@ def settle(
         why: What it had stood still for.
 
     Raises:
-        InfraError: its host's memory cannot be searched, or the eye failed.
+        InfraError: Its host's memory cannot be searched, or the eye failed.
     """
     evidence, verdict = _judged(known, seen, course, resumed=resumed, why=why)
     with course.phase("search"):

@@ -27,14 +27,27 @@ from lab.verdict.evidence import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An open eye on a guest, and the probe that says when L0 itself stood still."""
+    """An open eye on a guest, and the probe of L0's stalls.
+
+    Attributes:
+        eye: Looks at its beacons.
+        jitter: Records when L0 itself stalled.
+        beacons: What the guest printed at its start.
+    """
 
     eye: Eye
     jitter: JitterProbe
     beacons: Beacons
 
     def undisturbed(self, seconds: float) -> Window:
-        """Watch for so long with nothing done; give the stretch: what the rest is compared with."""
+        """Watch with nothing done: the baseline that the rest is compared with.
+
+        Args:
+            seconds: For how long.
+
+        Returns:
+            The stretch, on L0's clock.
+        """
         began = self.eye.mark("baseline")
         pause(seconds)
         return Window(began, time.monotonic())
@@ -44,9 +57,16 @@ class Watched:
 def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
     """Open the eye on a guest that begins to run, and see each vCPU beat before the block.
 
+    Args:
+        guest: A guest whose VMM was just started.
+        watch: How often to look, and from what lateness on L0 counts as stalled.
+
+    Yields:
+        The open eye.
+
     Raises:
-        FalseStartError: its beacons did not come, or no beats after them.
-        InfraError: they were not where L1 says.
+        FalseStartError: Its beacons did not come, or no beats after them, within `patience.guest`.
+        InfraError: They were not where L1 says, or its VMM ended.
     """
     by = Deadline.after(guest.host.patience.guest)
     with _insisting(guest):
@@ -108,10 +128,10 @@ def watched_on(guest: RunningGuest, watch: Watch, phase: str, course: Course) ->
         course: Where to note how long it took.
 
     Returns:
-        The stretch.
+        The stretch, on L0's clock.
 
     Raises:
-        InfraError: that VMM ended.
+        InfraError: That VMM ended; the message has its last lines.
     """
     began = time.monotonic()
     with course.phase(phase):
@@ -124,10 +144,14 @@ def watched_on(guest: RunningGuest, watch: Watch, phase: str, course: Course) ->
 def look_again(watched: Watched, guest: RunningGuest) -> None:
     """Find the guest's pages once more, after something that may have moved them.
 
-    L1 is asked first; where it cannot say, all of its memory is searched for the canary.
+    L1 is asked first; where it does not know, all of its memory is searched for the canary.
+
+    Args:
+        watched: The eye, which looks at the pages that are found.
+        guest: The guest, under the VMM that it has now.
 
     Raises:
-        InfraError: they are nowhere.
+        InfraError: They are nowhere.
     """
     by = Deadline.after(guest.host.patience.command)
     try:
@@ -138,17 +162,17 @@ def look_again(watched: Watched, guest: RunningGuest) -> None:
 
 
 def wiped(evidence: Evidence) -> bool:
-    """Say whether each page was there to be read in the end, and held no beacon."""
+    """Return whether each page could be read in the end, and had no beacon."""
     ends = [trail.blinds[-1] if trail.blinds else None for trail in evidence.trails.values()]
     return all(end and end.ended is None and end.reason == NO_BEACON for end in ends)
 
 
 @contextmanager
 def _insisting(guest: RunningGuest) -> Iterator[None]:
-    """Have a guest that does not begin to beat in the block be told with where its vCPUs are.
+    """Add to the error of a guest that does not begin to beat where its vCPUs are.
 
     Raises:
-        FalseStartError: it did not.
+        FalseStartError: It did not begin to beat.
     """
     try:
         yield

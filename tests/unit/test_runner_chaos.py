@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chaos cell's host is kept busy while the cell lasts, and by nothing that outlives it."""
+"""A chaos cell's host is loaded while the cell lasts, and by nothing that outlives it."""
 
 from __future__ import annotations
 

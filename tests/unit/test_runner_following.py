@@ -87,7 +87,7 @@ def test_a_guest_that_is_nowhere_after_a_step_is_judged_by_that(
 
 
 def test_a_vcpu_without_a_line_is_no_answer() -> None:
-    with pytest.raises(InfraError, match="has 2 vCPUs, and its kernel told of 1"):
+    with pytest.raises(InfraError, match="has 2 vCPUs, but its kernel lists 1"):
         abi(1).status(GUEST, BY)
     assert abi(0).status(GUEST, BY).vcpus == ()
     assert len(abi(2).status(GUEST, BY).vcpus) == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which experiments are done anew: only those in which L0 stood still, never a failure."""
+"""Which experiments are done anew: only those in which L0 stalled, never a failure."""
 
 from __future__ import annotations
 
