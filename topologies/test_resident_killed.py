@@ -52,7 +52,7 @@ def test_its_vmm_before_it_is_given(resident: Resident) -> None:
     resident.insist_lost()
 
 
-@pytest.mark.parametrize("phase", ["given", "memory", "moved", None], ids=str)
+@pytest.mark.parametrize("phase", ["handed-over", "memory", "moved", None], ids=str)
 def test_its_vmm_once_it_is_given(resident: Resident, phase: str | None) -> None:
     """All of it is with who holds it, who goes on."""
     holder = resident.make_resident(*(["--halt-at", phase] if phase else []))
@@ -68,12 +68,12 @@ def test_its_vmm_once_it_is_given(resident: Resident, phase: str | None) -> None
     resident.kill_process(holder)
 
 
-@pytest.mark.parametrize("phase", ["given", "memory"])
+@pytest.mark.parametrize("phase", ["handed-over", "memory"])
 def test_its_holder_before_it_has_moved(resident: Resident, phase: str) -> None:
     """Its VMM cannot know that it has not, and must not run it twice: silent until that ends."""
     resident.kill_process(resident.make_resident("--halt-at", phase))
     resident.insist_lost()
-    assert resident.vmm_says() == "given"
+    assert resident.vmm_says() == "handed-over"
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["preserved", "loaded"])

@@ -73,7 +73,7 @@ class Resident(WatchedGuest):
     def make_resident(self, *words: str) -> int:
         """Make it resident; return the pid of its keeper, or of one that halts on the way."""
         socket = f"{self.guest.plan.folder}/{secrets.token_hex(3)}.sock"
-        argv = [*LABVMM, *self.move_command("hold", "--socket", socket, *words)]
+        argv = [*LABVMM, *self.move_command("move-in", "--socket", socket, *words)]
         keeper = ready(self.host, argv, f"{socket}.log", "its keeper", self.host.by_guest())
         self.sockets.append(socket)
         look_again(self.seen, self.guest)  # pinned pages were migrated out of KHO's scratch memory

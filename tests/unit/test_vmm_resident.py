@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest that is given to the caretaker: its words are the kernel's, and what is said is read."""
+"""A guest that becomes resident: its words are the kernel's, and what is said is read."""
 
 from __future__ import annotations
 
@@ -192,11 +192,11 @@ def test_what_was_refused_in_part_is_given_back_whole(monkeypatch: pytest.Monkey
         guest = resident_command.ResidentGuest(Path("vmm.sock"), ram.fileno(), [])
         with pytest.raises(OSError, match="no such CPU"):
             guest.move_in(before, [1, 2])
-        assert guest.give_back(before) == (2, 9)
+        assert guest.hand_back(before) == (2, 9)
         guest.stop()
     assert caretaker.stopped == [70]
     (verb, texts) = told[0]
-    assert verb == "take_back"
+    assert verb == "hand_back"
     assert [one.entries for one in vm_x86.parse_records(texts)] == [9, 1]
 
 

@@ -81,7 +81,7 @@ def _words(**other: object) -> int:
     [
         ({"version": 9}, "is labvmm-saved 9 of .*; this labvmm restores"),
         ({"arch": "riscv64"}, "of riscv64"),
-        ({"magic": "labvmm-given"}, "is labvmm-given 1"),
+        ({"magic": "labvmm-vm"}, "is labvmm-vm 1"),
     ],
 )
 def test_what_it_does_not_know_is_refused(other: dict[str, object], why: str) -> None:

@@ -89,11 +89,11 @@ class RamHandover:
     verb = "retrieve"
 
     def __init__(self, *words: str) -> None:
-        self._words = words  # for `labvmm luo hold`
+        self._words = words  # for `labvmm luo preserve`
 
     def preserve(self, guest: RunningGuest, by: Deadline) -> Preserved:
         """Have a session preserve the RAM, or for the control nothing."""
-        return _hold(guest, by, *self._words)
+        return _preserved(guest, by, *self._words)
 
     def recover(self, guest: RunningGuest, preserved: Preserved, by: Deadline) -> Recovered:
         """Retrieve the RAM and digest it."""
@@ -112,7 +112,7 @@ class GuestHandover:
 
     def preserve(self, guest: RunningGuest, by: Deadline) -> Preserved:
         """Have a session preserve all of the guest."""
-        return _hold(guest, by, "--state")
+        return _preserved(guest, by, "--state")
 
     def recover(self, guest: RunningGuest, preserved: Preserved, by: Deadline) -> Recovered:
         """Have a new VMM restore the guest and resume it."""
@@ -138,11 +138,11 @@ MEMORY_HANDOVERS: Mapping[MemoryKind, MemoryHandover] = {
 }
 
 
-def _hold(guest: RunningGuest, by: Deadline, *words: str) -> Preserved:
+def _preserved(guest: RunningGuest, by: Deadline, *words: str) -> Preserved:
     session = f"lab-{secrets.token_hex(4)}"
     log = f"{guest.plan.folder}/luo.log"
     about = ("--session", session, "--socket", guest.plan.socket, "--digest")
-    guest.host.session.spawn([*LABVMM, "luo", "hold", *about, *words], log, by=by)
+    guest.host.session.spawn([*LABVMM, "luo", "preserve", *about, *words], log, by=by)
 
     def preserved() -> Preserved | None:
         lines = guest.host.session.get(log).decode(errors="replace").splitlines()

@@ -61,7 +61,7 @@ class ResidentOrphaning:
             return guest
         cpus = [str(cpu) for cpu in range(1, plan.vcpus + 1)]
         argv = [
-            *LABVMM, "resident", "hold", "--session", _session(plan), "--vmm", plan.socket,
+            *LABVMM, "resident", "move-in", "--session", _session(plan), "--vmm", plan.socket,
             "--socket", self._socket(plan), "--cpus", *cpus,
             *([] if self.preserve else ["--unpreserved"]),
         ]  # fmt: skip

@@ -54,7 +54,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=PATIENCE_S * 1000,
         help="how long to wait for the last owner to be gone",
     )
-    parser.add_argument("--uid", type=int, help="be this user, once the keeper has given all")
+    parser.add_argument(
+        "--uid", type=int, help="be this user, once the keeper has passed all descriptors"
+    )
     parser.add_argument(
         "--userns", action="store_true", help="be root of a user namespace of one's own"
     )

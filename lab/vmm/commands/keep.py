@@ -32,7 +32,7 @@ class Keeper:
         self._lock = threading.Lock()
 
     def deposit(self, question: control.Question) -> control.Reply:
-        """Keep a guest.
+        """Take a guest's descriptors, and keep them open.
 
         Raises:
             VmmError: There is a guest here already, or what came is no hand-over.
@@ -45,10 +45,10 @@ class Keeper:
                 raise VmmError("this keeper has a guest", hint="start another: labvmm keep")
             self._description, self._fds = description, dict(question.fds)
             question.fds.clear()
-        return control.Reply({"held": sorted(self._fds)})
+        return control.Reply({"descriptors": sorted(self._fds)})
 
     def fetch(self, question: control.Question) -> control.Reply:
-        """Return all of the guest, and keep it.
+        """Pass on all descriptors of the guest, and keep them open.
 
         Raises:
             VmmError: There is no guest here.
@@ -60,11 +60,11 @@ class Keeper:
         return control.Reply(self._description, self._fds)
 
     def status(self, question: control.Question) -> control.Reply:
-        """Return what is kept."""
-        return control.Reply({"held": sorted(self._fds), "description": self._description})
+        """Return the guest's description, and which descriptors there are."""
+        return control.Reply({"descriptors": sorted(self._fds), "description": self._description})
 
     def drop(self, question: control.Question) -> control.Reply:
-        """Close all of it, and end; a guest that no VMM holds ends with it."""
+        """Close all of it, and end; a guest without a VMM ends with it."""
         self.ended.set()
         return control.Reply({"dropped": sorted(self._fds)})
 

@@ -25,15 +25,17 @@ TOKEN, STATE = 1, 2
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    hold = verbs.add_parser("hold", help="preserve a paused labvmm's RAM; stays until killed")
-    hold.add_argument("--session", required=True)
-    hold.add_argument("--socket", type=Path, required=True, help="labvmm's control socket")
-    hold.add_argument("--token", type=int, default=TOKEN)
-    hold.add_argument("--digest", action="store_true", help="hash the RAM too")
-    hold.add_argument("--empty", action="store_true", help="preserve nothing: a control")
-    hold.add_argument("--state", action="store_true", help="preserve all of it, not RAM alone")
-    hold.set_defaults(verb=_hold)
-    retrieve = verbs.add_parser("retrieve", help="take it over, after the kexec")
+    preserve = verbs.add_parser(
+        "preserve", help="preserve a paused labvmm's RAM; stays until killed"
+    )
+    preserve.add_argument("--session", required=True)
+    preserve.add_argument("--socket", type=Path, required=True, help="labvmm's control socket")
+    preserve.add_argument("--token", type=int, default=TOKEN)
+    preserve.add_argument("--digest", action="store_true", help="hash the RAM too")
+    preserve.add_argument("--empty", action="store_true", help="preserve nothing: a control")
+    preserve.add_argument("--state", action="store_true", help="preserve all of it, not RAM alone")
+    preserve.set_defaults(verb=_preserve)
+    retrieve = verbs.add_parser("retrieve", help="retrieve it, after the kexec")
     retrieve.add_argument("--session", required=True)
     retrieve.add_argument("--token", type=int, default=TOKEN)
     retrieve.add_argument("--digest", action="store_true", help="hash it")
@@ -54,7 +56,7 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
     return verb(chosen)
 
 
-def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
+def _preserve(chosen: argparse.Namespace) -> Mapping[str, object]:
     state: Mapping[str, object] = {}
     if chosen.state:
         state, fds = control.ask(chosen.socket, "save")
@@ -69,8 +71,8 @@ def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
             description = {k: v for k, v in state.items() if k not in {"ok", "fds"}}
             liveupdate.preserve_fd(session, liveupdate.in_memfd(description, "labvmm-saved"), STATE)
     found = digest.of_fd(fds["ram"]) if chosen.digest else {"size": os.fstat(fds["ram"]).st_size}
-    say({"session": chosen.session, "token": chosen.token, **_me(), **found, "held": True})
-    return {"held": False, "signal": _wait_for_the_end()}
+    say({"session": chosen.session, "token": chosen.token, **_me(), **found, "state": "preserved"})
+    return {"state": "ended", "signal": _wait_for_the_end()}
 
 
 def _paused(chosen: argparse.Namespace) -> dict[str, int]:
@@ -82,7 +84,7 @@ def _paused(chosen: argparse.Namespace) -> dict[str, int]:
             hint=f"labvmm ctl --socket {chosen.socket} pause",
         )
     for name, fd in fds.items():
-        if name != "ram":  # a vCPU's or VM's descriptor held here would keep the VM alive
+        if name != "ram":  # an open descriptor of a vCPU or the VM would keep the VM alive
             os.close(fd)
     return {"ram": fds["ram"]}
 
@@ -98,8 +100,8 @@ def _retrieve(chosen: argparse.Namespace) -> Mapping[str, object]:
     if not chosen.keep:
         return answer
     with mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, mmap.PROT_READ):  # for `locate`
-        say({**answer, "held": True})
-        return {"held": False, "signal": _wait_for_the_end()}
+        say({**answer, "state": "mapped"})
+        return {"state": "ended", "signal": _wait_for_the_end()}
 
 
 def _restore(chosen: argparse.Namespace) -> Mapping[str, object]:

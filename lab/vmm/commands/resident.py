@@ -28,17 +28,17 @@ HALT = "stay at this phase until SIGUSR1: to be killed there"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     acts = parser.add_subparsers(required=True, metavar="VERB")
-    hold = acts.add_parser("hold", help="move a running labvmm's guest in; stays until killed")
-    hold.add_argument("--unpreserved", action="store_true", help="a control: vCPUs are not kept")
-    hold.set_defaults(act=_hold)
-    cycle = acts.add_parser("cycle", help="move it in and cancel that, again and again")
+    move = acts.add_parser("move-in", help="make a running labvmm's guest resident; stays")
+    move.add_argument("--unpreserved", action="store_true", help="a control: LUO gets no vCPU")
+    move.set_defaults(act=_move_in)
+    cycle = acts.add_parser("cycle", help="make it resident and cancel that, again and again")
     cycle.add_argument("--count", type=int, default=100)
-    cycle.add_argument("--ms", type=float, default=20, help="how long it lives there each time")
+    cycle.add_argument("--ms", type=float, default=20, help="how long it is resident each time")
     cycle.set_defaults(act=_cycle, unpreserved=False, halt_at=None)
-    for one in (hold, cycle):
+    for one in (move, cycle):
         one.add_argument("--vmm", type=Path, required=True, help="that labvmm's control socket")
         one.add_argument("--cpus", type=int, nargs="+", required=True, help="one for each vCPU")
-    adopt = acts.add_parser("adopt", help="after the kexec: go on under KVM; stays")
+    adopt = acts.add_parser("adopt", help="after the kexec: resume it under KVM; stays")
     adopt.add_argument("--console", type=Path, required=True)
     adopt.add_argument(
         "--keeper",
@@ -47,11 +47,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the keeper of a guest that may lose this VMM too",
     )
     adopt.set_defaults(act=_adopt)
-    for one in (hold, cycle, adopt):
+    for one in (move, cycle, adopt):
         one.add_argument("--session", required=True, help="of LUO")
-    for one in (hold, adopt):
+    for one in (move, adopt):
         one.add_argument("--socket", type=Path, required=True, help="control socket to make")
-    hold.add_argument("--halt-at", choices=("given", "memory", "moved"), help=HALT)
+    move.add_argument("--halt-at", choices=("handed-over", "memory", "moved"), help=HALT)
     adopt.add_argument("--halt-at", choices=("session", "memory", "vcpus"), help=HALT)
 
 
@@ -100,7 +100,7 @@ class ResidentGuest:
                 caretaker.stop(fd)
         return Reply({"stopped": len(self.vcpus)})
 
-    def give_back(self, records: list[Record]) -> HandBack:
+    def hand_back(self, records: list[Record]) -> HandBack:
         """Stop the resident vCPUs, and have the VMM resume all.
 
         Args:
@@ -112,7 +112,7 @@ class ResidentGuest:
         self.stop()
         now = [caretaker.record(fd) for fd in self.vcpus]
         texts = [vm_x86.record_as_text(one) for one in (*now, *records[len(now) :])]
-        control.ask(self._vmm, "take_back", {"records": texts})
+        control.ask(self._vmm, "hand_back", {"records": texts})
         return HandBack(len(texts), sum(one.entries for one in now))
 
     def close(self) -> None:
@@ -130,19 +130,19 @@ class ResidentGuest:
 
     def cancel(self, _: Question) -> Reply:
         """Stop all vCPUs, and have the VMM that they came from resume them."""
-        gone = self.give_back([])
+        gone = self.hand_back([])
         self.ended.set()
         return Reply({"cancelled": gone.vcpus})
 
 
-def _hold(chosen: argparse.Namespace) -> Mapping[str, object]:
+def _move_in(chosen: argparse.Namespace) -> Mapping[str, object]:
     guest = _moved_in(chosen, _session(chosen))
     server = control.Server(
         chosen.socket,
         {"status": guest.status, "fetch": guest.fetch, "stop": guest.stop, "cancel": guest.cancel},
     )
     signal.signal(signal.SIGTERM, lambda *_: guest.ended.set())
-    say({"state": "held", "session": chosen.session, **_me(), "socket": str(chosen.socket)})
+    say({"state": "resident", "session": chosen.session, **_me(), "socket": str(chosen.socket)})
     guest.ended.wait()
     server.close()
     return {"state": "ended"}
@@ -155,7 +155,7 @@ def _cycle(chosen: argparse.Namespace) -> Mapping[str, object]:
         session = _session(chosen)
         guest = _moved_in(chosen, session)
         guest.ended.wait(chosen.ms / 1000)
-        entries += guest.give_back([]).entries
+        entries += guest.hand_back([]).entries
         guest.close()
         os.close(session)
     return {"cycles": chosen.count, "entries": entries, "fds": [fds, _open_files()]}
@@ -174,13 +174,13 @@ def _open_files() -> int:
 
 def _moved_in(chosen: argparse.Namespace, session: int) -> ResidentGuest:
     """Make all of a guest resident; if any of that is refused, its VMM resumes it."""
-    description, fds = control.ask(chosen.vmm, "give")
+    description, fds = control.ask(chosen.vmm, "hand_over")
     records = vm_x86.parse_records(description.pop("records"))
     guest = ResidentGuest(chosen.vmm, fds["ram"], [])
     try:
-        _halt(chosen, "given")
+        _halt(chosen, "handed-over")
         memfd = liveupdate.in_memfd(
-            {k: v for k, v in description.items() if k not in {"ok", "fds"}}, "labvmm-given"
+            {k: v for k, v in description.items() if k not in {"ok", "fds"}}, vm_x86.MAGIC
         )
         liveupdate.preserve_fd(session, memfd, DESCRIPTION)
         os.close(memfd)
@@ -191,7 +191,7 @@ def _moved_in(chosen: argparse.Namespace, session: int) -> ResidentGuest:
         for n, vcpu in enumerate([] if chosen.unpreserved else guest.vcpus):
             liveupdate.preserve_fd(session, vcpu, FIRST_VCPU + n)
     except (OSError, VmmError):
-        guest.give_back(records)
+        guest.hand_back(records)
         raise
     return guest
 

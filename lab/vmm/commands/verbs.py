@@ -37,7 +37,7 @@ def live(guest: Machine, socket: Path, *, paused: bool = False) -> Mapping[str, 
     server.close()
     # vCPU threads are daemons and may still be in the guest: leaving ends them
     if guest.released:
-        return {"state": "released", "reason": "given up to whoever adopts it"}
+        return {"state": "released", "reason": "released for an adopter"}
     reason = guest.stop.reason if guest.stop else "told to quit"
     if ended_by_itself(guest.stop) and guest.orphanable and guest.orphanable.keeper:
         _drop(guest.orphanable.keeper)

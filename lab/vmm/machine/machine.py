@@ -166,11 +166,11 @@ class Machine:
 
     @property
     def state(self) -> str:
-        """The guest's state in one word: stopped, given, released, paused or running."""
+        """The guest's state: stopped, handed-over, released, paused or running."""
         if self.stop:
             return "stopped"
         if self.handed_over:
-            return "given"
+            return "handed-over"
         if self.released:
             return "released"
         return "paused" if self._paused else "running"

@@ -28,9 +28,9 @@ def verbs(guest: Machine) -> Verbs:
         texts = [vm_state.record_as_text(record) for record in records]
         return Reply({**description, "records": texts}, {"ram": guest.ram.fd})
 
-    def take_back(question: Question) -> Reply:
+    def hand_back(question: Question) -> Reply:
         vm_state = _vm_state()
-        vm_state.take_back(guest, vm_state.parse_records(question.content["records"]))
+        vm_state.hand_back(guest, vm_state.parse_records(question.content["records"]))
         return Reply(guest.status())
 
     def save(_: Question) -> Reply:
@@ -40,7 +40,7 @@ def verbs(guest: Machine) -> Verbs:
         _module(".snapshot").cancel(guest)
         return Reply(guest.status())
 
-    return {"give": hand_over, "take_back": take_back, "save": save, "unsave": unsave}
+    return {"hand_over": hand_over, "hand_back": hand_back, "save": save, "unsave": unsave}
 
 
 def _vm_state() -> ModuleType:

@@ -14,12 +14,12 @@ from . import vcpu_record, vm_x86
 def save(guest: Machine) -> dict[str, object]:
     """Read all of a paused guest but its RAM."""
     state, records = vm_x86.hand_over(guest)
-    return {"given": state, "records": [vm_x86.record_as_text(one) for one in records]}
+    return {"vm": state, "records": [vm_x86.record_as_text(one) for one in records]}
 
 
 def restore_vm(vm: int, _: Driver, state: Mapping[str, Any]) -> None:
     """Restore interrupt controllers and PIT."""
-    vm_x86.put_devices(vm, vm_x86.parse(state["given"]))
+    vm_x86.put_devices(vm, vm_x86.parse(state["vm"]))
 
 
 def restore_vcpus(vm: int, _: Driver, fds: list[int], state: Mapping[str, Any]) -> None:
@@ -28,4 +28,4 @@ def restore_vcpus(vm: int, _: Driver, fds: list[int], state: Mapping[str, Any]) 
     for fd, one in zip(fds, vm_x86.parse_records(state["records"]), strict=True):
         vcpu_record.restore(fd, one)
         tsc = vcpu_record.host_tsc(fd, one)
-    vm_x86.put_clock(vm, vm_x86.parse(state["given"]), tsc)
+    vm_x86.put_clock(vm, vm_x86.parse(state["vm"]), tsc)

@@ -20,7 +20,7 @@ from ..machine.memory import RamKind
 from . import vcpu_record
 from .vcpu_record import Record
 
-MAGIC, VERSION = "labvmm-given", 2
+MAGIC, VERSION = "labvmm-vm", 2
 HOST_TSC = 8  # KVM_CLOCK_HOST_TSC: it said at which TSC
 
 
@@ -95,7 +95,7 @@ def _all_of(guest: Machine) -> tuple[dict[str, object], list[Record]]:
     return description, records
 
 
-def take_back(guest: Machine, records: list[Record]) -> None:
+def hand_back(guest: Machine, records: list[Record]) -> None:
     """Resume a guest that was handed over and has been stopped there.
 
     Args:
