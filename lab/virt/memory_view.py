@@ -26,7 +26,7 @@ _THERE = 3 << 62  # Documentation/admin-guide/mm/pagemap.rst: present, or swappe
 class Layout:
     """Where a machine's RAM is in its physical memory.
 
-    Args:
+    Attributes:
         size: How much there is, in bytes.
         base: Where it begins; what begins at 0 has a hole below 4 GiB, as q35 has.
     """

@@ -45,7 +45,7 @@ class OrphanStatus:
     Attributes:
         owner: PRESENT, RELEASED or GONE.
         policy: What its vCPUs do while nobody owns it: "run", "park" or "kill".
-        generation: How often the guest was adopted; -1 where the ABI does not count.
+        generation: How often its VM was adopted; -1 of a VM that the next kernel has yet to make.
         vcpus: Its vCPUs by index; empty if the guest is nowhere.
     """
 
@@ -68,13 +68,13 @@ class OrphanStatus:
         return ParkedClaim("; ".join(where))
 
     def not_adopted_since(self, before: OrphanStatus) -> str:
-        """Say what its kernel shows of an adoption that was not.
+        """Compare with the status before an adoption.
 
         Args:
-            before: What the kernel said before it.
+            before: The status before it.
 
         Returns:
-            Why it is none; "" if it is one.
+            Why the guest was not adopted, by its kernel's word; "" if it was.
         """
         if self.owner == "PRESENT" and self.generation == before.generation + 1:
             return ""
