@@ -86,7 +86,7 @@ def bench_swallowed(lab_session: LabSession, rounds: int = ROUNDS) -> dict[str, 
     """Measure a host's loads, an exit that KVM serves and an L2's boot, natively and swallowed.
 
     Args:
-        stand: A session.
+        lab_session: A session.
         rounds: How often each is measured in either state.
 
     Returns:

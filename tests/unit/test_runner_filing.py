@@ -10,9 +10,10 @@ import pytest
 
 from lab.errors import InfraError
 from lab.record.model import Outcome
-from lab.runner import filing, retry
+from lab.runner import retry
 from lab.runner.recording import record_of
 from lab.runner.retry import attempted
+from lab.verify import evidence_file
 from lab.verify.account import differences
 from lab.verify.evidence_file import NAME, load
 from tests.support.simulated_cell import cell_of_an_orphan, simulated_pool
@@ -37,7 +38,7 @@ def test_evidence_that_cannot_be_kept_is_an_error(
     def save(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(filing.evidence_file, "save", save)
+    monkeypatch.setattr(evidence_file, "save", save)
     pool = simulated_pool(monkeypatch, tmp_path)
     result = attempted(pool, cell_of_an_orphan(), tmp_path / "evidence")
     pool.close()
@@ -77,5 +78,3 @@ def test_a_verdict_of_a_cell_that_broke_afterwards_stays_an_error(
     assert (record.outcome, record.verdict is None) == (Outcome.ERROR, False)
     assert record.first_cause == "InfraError: its guest could not be ended"
     assert differences(record, load(tmp_path / "evidence" / NAME)) == ()
-
-
