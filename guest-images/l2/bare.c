@@ -60,6 +60,18 @@ static void make_boot_id(struct beacon_identity *id)
 	}
 }
 
+/* What is behind this image belongs to nobody, once the command line was read. */
+static void open_ram(struct vcpu *v)
+{
+	struct range all = arch_ram();
+	uint64_t begin = ((uintptr_t)bss_end + RAM_PAGE - 1) & ~(RAM_PAGE - 1ull);
+	uint64_t free = all.end > begin ? (all.end - begin) / RAM_PAGE : 0;
+	uint64_t most = (all.end - all.begin) / RAM_PAGE * options.ram / 100;
+
+	ram_open(&v->ram, &options.id, v->index, (void *)(uintptr_t)begin, free, most);
+	ram_show(&v->ram, &v->beacon);
+}
+
 static void open_vcpu(uint32_t index)
 {
 	struct vcpu *v = &vcpus[index];
@@ -71,7 +83,8 @@ static void open_vcpu(uint32_t index)
 	v->calls = options.relay && index + 1 < options.vcpus ? &vcpus[index + 1] : NULL;
 	v->fp_seed = siphash24(options.id.key, &v->index, sizeof(v->index));
 	beacon_open(&v->beacon, &page[index], &options.id, index);
-	mutant_open(&v->mutant, &options.mutation, index);
+	open_ram(v);
+	mutant_open(&v->mutant, &options.mutation, index, &v->ram);
 	bare_print("BEACON vcpu=");
 	print_decimal(index);
 	bare_print(" gpa=0x");
@@ -135,6 +148,18 @@ void bare_beat(struct vcpu *vcpu, uint64_t now)
 	}
 	if (mutant_lets_beat(&vcpu->mutant, &vcpu->beacon, now))
 		beacon_beat(&vcpu->beacon, now);
+}
+
+/* A burst of it, to be called behind a beat. */
+void bare_witness_ram(struct vcpu *vcpu)
+{
+	uint64_t began = clock_ns(vcpu), now = began;
+
+	for (uint64_t done = 0; ram_may_go_on(&vcpu->ram, done, began, now); done++) {
+		ram_step(&vcpu->ram, now);
+		now = clock_ns(vcpu);
+	}
+	ram_show(&vcpu->ram, &vcpu->beacon);
 }
 
 /* A line that says how many there were before: what the VMM loses or repeats is seen. The first vCPU talks alone. */

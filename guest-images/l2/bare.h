@@ -22,6 +22,7 @@ struct vcpu {
 	int is_called; /* beats when the vCPU before it calls, and has no timer */
 	const struct vcpu *calls; /* the vCPU that beats after this one; NULL if none waits for it */
 	struct beacon beacon;
+	struct ram ram;
 	struct mutant mutant;
 };
 
@@ -32,8 +33,15 @@ void bare_fail(const char *why) __attribute__((noreturn));
 void bare_print(const char *text);
 void bare_print_hex(uint64_t value);
 void bare_beat(struct vcpu *vcpu, uint64_t now);
+void bare_witness_ram(struct vcpu *vcpu);
 void bare_chat(const struct vcpu *vcpu);
+extern const uint8_t bss_end[]; /* the linker's: nothing of this image is behind it */
 extern uint8_t bare_stack[BARE_MAX_VCPUS][BARE_STACK_SIZE];
+
+/* RAM from `begin` to `end` (exclusive), as physical addresses, which are virtual ones. */
+struct range {
+	uint64_t begin, end;
+};
 
 /* Provided by the payload: beat, for ever. */
 void payload_run(struct vcpu *vcpu) __attribute__((noreturn));
@@ -43,6 +51,7 @@ void arch_put(char c);
 void arch_halt(void) __attribute__((noreturn));
 void arch_idle(void); /* sleep until an interrupt came and was handled */
 uint64_t arch_entropy(void);
+struct range arch_ram(void); /* the RAM that this image is in; empty if the machine does not say */
 const char *clock_init(uint64_t tsc_khz); /* once, before any clock_start(); NULL or what is missing */
 void clock_start(struct vcpu *vcpu);	  /* on each vCPU */
 uint64_t clock_ns(const struct vcpu *vcpu);

@@ -6,6 +6,11 @@
  * vCPU, little endian, a header that never changes, the last beat, and a ring of the last 192 beats.
  * Includes nothing but <stdint.h> and <stddef.h>: bare metal, Linux and the host tests compile the same text.
  *
+ * Version 1 ends with dyn_sum, and its bytes up to the ring are zeros. Version 2 has there what the guest saw of its
+ * RAM and which of its records were acknowledged, both signed with the beat that they came with, and room for a
+ * challenge and its answer. The challenge is written by whoever asks, at any time, so no sum covers it; the answer is
+ * a MAC, and needs none. Both are zeros as long as nobody asks.
+ *
  * The reader shares no lock with the writer. It takes a page as whole only if the sums match, and reads again if
  * they do not; hence the order of writes in beacon_beat() and beacon_publish().
  */
@@ -16,9 +21,11 @@
 #include <stdint.h>
 
 #define BEACON_MAGIC "CTLBEACN"
-#define BEACON_VERSION 1
+#define BEACON_VERSION 2
 #define BEACON_RECORDS 192
 #define BEACON_PERIOD_NS 1000000ull
+/* In place of a number of pages: this vCPU verifies none. */
+#define BEACON_NO_RAM (~0ull)
 
 /* Constant after beacon_open(). */
 struct beacon_header {
@@ -34,7 +41,7 @@ struct beacon_header {
 	uint8_t reserved_0x048[0x080 - 0x048];
 };
 
-/* Written at each beat, by the vCPU that owns the page. */
+/* Written at each beat, by the vCPU that owns the page; the last two fields are not. */
 struct beacon_dynamic {
 	uint64_t seq;
 	uint64_t guest_ns;
@@ -43,8 +50,13 @@ struct beacon_dynamic {
 	uint64_t max_gap_at_ns;
 	uint64_t faults;
 	uint64_t irqs;
-	uint64_t dyn_sum;
-	uint8_t reserved_0x0c0[0x100 - 0x0c0];
+	uint64_t dyn_sum; /* over all before the challenge, itself taken as 0 */
+	uint64_t ram_verified;	 /* pages of RAM that were found as they were filled, or BEACON_NO_RAM */
+	uint64_t ram_mismatches; /* and that were not */
+	uint64_t acknowledged;	 /* the number of the last record that was acknowledged to the guest */
+	uint64_t acknowledged_link;
+	uint8_t challenge[16];
+	uint8_t answer[16];
 };
 
 struct beacon_record {
@@ -70,6 +82,12 @@ BEACON_AT(beacon_page, dynamic, 0x80);
 BEACON_AT(beacon_dynamic, max_gap_ns, 0x98 - 0x80);
 BEACON_AT(beacon_dynamic, faults, 0xa8 - 0x80);
 BEACON_AT(beacon_dynamic, dyn_sum, 0xb8 - 0x80);
+BEACON_AT(beacon_dynamic, ram_verified, 0xc0 - 0x80);
+BEACON_AT(beacon_dynamic, ram_mismatches, 0xc8 - 0x80);
+BEACON_AT(beacon_dynamic, acknowledged, 0xd0 - 0x80);
+BEACON_AT(beacon_dynamic, acknowledged_link, 0xd8 - 0x80);
+BEACON_AT(beacon_dynamic, challenge, 0xe0 - 0x80);
+BEACON_AT(beacon_dynamic, answer, 0xf0 - 0x80);
 BEACON_AT(beacon_page, record, 0x100);
 _Static_assert(sizeof(struct beacon_record) == 20, "a record is 20 bytes");
 _Static_assert(sizeof(struct beacon_page) == 4096, "a beacon is one page");
@@ -187,16 +205,23 @@ static inline uint64_t beacon_next_chain(const struct beacon *b, uint64_t seq, u
 	return siphash24(b->key, link, sizeof(link));
 }
 
-/* The sum goes last: until it is there the reader holds the page for torn. */
+/*
+ * The sum goes last: until it is there the reader holds the page for torn. Challenge and answer are not the beat's to
+ * write.
+ */
 static inline void beacon_publish(struct beacon *b)
 {
 	struct beacon_dynamic *out = &b->page->dynamic;
+	size_t after = offsetof(struct beacon_dynamic, ram_verified), end = offsetof(struct beacon_dynamic, challenge);
+	uint64_t sum;
 
-	b->last.dyn_sum = siphash24(b->key, &b->last, offsetof(struct beacon_dynamic, dyn_sum));
+	b->last.dyn_sum = 0;
+	sum = siphash24(b->key, &b->last, end);
 	beacon_order();
 	beacon_copy(out, &b->last, offsetof(struct beacon_dynamic, dyn_sum));
+	beacon_copy((uint8_t *)out + after, (const uint8_t *)&b->last + after, end - after);
 	beacon_order();
-	out->dyn_sum = b->last.dyn_sum;
+	out->dyn_sum = sum;
 	beacon_order();
 }
 

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@
 #include "options.h"
 
 #define WORK_BYTES (4u << 20)
+/* What the guest needs beside the pages that it witnesses: a quarter of what is free, and no less than this. */
+#define SPARE_BYTES (12ull << 20)
 
 /* In the architecture's assembly: sleep with a pattern in the FP registers; 1 if it was still there. */
 int fp_sleep_until(uint64_t seed, const struct timespec *when);
@@ -29,6 +32,7 @@ struct beater {
 	pthread_t thread;
 	uint32_t index;
 	struct beacon beacon;
+	struct ram ram;
 	struct mutant mutant;
 };
 
@@ -209,6 +213,21 @@ static void beat(struct beater *me, int fp_good)
 		beacon_beat(&me->beacon, now);
 }
 
+/*
+ * By the thread that beats, before it sleeps: no other is known to run on this CPU, and none must be kept from it for
+ * long.
+ */
+static void witness_ram(struct beater *me)
+{
+	uint64_t began = now_ns(), now = began;
+
+	for (uint64_t done = 0; ram_may_go_on(&me->ram, done, began, now); done++) {
+		ram_step(&me->ram, now);
+		now = now_ns();
+	}
+	ram_show(&me->ram, &me->beacon);
+}
+
 /* One period after the last, so that beats do not drift; a missed one is not made up for. */
 static void *beat_for_ever(void *arg)
 {
@@ -227,8 +246,51 @@ static void *beat_for_ever(void *arg)
 		when.tv_sec = (time_t)(next / 1000000000ull);
 		when.tv_nsec = (long)(next % 1000000000ull);
 		beat(me, fp_sleep_until(next, &when));
+		witness_ram(me);
 	}
 	return NULL;
+}
+
+static struct sysinfo memory(void)
+{
+	struct sysinfo found;
+
+	if (sysinfo(&found))
+		fail("sysinfo");
+	return found;
+}
+
+/*
+ * All but what the guest needs: a page that is freed is the one that comes next, so only who has them all gets round.
+ * Shared, so that a fork copies none; not populated, so that a guest does not start the later for it.
+ */
+static void *make_region(uint64_t *size)
+{
+	struct sysinfo found = memory();
+	uint64_t free = (uint64_t)found.freeram * found.mem_unit;
+	uint64_t spare = free / 4 > SPARE_BYTES ? free / 4 : SPARE_BYTES;
+	void *region;
+
+	*size = options.ram && free > spare ? (free - spare) / RAM_PAGE * RAM_PAGE : 0;
+	if (!*size)
+		return NULL;
+	region = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (region == MAP_FAILED)
+		fail("mmap of the RAM to be witnessed");
+	return region;
+}
+
+/* Of each vCPU its part of one region. */
+static void open_ram(uint32_t count)
+{
+	struct sysinfo found = memory();
+	uint64_t all = (uint64_t)found.totalram * found.mem_unit, size;
+	void *region = make_region(&size);
+
+	for (uint32_t i = 0; i < count; i++) {
+		ram_open(&beaters[i].ram, &options.id, i, region, size / RAM_PAGE, all * options.ram / 100 / RAM_PAGE);
+		ram_show(&beaters[i].ram, &beaters[i].beacon);
+	}
 }
 
 static void start(uint32_t count)
@@ -236,15 +298,18 @@ static void start(uint32_t count)
 	struct beacon_page *pages = make_pages(count);
 
 	beaters = calloc(count, sizeof(*beaters));
-	if (!beaters || mlockall(MCL_CURRENT | MCL_FUTURE))
+	if (!beaters || mlockall(MCL_CURRENT))
 		fail("memory that stays");
 	pthread_barrier_init(&all_beating, NULL, count + 1);
 	for (uint32_t i = 0; i < count; i++) {
 		beaters[i].index = i;
 		beacon_open(&beaters[i].beacon, &pages[i], &options.id, i);
-		mutant_open(&beaters[i].mutant, &options.mutation, i);
+		mutant_open(&beaters[i].mutant, &options.mutation, i, &beaters[i].ram);
 		say_page(&pages[i]);
 	}
+	open_ram(count);
+	if (mlockall(MCL_FUTURE))
+		fail("memory that stays");
 	for (uint32_t i = 0; i < count; i++) {
 		errno = pthread_create(&beaters[i].thread, NULL, beat_for_ever, &beaters[i]);
 		if (errno)

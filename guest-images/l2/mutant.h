@@ -10,15 +10,29 @@
  *   mutant=restart:<after_ms>           another boot id, beats from 1: a reboot nobody spoke of
  *   mutant=canary:<after_ms>            another canary in the header
  *   mutant=chain:<after_ms>             one wrong link, carried on from there
+ *   mutant=bit:<after_ms>               one bit of one page of RAM that was filled is another
+ *   mutant=page:<after_ms>              one such page is overwritten
+ *   mutant=ram:<after_ms>               all such pages are
  *   mutant.vcpu=<n>                     that vCPU only; all of them without it
  */
 #ifndef MUTANT_H
 #define MUTANT_H
 
 #include "beacon.h"
+#include "ram.h"
 #include "words.h"
 
-enum mutant_kind { MUTANT_NONE, MUTANT_FREEZE, MUTANT_REWIND, MUTANT_RESTART, MUTANT_CANARY, MUTANT_CHAIN };
+enum mutant_kind {
+	MUTANT_NONE,
+	MUTANT_FREEZE,
+	MUTANT_REWIND,
+	MUTANT_RESTART,
+	MUTANT_CANARY,
+	MUTANT_CHAIN,
+	MUTANT_BIT,
+	MUTANT_PAGE,
+	MUTANT_RAM,
+};
 
 #define MUTANT_ALL_VCPUS (~0ull)
 
@@ -33,6 +47,7 @@ struct mutation {
 /* What one vCPU's mutant has come to. */
 struct mutant {
 	struct mutation todo;
+	const struct ram *ram;
 	uint64_t born_ns;
 	int saved;
 	int done;
@@ -47,7 +62,8 @@ static inline enum mutant_kind mutant_take_kind(const char **at)
 		enum mutant_kind kind;
 	} kinds[] = {
 		{ "freeze:", MUTANT_FREEZE }, { "rewind:", MUTANT_REWIND }, { "restart:", MUTANT_RESTART },
-		{ "canary:", MUTANT_CANARY }, { "chain:", MUTANT_CHAIN },
+		{ "canary:", MUTANT_CANARY }, { "chain:", MUTANT_CHAIN },   { "bit:", MUTANT_BIT },
+		{ "page:", MUTANT_PAGE },     { "ram:", MUTANT_RAM },
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -85,10 +101,12 @@ static inline int mutant_parse(const char *line, struct mutation *todo)
 	return word_ends(*at);
 }
 
-static inline void mutant_open(struct mutant *m, const struct mutation *todo, uint32_t vcpu)
+/* ram is the vCPU's; it is looked at when the mutant turns, and not before. */
+static inline void mutant_open(struct mutant *m, const struct mutation *todo, uint32_t vcpu, const struct ram *ram)
 {
 	beacon_zero(m, sizeof(*m));
 	m->todo = *todo;
+	m->ram = ram;
 	if (todo->vcpu != MUTANT_ALL_VCPUS && todo->vcpu != vcpu)
 		m->todo.kind = MUTANT_NONE;
 }
@@ -135,12 +153,47 @@ static inline void mutant_chain(struct mutant *m, struct beacon *b)
 	b->last.chain ^= 1;
 }
 
+/* In the middle of the window: neither the page that is verified next nor one that was filled just now. */
+static inline uint64_t mutant_page(const struct ram *r)
+{
+	return r->verified + (r->filled - r->verified) / 2;
+}
+
+static inline void mutant_bit(struct mutant *m, struct beacon *b)
+{
+	(void)b;
+	if (m->ram->filled > m->ram->verified)
+		ram_at(m->ram, mutant_page(m->ram))[99] ^= 1ull << 33;
+}
+
+static inline void mutant_overwrite(const struct ram *r, uint64_t number)
+{
+	for (size_t i = 0; i < RAM_WORDS; i++)
+		ram_at(r, number)[i] = 0x5a5a5a5a5a5a5a5aull;
+}
+
+static inline void mutant_overwrite_page(struct mutant *m, struct beacon *b)
+{
+	(void)b;
+	if (m->ram->filled > m->ram->verified)
+		mutant_overwrite(m->ram, mutant_page(m->ram));
+}
+
+static inline void mutant_overwrite_ram(struct mutant *m, struct beacon *b)
+{
+	(void)b;
+	for (uint64_t number = m->ram->verified; number < m->ram->filled; number++)
+		mutant_overwrite(m->ram, number);
+}
+
 /* Call before each beat. 0: do not beat now. */
 static inline int mutant_lets_beat(struct mutant *m, struct beacon *b, uint64_t now)
 {
 	static void (*const deed[])(struct mutant *, struct beacon *) = {
 		[MUTANT_REWIND] = mutant_rewind, [MUTANT_RESTART] = mutant_restart,
 		[MUTANT_CANARY] = mutant_canary, [MUTANT_CHAIN] = mutant_chain,
+		[MUTANT_BIT] = mutant_bit,	 [MUTANT_PAGE] = mutant_overwrite_page,
+		[MUTANT_RAM] = mutant_overwrite_ram,
 	};
 	uint64_t age;
 

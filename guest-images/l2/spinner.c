@@ -16,6 +16,7 @@ void payload_run(struct vcpu *vcpu)
 		if (now < next && now >= vcpu->beacon.last.guest_ns)
 			continue;
 		bare_beat(vcpu, now);
+		bare_witness_ram(vcpu);
 		next = now + vcpu->period_ns;
 	}
 }

@@ -19,6 +19,7 @@ void payload_run(struct vcpu *vcpu)
 		timer_start(vcpu);
 	for (;;) {
 		arch_idle();
+		bare_witness_ram(vcpu);
 		bare_chat(vcpu);
 	}
 }

@@ -8,7 +8,7 @@ from array import array
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lab.observe.beacon import READABLE, Foreign, Owner, Page, Reading, Torn
+from lab.observe.beacon import READABLE, Foreign, More, Owner, Page, Reading, Torn
 from lab.observe.chain import broken_at, origin
 
 # A doubt is no race with the writer if it is the same in _SAME readings, or outlives _READINGS.
@@ -26,6 +26,7 @@ class Kind(enum.StrEnum):
     OVERRUN = "overrun"
     CLOCK = "clock"
     FAULTS = "faults"
+    RAM = "ram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Trail:
         moves: When another page began to be read.
         owns: What the beacon reported of itself, each time that it changed.
         irqs: As on the newest page.
+        verified: Of each batch, the pages of RAM that were found as they were filled by its newest
+            beat; -1 if the vCPU verifies none.
     """
 
     def __init__(self, vcpu: int, key: bytes, canary: bytes, boot_id: bytes | None = None) -> None:
@@ -126,6 +129,7 @@ class Trail:
         self.after, self.by = array("d"), array("d")
         self.links = array("Q")
         self.anchors: dict[int, int | None] = {}
+        self.verified = array("q")
         self.clear_began, self.clear_ended = array("d"), array("d")
         self.anomalies: list[Anomaly] = []
         self.blinds: list[Blind] = []
@@ -133,6 +137,7 @@ class Trail:
         self.owns: list[Own] = []
         self.irqs = 0
         self._key, self._canary = key, canary
+        self._mismatches = 0
         self._tail: _Tail | None = None
         self._torn = b""
         self._doubts: list[str] = []
@@ -319,9 +324,18 @@ class Trail:
         self.stamps.extend(stamps)
         self.after.append(self.clear_began[-1] if self.clear_began else float("-inf"))
         self.by.append(look.ended)
+        self._take_ram(look, page.more)
         self._tail = _Tail(page.seq, page.chain, page.guest_ns)
         self._at_home = True
         self._settled(look, page)
+
+    def _take_ram(self, look: Look, more: More | None) -> None:
+        found = None if more is None else more.ram_verified
+        self.verified.append(-1 if found is None else found)
+        wrong = 0 if more is None else more.ram_mismatches
+        if wrong > self._mismatches:
+            self._note(look, Kind.RAM, f"{wrong} pages of its RAM are not what it had written")
+        self._mismatches = wrong
 
     def _settled(self, look: Look, page: Page) -> None:
         self._doubts.clear()

@@ -11,12 +11,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from lab.observe.beacon import PAGE, Page, encode, put_record
+from lab.observe.beacon import PAGE, More, Page, encode, put_record
 from lab.observe.chain import origin, siphash24
 from lab.observe.eye import Eye
 from lab.observe.identity import DidNot, Happened, Undisturbed
 from lab.observe.search import Search, sighted
 from lab.observe.window import Window
+from lab.testing.simulated_ram import FakeRam
 from lab.verdict.evidence import Evidence, Limits
 
 KEY = bytes(range(16))
@@ -31,11 +32,12 @@ _DYNAMIC_AT, _SUM_AT = 0x80, 0xB8
 
 @dataclass(slots=True)
 class FakeVcpu:
-    """One vCPU: its page as it will be written next, and whether it runs."""
+    """One vCPU: its page as it will be written next, its part of RAM, and whether it runs."""
 
     page: Page
     phys: int
     ring: bytearray = field(default_factory=lambda: bytearray(_RING))
+    ram: FakeRam | None = None
     due_ns: int = 0
     running: bool = True
 
@@ -43,12 +45,19 @@ class FakeVcpu:
 class FakeGuest:
     """Beats into its memory while `advance` lets time pass; `now` is L0's clock, in seconds.
 
-    Its guest clock goes with L0's unless `clock_runs` is off; `readable` off is a host whose memory
-    cannot be read.
+    Its guest clock goes with L0's unless `clock_runs` is off; `readable` off is a host whose
+    memory nobody can read. Its beacon is of version 2, or of 1, which knows nothing of RAM; with
+    `verifies` off it is of version 2 and verifies none.
     """
 
     def __init__(
-        self, vcpus: int = 1, *, period_ns: int = 10_000_000, base: int = 0x10_0000
+        self,
+        vcpus: int = 1,
+        *,
+        period_ns: int = 10_000_000,
+        base: int = 0x10_0000,
+        version: int = 2,
+        verifies: bool = True,
     ) -> None:
         self.now = 1000.0
         self.guest_ns = 7_000_000_000
@@ -60,8 +69,10 @@ class FakeGuest:
         for n in range(vcpus):
             first = origin(KEY, BOOT, n)
             page = Page(n, CANARY, BOOT, vcpus, period_ns, 0, 0, first, 0, 0, 0, 0, b"")
+            page = replace(page, more=More() if version > 1 else None)
+            ram = FakeRam() if version > 1 and verifies else None
             phys = base + 0x20_0000 * (n // 2) + PAGE * (n % 2)
-            self.vcpus.append(FakeVcpu(page, phys, due_ns=self.guest_ns + period_ns))
+            self.vcpus.append(FakeVcpu(page, phys, ram=ram, due_ns=self.guest_ns + period_ns))
             self.publish(n)
 
     @property
@@ -111,6 +122,10 @@ class FakeGuest:
         chain = siphash24(KEY, struct.pack("<QQQ", page.chain, seq, guest_ns))
         put_record(vcpu.ring, seq, guest_ns, chain)
         vcpu.page = replace(page, seq=seq, guest_ns=guest_ns, chain=chain, irqs=page.irqs + 1)
+        if vcpu.ram is not None:
+            more = More(vcpu.ram.verified, vcpu.ram.mismatches)
+            vcpu.page = replace(vcpu.page, more=more)
+            vcpu.ram.step()
 
     def publish(self, n: int, *, key: bytes = KEY) -> None:
         """Write vCPU `n`'s page into memory."""
@@ -149,6 +164,7 @@ class FakeGuest:
             )
             vcpu.page = replace(vcpu.page, max_gap_ns=0, max_gap_at_ns=0, faults=0, irqs=0)
             vcpu.ring = bytearray(_RING)
+            vcpu.ram = None if vcpu.ram is None else FakeRam()
             self.publish(n)
 
     def break_chain(self, n: int) -> None:
@@ -189,8 +205,10 @@ class Rehearsal:
         baseline_s: float = 3.0,
         step_s: float = _STEP_S,
         period_ns: int = 10_000_000,
+        version: int = 2,
+        verifies: bool = True,
     ) -> None:
-        self.guest = FakeGuest(vcpus, period_ns=period_ns)
+        self.guest = FakeGuest(vcpus, period_ns=period_ns, version=version, verifies=verifies)
         self.step_s = step_s
         self.start(baseline_s)
 

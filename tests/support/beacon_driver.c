@@ -8,13 +8,17 @@
 
 #include "options.h"
 
+#define REGION_PAGES 4096
+
 int main(int argc, char **argv)
 {
 	static const uint8_t boot_id[16] = "a boot of sixten";
 	static struct beacon_page page;
+	static uint8_t region[REGION_PAGES * RAM_PAGE] __attribute__((aligned(RAM_PAGE)));
 	struct options o;
 	struct mutant m;
 	struct beacon b;
+	struct ram r;
 	unsigned long long now;
 	const char *wrong = argc == 2 ? options_parse(argv[1], &o) : "wants one argument, the command line";
 
@@ -25,11 +29,16 @@ int main(int argc, char **argv)
 	beacon_copy(o.id.boot_id, boot_id, sizeof(boot_id));
 	o.id.nvcpus = 1;
 	beacon_open(&b, &page, &o.id, 0);
-	mutant_open(&m, &o.mutation, 0);
+	ram_open(&r, &o.id, 0, region, REGION_PAGES, REGION_PAGES * o.ram / 100);
+	ram_show(&r, &b);
+	mutant_open(&m, &o.mutation, 0, &r);
 	while (scanf("%llu", &now) == 1) {
 		if (now) {
 			if (mutant_lets_beat(&m, &b, now))
 				beacon_beat(&b, now);
+			for (uint64_t done = 0; ram_may_go_on(&r, done, now, now); done++)
+				ram_step(&r, now);
+			ram_show(&r, &b);
 			continue;
 		}
 		fwrite(&page, sizeof(page), 1, stdout);

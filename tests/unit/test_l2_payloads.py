@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.deadline import Deadline, until
+from lab.observe.beacon import More, Page, encode, parse
 
 SOURCES = Path(__file__).parents[2] / "guest-images" / "l2"
 RECORDS = 192
@@ -124,14 +125,73 @@ def broken_links(page: bytes, key: bytes) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize(
-    "case", ["empty", "five", "wrapped", "freeze", "rewind", "restart", "canary", "chain"]
+CASES = (
+    *("empty", "five", "wrapped", "more", "freeze", "rewind", "restart", "canary", "chain"),
+    *("bit", "page", "ram", "no-ram"),
 )
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_even_a_mutants_page_is_signed(dump: list[str], case: str) -> None:
     key, it = secret(dump, "key"), page(dump, case)
-    assert it[:8] == b"CTLBEACN"
+    assert it[:12] == b"CTLBEACN\2\0\0\0"
     assert u64(it, 0x40) == siphash24(key, it[:0x40])
-    assert u64(it, 0xB8) == siphash24(key, it[0x80:0xB8])
+    assert u64(it, 0xB8) == siphash24(key, it[0x80:0xB8] + bytes(8) + it[0xC0:0xE0])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_lab_reads_and_writes_the_page_as_the_guest_does(dump: list[str], case: str) -> None:
+    key, it = secret(dump, "key"), page(dump, case)
+    found = parse(it, key)
+    assert isinstance(found, Page)
+    assert encode(found, key) == it
+    assert {at: len(part) for at, part in parts_of(found)} == layout(dump)
+    for at, part in parts_of(found):
+        assert it[at : at + len(part)] == part, hex(at)
+
+
+def layout(dump: list[str]) -> dict[int, int]:
+    """Return offset and size of each field of version 2, as the C compiler has them."""
+    words = next(line for line in dump if line.startswith("layout ")).split()[1:]
+    return {int(at, 16): int(size) for at, size in (word.split(":") for word in words)}
+
+
+def parts_of(found: Page) -> list[tuple[int, bytes]]:
+    """Return the bytes of each field of version 2 as the lab understood it, and where they go."""
+    more = found.more
+    assert more is not None
+    verified = MASK if more.ram_verified is None else more.ram_verified
+    numbers = (verified, more.ram_mismatches, more.acknowledged, more.acknowledged_link)
+    whole = [struct.pack("<Q", number) for number in numbers] + [more.challenge, more.answer]
+    return list(zip((0xC0, 0xC8, 0xD0, 0xD8, 0xE0, 0xF0), whole, strict=True))
+
+
+def test_each_field_of_version_2_is_told_from_the_others(dump: list[str]) -> None:
+    found = parse(page(dump, "more"), secret(dump, "key"))
+    assert isinstance(found, Page)
+    assert found.more == More(
+        *(11, 22, 33, 44), challenge=bytes(range(16)), answer=bytes(range(16, 32))
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "mismatches"), [("five", 0), ("bit", 1), ("page", 1), ("ram", 8), ("other-vcpu", 0)]
+)
+def test_a_mutant_of_ram_is_counted_by_the_guest(
+    dump: list[str], case: str, mismatches: int
+) -> None:
+    found = parse(page(dump, case), secret(dump, "key"))
+    assert isinstance(found, Page)
+    assert found.more is not None
+    assert found.more.ram_mismatches == mismatches
+    beats = 4 if case == "five" else 149  # the first burst fills, each later one verifies a page
+    assert found.more.ram_verified == beats - 1 - mismatches
+
+
+def test_a_guest_that_verifies_no_ram_says_so(dump: list[str]) -> None:
+    found = parse(page(dump, "no-ram"), secret(dump, "key"))
+    assert isinstance(found, Page)
+    assert found.more == More(ram_verified=None)
 
 
 def test_a_page_without_beats_holds_the_first_link(dump: list[str]) -> None:

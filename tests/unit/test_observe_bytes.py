@@ -7,6 +7,7 @@ import random
 import struct
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from lab.observe.beacon import PAGE, READABLE, RECORDS, Foreign, Page, Torn, enc
 from lab.observe.chain import broken_at, links, origin, siphash24
 from lab.testing.simulated_guest import BOOT, CANARY, KEY, FakeGuest
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "beacon-page-v1.txt"
 # From the reference implementation's vectors: key 00..0f, message 00..(n-1).
 VECTORS = {
     0: 0x726FDB47DD0E0E31,
@@ -126,7 +128,11 @@ def test_records_that_are_not_in_the_ring_are_not_made_up(first: int, last: int)
         pytest.param(lambda _: b"", "0 bytes came", id="nothing"),
         pytest.param(lambda _: bytes(PAGE), "there is no beacon", id="zeros"),
         pytest.param(changed(0, b"X"), "there is no beacon", id="magic"),
-        pytest.param(changed(8, b"\2"), "of version 2", id="version"),
+        pytest.param(
+            changed(8, b"\3"), "of version 3, and this lab reads versions 1 and 2", id="3"
+        ),
+        pytest.param(changed(8, b"\0"), "of version 0", id="version"),
+        pytest.param(changed(8, b"\1"), "not signed", id="made-older"),
         pytest.param(changed(0xC, b"\1"), "not signed", id="vcpu"),
         pytest.param(changed(0x10, b"\0"), "not signed", id="canary"),
         pytest.param(changed(0x20, b"\0"), "not signed", id="boot-id"),
@@ -143,6 +149,32 @@ def test_a_page_that_is_not_ours_says_why(change: Callable[[bytes], bytes], reas
 
 def test_another_key_makes_a_page_foreign() -> None:
     assert isinstance(parse(beaten(5)[1], bytes(16)), Foreign)
+
+
+def test_a_page_of_version_1_is_read_and_written_byte_for_byte() -> None:
+    rows = [line.split() for line in GOLDEN.read_text().splitlines() if not line.startswith("#")]
+    written = bytearray(PAGE)
+    for at, content in rows:
+        written[int(at, 16) : int(at, 16) + 16] = bytes.fromhex(content)
+    key = bytes.fromhex("f0e1d2c3b4a5968778695a4b3c2d1e0f")
+    page = parse(bytes(written), key)
+    assert isinstance(page, Page)
+    assert (page.vcpu, page.seq, page.more) == (1, 5, None)
+    assert encode(page, key) == written
+    written[0xC0:0x100] = bytes(range(64))  # of no meaning there, and signed by nobody
+    assert parse(bytes(written), key) == page
+
+
+@pytest.mark.parametrize("at", range(0xC0, 0x100))
+def test_all_that_a_beat_writes_of_version_2_is_signed(at: int) -> None:
+    written = beaten(5)[1]
+    found = parse(changed(at, bytes([written[at] ^ 0x10]))(written), KEY)
+    if at < 0xE0:
+        assert isinstance(found, Torn)
+    else:  # the challenge is written by another, at any time
+        assert isinstance(found, Page)
+        assert found.more is not None
+        assert any(found.more.challenge + found.more.answer)
 
 
 @pytest.mark.parametrize("at", range(0x80, 0xC0))
