@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate: every mutant of what decides is killed by a test, or is listed as one of no effect.
+
+    make mutants                                  all files
+    make mutants ARGS=--changed                   those that differ from the merge base with main
+    make mutants ARGS='lab/verdict/judge.py'      these
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from tests.mutation import lists
+from tests.mutation.covering import Cache, Covering, covered, merged, split
+from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.trials import Trial, Trials
+
+_MOST_EQUIVALENT = 0.03
+_T = TypeVar("_T")
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the gate; returns its exit status: 0 if no mutant lives that is not listed."""
+    arguments = _parser().parse_args(words)
+    wanted = _chosen(arguments)
+    if not wanted:
+        print("mutants: no file that decides differs from the merge base")
+        return 0
+    os.nice(19 - os.nice(0))
+    began = time.monotonic()
+    equivalent = lists.equivalents()
+    mutants = [mutant for file in wanted for mutant in mutants_of(lists.ROOT, file)]
+    tried = [mutant for mutant in mutants if mutant.id not in equivalent]
+    print(f"mutants: {len(mutants)} of {len(wanted)} files", flush=True)
+    trials = _tried(tried, arguments.budget_s)
+    status = _report(wanted, mutants, trials)
+    print(f"mutants: {time.monotonic() - began:.0f} s")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
+    parser.add_argument("files", nargs="*", help="only these, relative to the checkout")
+    parser.add_argument("--changed", action="store_true", help="only what differs from main")
+    parser.add_argument(
+        "--budget-s", type=float, default=float("inf"),
+        help="for a first look: try only the tests that take so long together",
+    )  # fmt: skip
+    return parser
+
+
+def _chosen(arguments: argparse.Namespace) -> tuple[str, ...]:
+    known = lists.files()
+    if unknown := [file for file in arguments.files if file not in known]:
+        raise SystemExit(f"{unknown[0]} is not among the files of tests/mutation/scope.toml")
+    wanted = tuple(arguments.files) or known
+    return lists.changed(wanted) if arguments.changed else wanted
+
+
+def _tried(mutants: Sequence[Mutant], budget_s: float) -> list[Trial]:
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        options = ["-q", "-s", "-p", "no:cacheprovider", f"--basetemp={folder}/pytest"]
+        tests = [*options, *lists.tests()]
+        covering = _covering(options)
+        if covering.failed:
+            raise SystemExit(f"without any mutant, {covering.failed[0]} fails: repair it first")
+        found: list[Trial] = []
+
+        def tell(trial: Trial) -> None:
+            found.append(trial)
+            if trial.survived:
+                print(f"lives: {trial.mutant} ({trial.tests} tests)", flush=True)
+
+        def run() -> tuple[list[Trial], list[Mutant]]:
+            trials = Trials(lists.ROOT, covering, tell, budget_s)
+            trials.run(mutants, tests)
+            return found, trials.afresh
+
+        found, afresh = _apart(run)
+        again = Trials(lists.ROOT, covering, tell, budget_s)
+        again.run_afresh(afresh, options)
+    return found
+
+
+def _covering(options: Sequence[str]) -> Covering:
+    """Return which test runs what; only tests of which that is not known are run for it."""
+    files = lists.files()
+    cache = Cache(lists.ROOT, files)
+    known = {test: cache.get(test) for test in lists.tests()}
+    if unknown := [test for test, covering in known.items() if covering is None]:
+        print(f"mutants: running {len(unknown)} files of tests as they are", flush=True)
+        seen = split(_apart(lambda: covered(lists.ROOT, files, [*options, *unknown])), unknown)
+        for test, covering in seen.items():
+            cache.put(test, covering)
+        known |= seen
+    return merged([covering for covering in known.values() if covering is not None])
+
+
+def _apart(work: Callable[[], _T]) -> _T:
+    """Do work in a process of its own: this one must import nothing that is mutated."""
+    with tempfile.TemporaryFile() as file:
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                pickle.dump(work(), file)
+                file.flush()
+                status = 0
+            except BaseException:  # noqa: BLE001 - the other process must not be gone on with
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        if os.waitpid(pid, 0)[1]:
+            raise SystemExit("the gate itself failed: see above")
+        file.seek(0)
+        found: _T = pickle.load(file)  # noqa: S301 - it is our own
+        return found
+
+
+def _report(files: Sequence[str], mutants: Sequence[Mutant], trials: Sequence[Trial]) -> int:
+    """Say what became of the mutants of each file, and what is wrong with that."""
+    known = lists.known_survivors()
+    made = Counter(mutant.file for mutant in mutants)
+    lives = Counter(trial.mutant.file for trial in trials if trial.survived)
+    tried = Counter(trial.mutant.file for trial in trials)
+    wrong = []
+    for file in files:
+        alike = made[file] - tried[file]
+        print(
+            f"{file}: {tried[file] - lives[file]} of {tried[file]} killed"
+            + (f", {alike} change nothing" if alike else "")
+            + (f", {lives[file]} live" if lives[file] else "")
+        )
+        if lives[file] > known.get(file, 0):
+            wrong.append(f"{file}: {lives[file]} mutants live, {known.get(file, 0)} may: test them")
+        elif lives[file] < known.get(file, 0):
+            wrong.append(f"{file}: {lives[file]} mutants live: say so in tests/mutation/open.toml")
+    for what in wrong:
+        print(f"mutants: {what}", file=sys.stderr)
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All mutants of a file: one change each, with a name that outlives changes elsewhere."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.mutation.operators import OPERATORS, cst, passed_over
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one file.
+
+    Attributes:
+        id: What it is listed by: a hash of file, function, operator and change, not of the line.
+        file: Relative to the checkout.
+        line: Where the change is, from 1.
+        within: The function or class that it is in; "" for the module itself.
+        kind: What kind of change it is.
+        was: The changed lines as they are.
+        now: As they are in the mutant.
+        source: The whole file with the change.
+    """
+
+    id: str
+    file: str
+    line: int
+    within: str
+    kind: str
+    was: str
+    now: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.id} ({self.kind}): `{self.was}` -> `{self.now}`"
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    node: Any
+    within: str
+
+
+def mutants_of(root: Path, file: str) -> list[Mutant]:
+    """Return all mutants of a file that can be compiled, none of them twice.
+
+    Args:
+        root: The checkout.
+        file: Relative to it.
+    """
+    source = (root / file).read_text(encoding="utf-8")
+    module = cst.parse_module(source)
+    codes = [module.code_for_node(statement) for statement in module.body]
+    head = source[: source.index(codes[0])] if codes else source
+    found: list[Mutant] = []
+    seen = {source}
+    names: Counter[str] = Counter()
+    for n, statement in enumerate(module.body):
+        before, after = head + "".join(codes[:n]), "".join(codes[n + 1 :])
+        for place in _places(statement, ""):
+            for kind, changed in _changes(place.node):
+                code = module.code_for_node(statement.deep_replace(place.node, changed))
+                whole = before + code + after
+                if whole in seen or not _compiles(whole, file):
+                    continue
+                seen.add(whole)
+                found.append(_mutant(file, place.within, kind, source, whole, names))
+    return found
+
+
+def _places(node: Any, within: str) -> Iterator[_Place]:
+    if passed_over(node):
+        return
+    yield _Place(node, within)
+    inner = within
+    if isinstance(node, cst.FunctionDef | cst.ClassDef):
+        inner = f"{within}.{node.name.value}".lstrip(".")
+    for child in node.children:
+        yield from _places(child, inner)
+
+
+def _changes(node: Any) -> Iterator[tuple[str, Any]]:
+    for kinds, kind, operator in OPERATORS:
+        if isinstance(node, kinds):
+            for changed in operator(node):
+                yield kind, changed
+
+
+def _compiles(source: str, file: str) -> bool:
+    try:
+        compile(source, file, "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _mutant(
+    file: str, within: str, kind: str, source: str, whole: str, names: Counter[str]
+) -> Mutant:
+    line, was, now = _change(source, whole)
+    name = "\0".join((file, within, kind, was, now))
+    names[name] += 1
+    ident = hashlib.sha256(f"{name}\0{names[name]}".encode()).hexdigest()[:10]
+    return Mutant(ident, file, line, within, kind, was, now, whole)
+
+
+def _change(source: str, whole: str) -> tuple[int, str, str]:
+    """Say from which line on what became what."""
+    old, new = source.splitlines(), whole.splitlines()
+    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    changed = [block for block in blocks if block[0] != "equal"]
+    first, last = changed[0], changed[-1]
+    was, now = old[first[1] : last[2]], new[first[3] : last[4]]
+    return first[1] + 1, " / ".join(map(str.strip, was)), " / ".join(map(str.strip, now))
