@@ -52,7 +52,7 @@ def test_square_brackets_are_no_markup() -> None:
     assert told(Step(what="[kernel.stock] is [bold]")) == "[kernel.stock] is [bold]\n"
 
 
-def test_what_libvirt_tells_is_for_those_who_debug() -> None:
+def test_what_libvirt_logs_is_shown_with_debug_only() -> None:
     event = HostEvent(host="a", what="started")
     assert not told(event)
     assert told(event, everything=True) == "a: started\n"

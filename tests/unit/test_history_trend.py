@@ -124,7 +124,7 @@ def test_the_last_good_run_is_another_than_the_last(tmp_path: Path) -> None:
     assert found.cells["one/kill"].first_failing == "b"
 
 
-def test_a_run_of_one_cell_is_not_what_a_night_is_held_against(tmp_path: Path) -> None:
+def test_a_run_of_one_cell_is_not_compared_with_a_night(tmp_path: Path) -> None:
     many = [cell(f"c{n}") for n in range(4)]
     found = past(tmp_path, night(1, *many), night(2, many[0]), night(3, *many))
     assert found.since[0].run.run_id == "night1"

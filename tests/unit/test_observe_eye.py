@@ -47,7 +47,7 @@ def _least(eye: Eye) -> int:
     return min(len(trail.stamps) for trail in eye.found().trails.values())
 
 
-def test_one_who_waits_for_looks_waits_for_new_ones() -> None:
+def test_a_wait_for_looks_waits_for_new_ones() -> None:
     eye = eye_on(LiveGuest())
     for _ in range(5):
         eye.look()

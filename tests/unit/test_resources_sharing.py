@@ -84,7 +84,7 @@ def test_more_vcpus_than_cores_needs_overcommit(tmp_path: Path) -> None:
     assert "overcommit = true" in str(refused.value.hint)
 
 
-def test_what_a_killed_lab_held_is_free(tmp_path: Path) -> None:
+def test_what_a_killed_lab_had_locked_is_free(tmp_path: Path) -> None:
     child, port = other_lab(tmp_path)
     door = Admission(tmp_path, SMALL)
     with (

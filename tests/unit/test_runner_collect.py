@@ -62,7 +62,7 @@ def test_no_file_of_the_evidence_has_a_secret_of_the_guest(tmp_path: Path) -> No
     assert kept["guest-console.log"].endswith(b" rdinit=/init\r\n")
 
 
-def test_the_console_of_a_host_that_did_not_come_up_is_kept(tmp_path: Path) -> None:
+def test_the_console_of_a_host_that_did_not_come_up_is_saved(tmp_path: Path) -> None:
     console, kept = tmp_path / "console.log", tmp_path / "evidence" / "cell"
     collect_boot(kept, console)
     collect_boot(kept, None)

@@ -125,7 +125,7 @@ def test_so_many_kexecs_and_adoptions_are_wanted_as_the_cell_says() -> None:
     )
 
 
-def test_a_guest_that_lost_its_vmm_is_to_be_adopted() -> None:
+def test_a_guest_that_lost_its_vmm_has_to_be_adopted() -> None:
     killed = cell(DisruptionKind.VMM_KILL)
     assert tallies(killed, delivered(), adoptions=0, gone=True) == (Tally("adoptions", 1, 0),)
 
@@ -137,5 +137,5 @@ def test_a_guest_that_lost_its_vmm_is_to_be_adopted() -> None:
         (cell(DisruptionKind.VMM_KILL, policy="kill"), True),
     ],
 )
-def test_a_guest_with_a_vmm_or_that_is_to_die_is_not_to_be_adopted(made: Cell, gone: bool) -> None:
+def test_a_guest_with_a_vmm_or_of_policy_kill_is_not_adopted(made: Cell, gone: bool) -> None:
     assert tallies(made, delivered(), adoptions=0, gone=gone) == (Tally("adoptions", 0, 0),)

@@ -76,7 +76,7 @@ def test_a_restored_guest_that_is_silent_is_lost(
     assert verdict.check is Check.SILENCE
 
 
-def test_a_restored_guest_that_paused_while_l0_stood_still_is_not_proven(
+def test_a_restored_guest_paused_while_l0_stalled_is_unproven(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stage = Stage(monkeypatch, voids=(Window(1004.5, 1008.5),))

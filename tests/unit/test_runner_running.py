@@ -42,7 +42,7 @@ def test_what_its_kernel_complained_of_is_a_fault(
     assert [problem.reason for problem in result.problems] == ["KASAN"]
 
 
-def test_where_l0_stood_still_nothing_is_proven(
+def test_where_l0_stalled_nothing_is_proven(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stage = Stage(monkeypatch, voids=(Window(1004.5, 1008.5),))

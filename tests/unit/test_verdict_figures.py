@@ -49,7 +49,7 @@ def test_a_silence_of_known_length_is_measured(
     assert calibration(measured * MS, inner * MS, outer * MS).right is right
 
 
-def test_a_probe_says_when_it_was_held_up() -> None:
+def test_a_probe_says_when_it_stalled() -> None:
     # Any limit is exceeded if it is below what a nap costs: each nap is a void then.
     with JitterProbe(0.0) as probe:
         began = time.monotonic()
@@ -66,7 +66,7 @@ def test_a_probe_with_a_generous_limit_says_nothing() -> None:
     assert probe.voids == ()
 
 
-def test_a_probe_ends_when_whoever_asked_is_gone() -> None:
+def test_a_probe_ends_with_its_parent() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "lab.observe.jitter"],
         input="",

@@ -111,7 +111,7 @@ def test_a_guest_that_is_wrong_when_it_goes_on_is_lost(do: Wrong, check: Check) 
 
 
 @pytest.mark.parametrize("do", [rewound, rebooted, broken, stripped_of_its_registers])
-def test_who_it_is_is_judged_past_the_end_of_the_watch_too(do: Wrong) -> None:
+def test_identity_is_judged_past_the_end_of_the_watch_too(do: Wrong) -> None:
     _, known, _ = parked_and_adopted(do)
     assert isinstance(judge(known), Lost)
 

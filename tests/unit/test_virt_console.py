@@ -51,7 +51,7 @@ def test_a_character_cut_in_two_by_a_look_is_whole_in_the_end(path: Path) -> Non
     assert console.lines() == ["ü"]
 
 
-def test_what_was_awaited_is_given_as_a_match(path: Path) -> None:
+def test_a_wait_returns_the_match(path: Path) -> None:
     console = Console(path)
     say(path, "noise\nLAB-INIT ready boot_id=1234 nonce=x\n")
     assert console.wait_for(r"LAB-INIT ready boot_id=(\S+)", soon()).group(1) == "1234"

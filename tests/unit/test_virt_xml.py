@@ -110,7 +110,7 @@ def test_a_machine_that_cannot_be_is_refused(wrong: dict[str, object], says: str
         replace(L1, **wrong)  # type: ignore[arg-type]
 
 
-def test_whom_qemu_runs_as_comes_from_the_capabilities() -> None:
+def test_the_user_of_qemu_comes_from_the_capabilities() -> None:
     dac = "<secmodel><model>dac</model><doi>0</doi>{}</secmodel>"
     label = "<baselabel type='kvm'>+64055:+993</baselabel>"
     none = "<secmodel><model>none</model><doi>0</doi></secmodel>"

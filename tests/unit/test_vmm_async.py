@@ -210,7 +210,7 @@ def test_an_adopter_watches_what_runs_and_serves_what_waits(guest: Guest) -> Non
     assert guest.kernel.runs == {first: 1, second: 2}
 
 
-def test_who_gives_it_up_serves_no_more(guest: Guest) -> None:
+def test_an_owner_that_released_it_serves_no_more(guest: Guest) -> None:
     guest.start()
     guest.soon(lambda: guest.running(0, 1))
     guest.server.close()

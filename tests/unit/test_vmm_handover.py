@@ -130,7 +130,7 @@ def test_an_empty_keeper_has_nothing_to_give(place: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [{}, {"version": 1}])
-def test_what_is_no_hand_over_is_not_kept(
+def test_a_deposit_that_is_no_hand_over_is_refused(
     place: Path, fds: dict[str, int], content: dict[str, object]
 ) -> None:
     with pytest.raises(VmmError, match="the deposit is no hand-over"):

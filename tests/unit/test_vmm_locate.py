@@ -82,7 +82,7 @@ def test_an_address_beyond_ram_is_refused() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="pagemap shows frame numbers to root only")
 @pytest.mark.parametrize("touched", [True, False])
-def test_a_page_has_a_physical_address_whoever_touched_it(
+def test_a_page_has_an_address_whichever_side_touched_it(
     ram: memory.Ram, capsys: pytest.CaptureFixture[str], *, touched: bool
 ) -> None:
     if touched:

@@ -83,7 +83,7 @@ def _described(**other: object) -> int:
     return liveupdate.in_memfd({**said, **other}, "given")
 
 
-def test_a_guest_is_read_as_it_was_given() -> None:
+def test_a_preserved_guest_is_read_as_it_was() -> None:
     found = vm_x86.read(_described())
     assert (found.vcpus, bytes(found.serial)) == (2, b"\0\1")
     assert found.irqchips == (b"\0", b"\1", b"\2")
@@ -135,7 +135,7 @@ def test_a_plain_guest_is_told_of_kvms_clock_and_nothing_else() -> None:
         (errno.EIO, "as it came"),
     ],
 )
-def test_a_session_that_is_not_given_says_why(
+def test_a_session_that_is_refused_says_why(
     monkeypatch: pytest.MonkeyPatch, code: int, why: str
 ) -> None:
     monkeypatch.setattr(liveupdate, "call", _refusing(code))
@@ -144,7 +144,7 @@ def test_a_session_that_is_not_given_says_why(
     assert caught.value.errno == code
 
 
-def test_a_vcpu_that_was_given_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vcpu_that_was_handed_over_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveupdate, "call", _refusing(errno.EALREADY))
     with pytest.raises(OSError, match="token 16 was retrieved before: a token is retrieved once"):
         liveupdate.retrieve_fd(3, 16)
@@ -178,7 +178,7 @@ class _Caretaker:
         return Record(magic=vcpu_record.MAGIC, version=vcpu_record.VERSION, entries=9)
 
 
-def test_what_was_refused_in_part_is_given_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_refused_in_part_is_handed_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     caretaker, told = _Caretaker(), []
     for name in ("move_in", "status", "record"):
         monkeypatch.setattr(resident, name, getattr(caretaker, name))
