@@ -55,7 +55,7 @@ def test_a_vmms_death_is_hardly_heard(
         for windows in (calm, struck)
     )
     void = [w for w in (*calm, *struck) if any(w.overlap(v) > 0 for v in seen.jitter.voids)]
-    said = f"{told(control, killed)}; this machine stood still in {len(void)} of {2 * TURNS}"
+    said = f"{told(control, killed)}; this machine stalled in {len(void)} of {2 * TURNS}"
     sys.stdout.write(said)
     assert max(killed) < lab_session.lab.watch.patience_s * 1000, said
     if median(killed) > max(WORTH_A_WARNING * median(control), median(control) + OF_NO_ACCOUNT_MS):

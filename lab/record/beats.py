@@ -41,7 +41,7 @@ class TimelineRecord(Part):
     phases: tuple[tuple[str, float], ...] = ()
     """Phases: label, and when it began."""
     voids: tuple[tuple[float, float], ...] = ()
-    """Begin and end of each stretch in which L0 itself stood still."""
+    """Begin and end of each stretch in which L0 itself stalled."""
     vcpus: tuple[VcpuTimeline, ...] = ()
     """The beats of each vCPU."""
 

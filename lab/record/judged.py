@@ -23,8 +23,11 @@ def witness_record(witness: Witness, done: Mapping[str, Scalar]) -> dict[str, Js
     """Return the second witness as it stands in a record.
 
     Args:
-        witness: It.
-        done: What else the disruption told.
+        witness: Whether the disruption happened, and when.
+        done: What else the disruption returned, by name.
+
+    Returns:
+        Its kind, its fields, and `done`; for JSON.
     """
     return {"kind": type(witness).__name__, **dataclasses.asdict(witness), **done}
 
@@ -35,9 +38,12 @@ def verdict_record(
     """Return a verdict as it stands in a record.
 
     Args:
-        verdict: It.
+        verdict: What the judge said.
         sight: How good the eye was; None if it was never opened.
-        facts: What else was seen.
+        facts: What else was seen, by name.
+
+    Returns:
+        The record; times are milliseconds, rounded to a microsecond.
     """
     figures = verdict.figures
     extra: dict[str, Scalar] = {

@@ -40,8 +40,8 @@ class ExpectationRecord(Part):
 class VcpuFigures(Part):
     """The longest silence of one vCPU, on both clocks, in milliseconds.
 
-    L0 sees beats only when it looks: it knows that a silence was at least so long, and at most.
-    The guest's clock knows to a beat, if it is to be trusted.
+    L0 sees beats only when it looks: it has a lower and an upper bound of a silence. The guest's
+    clock is exact to a beat, if it can be trusted.
     """
 
     vcpu: int
@@ -59,7 +59,7 @@ class VcpuFigures(Part):
 
     @property
     def longest_ms(self) -> float | None:
-        """The guest's own figure, held within what L0 knows; L0's where the guest has none."""
+        """The guest's own figure within the bounds that L0 has; L0's where the guest has none."""
         least, most, own = self.longest_l0_ms, self.most_l0_ms, self.longest_guest_ms
         if own is None or least is None:
             return own if least is None else least

@@ -29,8 +29,8 @@ class Settled:
         evidence: What was known.
         found: What the eye saw until then.
         key: The key of the guest's beacon.
-        resumed: The stretch in which the guest was to go on after it had stood still, if it had.
-        why: What it had stood still for.
+        resumed: The stretch from its resumption on; None if it was not stopped.
+        why: What it had been stopped for.
     """
 
     evidence: Evidence

@@ -17,14 +17,17 @@ _PORT = 22000
 
 
 def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:
-    """Return the machine that `cell` would run on, with names for what only a real run makes.
+    """Return the machine that a cell would run on, with names for what only a real run makes.
 
     Args:
-        lab: What lab.toml says.
+        lab: The lab.
         cell: The cell.
 
     Returns:
         The machine as libvirt would be asked for it; RUN, NONCE and DIGEST stand for the rest.
+
+    Raises:
+        ConfigError: lab.toml has no such kernel.
     """
     request, state = cell.request, state_dir(lab.state)
     blueprint = blueprint_of(
@@ -44,10 +47,10 @@ def on_paper(lab: LabConfig, cell: Cell) -> DomainSpec:
 
 
 def plan_of(lab: LabConfig, cell: Cell) -> tuple[str, ...]:
-    """Say what a run of `cell` would do.
+    """Describe what a run of a cell would do.
 
     Args:
-        lab: What lab.toml says.
+        lab: The lab.
         cell: The cell.
 
     Returns:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a run ran, as one worker saw it: what is noted beside its cells."""
+"""Where a run ran, as one worker saw it; noted beside its cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from lab.runner.lab_session import LabSession
 
 
 def environment_of(lab_session: LabSession) -> EnvironmentRecord:
-    """Note accelerators and why, kernels, images, versions and load, of what was used."""
+    """Note accelerators and why, kernels, images, versions and load, of what the worker used.
+
+    Args:
+        lab_session: The worker's session.
+
+    Returns:
+        The record; steal is that since this process began.
+
+    Raises:
+        InfraError: libvirt does not answer.
+    """
     versions = lab_session.connection.versions()
     return EnvironmentRecord(
         accelerators={
@@ -46,7 +56,13 @@ def environment_of(lab_session: LabSession) -> EnvironmentRecord:
 
 
 def cpu_times() -> tuple[int, int]:
-    """Read how long this machine's processors were stolen, and all of their time, in ticks."""
+    """Read how long this machine's processors were stolen, and all of their time.
+
+    Returns:
+        Both in clock ticks, over all processors, since boot.
+
+    Source: Documentation/filesystems/proc.rst, "1.8 Miscellaneous kernel statistics in /proc/stat".
+    """
     line = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0]
     ticks = [int(each) for each in line.split()[1:9]]  # user to steal; guest is within user
     return ticks[7], sum(ticks)
@@ -56,7 +72,15 @@ _BEGAN = cpu_times()
 
 
 def steal_percent(before: tuple[int, int], after: tuple[int, int]) -> float | None:
-    """Give the share of time that was stolen between two readings; None if none went by."""
+    """Return the share of time that was stolen between two readings.
+
+    Args:
+        before: The first reading of `cpu_times`.
+        after: The second.
+
+    Returns:
+        Percent; None if no time went by.
+    """
     stolen, whole = after[0] - before[0], after[1] - before[1]
     return round(100 * stolen / whole, 2) if whole > 0 else None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose turn it is on this machine: a cell that judges time has it alone."""
+"""Exclusive use of this machine: a cell that judges time has it alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ _JUDGES_TIME = frozenset({DisruptionKind.VCPU_STOP})
 
 @contextmanager
 def turn(lab_session: LabSession, cell: Cell) -> Iterator[None]:
-    """Hold this machine for the block: alone if `cell` judges time, else with other such cells."""
+    """Hold this machine for the block: alone if the cell judges time, else with other such cells.
+
+    Args:
+        lab_session: The run.
+        cell: What is run.
+
+    Raises:
+        DeadlineError: Other cells have had the machine for an hour.
+    """
     gate = alone if cell.disruption in _JUDGES_TIME else together
     with gate(lab_session.state, Deadline.after(_TURN_S), what=cell.id):
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what lab.toml says to what an L1 boots: everything is built at most once, and cached."""
+"""From lab.toml to what an L1 boots: everything is built at most once, and cached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ STOCK = "stock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outfit:
-    """What an L1 boots: kernel, shared initrd, disks (root, tools), words for its command line."""
+    """What an L1 boots.
+
+    Attributes:
+        kernel: Its kernel.
+        initrd: The initramfs that all boots share, without secrets.
+        disks: Its root file system, and its tools: squashfs, read-only.
+        words: The words of its kernel in lab.toml for the command line.
+    """
 
     kernel: KernelImage
     initrd: Path
@@ -30,7 +37,17 @@ class Outfit:
 
 
 class ImageStore:
-    """Builds outfits."""
+    """Builds what L1s boot, and remembers what it built.
+
+    Args:
+        lab: The lab; its kernels by name.
+        cache: Where builds are stored.
+        sink: Is told of each step.
+
+    Attributes:
+        outfits: What was built so far, by kernel name and architecture.
+        kernels: The kernels of those, and of their guests.
+    """
 
     def __init__(self, lab: LabConfig, cache: Cache, sink: Sink) -> None:
         self.cache = cache
@@ -40,10 +57,18 @@ class ImageStore:
         self.kernels: dict[tuple[str, Arch], KernelImage] = {}
 
     def outfit(self, name: str, arch: Arch) -> Outfit:
-        """Give all that an L1 of `arch` with kernel `name` boots, built if nobody has.
+        """Return everything that an L1 boots, built if it is not cached.
+
+        Args:
+            name: The kernel's name in lab.toml.
+            arch: The L1's architecture.
+
+        Returns:
+            Kernel, initramfs and disks; the tools disk has the stock kernel for guests.
 
         Raises:
-            ConfigError: the kernel cannot be built as it is described.
+            ConfigError: lab.toml has no such kernel, or it cannot be built as it is described.
+            InfraError: A program or a download failed.
         """
         key = (name, arch)
         if key not in self.outfits:
@@ -51,10 +76,18 @@ class ImageStore:
         return self.outfits[key]
 
     def kernel(self, name: str, arch: Arch) -> KernelImage:
-        """Give the kernel that lab.toml calls `name`, for `arch`.
+        """Return a kernel, built if it is not cached.
+
+        Args:
+            name: Its name in lab.toml.
+            arch: The architecture to build it for.
+
+        Returns:
+            The kernel's image, and how a running copy is identified.
 
         Raises:
-            ConfigError: lab.toml has no such kernel, or it cannot be built.
+            ConfigError: lab.toml has no such kernel, or it cannot be built as it is described.
+            InfraError: A program or a download failed.
         """
         key = (name, arch)
         if key not in self.kernels:
@@ -81,7 +114,14 @@ class ImageStore:
         )
 
     def on_paper(self, name: str, arch: Arch) -> Outfit:
-        """Return the same with DIGEST in place of what only building tells; nothing is built.
+        """Return what `outfit` would, with DIGEST where only a build tells; nothing is built.
+
+        Args:
+            name: The kernel's name in lab.toml.
+            arch: The L1's architecture.
+
+        Returns:
+            Paths that may not exist.
 
         Raises:
             ConfigError: lab.toml has no such kernel.

@@ -20,21 +20,21 @@ from lab.runner.unavailable import why_not
 def judge_cell(
     pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int = 1, worker: str = "main"
 ) -> tuple[CellRecord, LabError | None]:
-    """Run `cell` on a host of `pool`, or find out why it cannot be run, and write its record.
+    """Run a cell on a host of a pool, or find out why it cannot be run, and write its record.
 
     Args:
-        pool: Its hosts.
-        cell: What to run; its own expectation is what the verdict is compared with.
+        pool: Has the hosts.
+        cell: What to run; the verdict is compared with its own expectation.
         folder: The run's folder; evidence goes below it.
         rerun: The command that runs this cell again, for the record.
-        repeat: Which turn of this cell it is, from 1.
-        worker: Who runs it, in whose name is noted where it ran.
+        repeat: Which repeat of this cell it is, from 1.
+        worker: The name under which the environment is noted.
 
     Returns:
         The record, which is on disk; and what broke in the lab, or None.
 
     Raises:
-        InfraError: hosts run on another accelerator here than the cell's id says, or this machine
+        InfraError: Hosts run on another accelerator here than the cell's id names, or this machine
             offers what the topology calls unavailable.
     """
     if isinstance(cell.expectation, Unavailable):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of the lab on this machine: its identity, its libvirt, what it builds and keeps."""
+"""One run of the lab on this machine: its id, its libvirt connection, its images, its folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,23 @@ from lab.virt.tsc import clock_words
 
 
 class LabSession:
-    """What all machines of one run have in common. Nothing is opened before it is asked for."""
+    """What all machines of one run have in common. Nothing is opened before it is asked for.
+
+    Args:
+        lab: The lab.
+        stack: Closing it closes and removes what the run opened and made.
+        sink: Is told of each step.
+        run_id: The run's id, which is in the name of everything that it makes.
+
+    Attributes:
+        state: The lab's state folder.
+        images: Builds what hosts boot.
+        accelerators: What hosts of each architecture run on, as far as that was probed.
+        admission: Admits hosts by this machine's memory and cores.
+
+    Raises:
+        ConfigError: The cache or the state folder cannot be made, or QEMU's user cannot enter it.
+    """
 
     def __init__(self, lab: LabConfig, stack: ExitStack, sink: Sink, run_id: str) -> None:
         self.run_id = run_id
@@ -42,14 +58,14 @@ class LabSession:
 
     @cached_property
     def connection(self) -> Connection:
-        """The libvirt of this run; its daemons are started where nothing else does that."""
+        """The libvirt connection of this run; without a service manager its daemons are started."""
         uri = uri_for(self.lab.libvirt.uris[0])
         ensure_daemons(uri, self.state, self.sink)
         return self._stack.enter_context(connect(uri, self.sink, fixes=self.lab.libvirt.errata))
 
     @cached_property
     def folder(self) -> RunFolder:
-        """This run's folder of secrets and consoles; the run's end removes it."""
+        """This run's folder of secrets and consoles, which is removed when the run ends."""
         user = self.connection.qemu_user()
         with whole():
             folder = new_run_folder(self.state, self.run_id, user)
@@ -57,7 +73,7 @@ class LabSession:
         return folder
 
     def keep_folder(self) -> None:
-        """Let this run's folder stay when the run ends: a host of it is going to stand."""
+        """Let this run's folder stay when the run ends, for a host of it that is left standing."""
         self._kept = True
 
     def _end_folder(self, folder: RunFolder) -> None:
@@ -65,7 +81,19 @@ class LabSession:
             folder.remove()
 
     def accelerator(self, arch: Arch) -> AccelChoice:
-        """Say what L1s of `arch` run on here, and why; found out by running one."""
+        """Return what L1s run on here; found out by running one, once per boot of L0 and QEMU.
+
+        Args:
+            arch: Their architecture.
+
+        Returns:
+            The accelerator, and what was seen that speaks for it.
+
+        Raises:
+            UnavailableError: No QEMU for `arch` is installed; or lab.toml asks for KVM, and no
+                guest that can nest ran on it.
+            InfraError: libvirt does not answer.
+        """
         if arch not in self.accelerators:
             wanted = self.lab.host.accelerator
             outfit = self.images.outfit(self.lab.kernel_for("stock"), arch)
@@ -76,11 +104,18 @@ class LabSession:
         return self.accelerators[arch]
 
     def blueprint(self, request: HostRequest, role: str) -> Blueprint:
-        """Return what the host that was asked for is made from, built where nobody has.
+        """Return what a host is made from; images are built if they are not cached.
 
         Args:
-            request: What was asked for.
-            role: What this machine is called.
+            request: The host, as a topology or a command asks for it.
+            role: What this machine is called; not as the request where there are several.
+
+        Returns:
+            The blueprint.
+
+        Raises:
+            ConfigError: A kernel cannot be built as it is described.
+            InfraError: A build failed for another reason, or libvirt does not answer.
         """
         through = self.lab.kernel_for(request.through) if request.through else ""
         accel = self.accelerator(request.arch).accel
@@ -102,6 +137,15 @@ class LabSession:
 def opened(
     lab: LabConfig, sink: Sink = nowhere, *, run_id: str | None = None
 ) -> Iterator[LabSession]:
-    """Begin a run; what it opened and made is closed and removed at the end of the block."""
+    """Begin a run; what it opened and made is closed and removed at the end of the block.
+
+    Args:
+        lab: The lab.
+        sink: Is told of each step.
+        run_id: The run's id; None for a new one, 6 hexadecimal digits.
+
+    Yields:
+        The session.
+    """
     with ExitStack() as stack:
         yield LabSession(lab, stack, sink, run_id or secrets.token_hex(3))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One warm host at a time: cells that leave their L1 provably healthy share it."""
+"""One warm host at a time, which cells share as long as each leaves it provably healthy."""
 
 from __future__ import annotations
 
@@ -16,11 +16,18 @@ from lab.host.host import RunningHost, booted
 from lab.runner.lab_session import LabSession
 
 _TRIES = 2  # one failure may be this machine's; two running are the host's
-_TURN_S = 3600.0  # others may have the machine for this long before we give up
+_TURN_S = 3600.0  # how long to wait for memory and cores that others have
 
 
 class Pool:
-    """The host of one worker. It is given up when it is tainted, or when another worker waits."""
+    """The host of one worker; taken down when it is tainted, or another worker waits for its room.
+
+    Args:
+        lab_session: The run that the hosts belong to.
+
+    Attributes:
+        console: The console of the host booted last, whether it came up or not; None before.
+    """
 
     def __init__(self, lab_session: LabSession) -> None:
         self.lab_session = lab_session
@@ -33,12 +40,18 @@ class Pool:
 
     @contextmanager
     def lease(self, request: HostRequest) -> Iterator[RunningHost]:
-        """Lease a healthy host as requested, and look after the block whether it still is.
+        """Lease a healthy host for the block, and check afterwards whether it still is.
+
+        Args:
+            request: The host; a warm one that was booted for an equal request is used again.
+
+        Yields:
+            The host.
 
         Raises:
-            BrokenHostError: it would not come up twice running, and is not tried again.
-            UnavailableError: no machine with this kernel can be in that mode.
-            LabError: it could not be booted this time.
+            BrokenHostError: It did not come up twice in a row, and is not tried again.
+            UnavailableError: No machine with this kernel can be in that mode.
+            LabError: It could not be booted this time.
         """
         host = self._warm(request)
         try:
@@ -50,10 +63,10 @@ class Pool:
             self._after(host)
 
     def detach(self) -> RunningHost | None:
-        """Let go of the warm host without taking it down.
+        """Remove the warm host from the pool without taking it down.
 
         Returns:
-            The host, which is the caller's from now on; None if there is none.
+            The host, which the caller has to take down; None if there is none.
         """
         host, self._host, self._request = self._host, None, None
         if host is not None:
@@ -75,7 +88,7 @@ class Pool:
         self.close()
         try:
             self._host = self._boot(request)
-        except UnavailableError:  # it is known, and no failure
+        except UnavailableError:  # a fact of this machine, and no failure
             self._stack.close()
             raise
         except LabError as e:
@@ -101,9 +114,11 @@ class Pool:
     def _after(self, host: RunningHost) -> None:
         host.tainted = host.tainted or unfit(host)
         if host.tainted:
-            self.lab_session.sink(Step(what=f"{host.role} is for no other cell: {host.tainted}"))
+            self.lab_session.sink(
+                Step(what=f"{host.role} is tainted, no other cell uses it: {host.tainted}")
+            )
         elif self.lab_session.admission.others_wait():
             self.lab_session.sink(
-                Step(what=f"giving up {host.role}: another worker waits for its place")
+                Step(what=f"taking {host.role} down: another worker waits for its room")
             )
             self.close()

@@ -30,8 +30,11 @@ def record_of(
     Args:
         result: What came of it.
         rerun: The command that runs this cell again.
-        evidence: The folder of what is kept, within the run's; "" if there is none.
-        repeat: Which turn of this cell it was, from 1.
+        evidence: The folder of its evidence, within the run's; "" if there is none.
+        repeat: Which repeat of this cell it was, from 1.
+
+    Returns:
+        The record, with outcome and first cause.
     """
     plan = planned(result.cell, rerun=rerun, repeat=repeat)
     assert plan.expectation is not None  # noqa: S101 - a cell of the ladder has one
@@ -61,7 +64,10 @@ def unavailable(cell: Cell, reason: str, *, rerun: str, repeat: int = 1) -> Cell
         cell: The cell.
         reason: Why.
         rerun: The command that runs this cell.
-        repeat: Which turn of this cell it would be, from 1.
+        repeat: Which repeat of this cell it would be, from 1.
+
+    Returns:
+        A record of outcome `unavailable`.
     """
     result = CellResult(cell=cell, broke=UnavailableError(reason))
     return record_of(result, rerun=rerun, repeat=repeat)

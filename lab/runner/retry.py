@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cell until it can be told: what L0 voided, or what never began, is done anew."""
+"""A cell, tried until it can be told: void tries and guests that never began are repeated."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def attempted(
     words: tuple[str, ...] = (),
     deed: Deed | None = None,
 ) -> CellResult:
-    """Run `cell` on a host of `pool`, until it can be told what came of it.
+    """Run a cell on a host of a pool, until it can be told what came of it.
 
-    Each try is an experiment of its own, with a guest of its own, and the last one's evidence is
-    kept. `void_tries` counts those in which L0 stood still, and `false_starts` those in which the
-    guest never began to beat: at most one, after which the host is a new one, and it is told on
-    the first line of the report.
+    Each try is an experiment of its own, with a guest of its own, and the evidence of the last one
+    stays. `void_tries` counts those in which L0 stalled, and `false_starts` those in which the
+    guest never began to beat: at most one, after which the host is a new one, and the first line of
+    the report has it.
 
     Args:
-        pool: Its hosts.
+        pool: Has the hosts.
         cell: What to run.
-        evidence: The folder for what is kept.
+        evidence: The folder for the evidence.
         watch: How long to look, and how often; lab.toml's if None.
         words: More words for the guest's command line.
         deed: What to do instead of the cell's disruption.
@@ -62,7 +62,7 @@ def attempted(
             continue
         if result.broke is not None or not (why := result.void):
             return result
-        pool.lab_session.sink(Step(what=f"{cell.id}: void, for this machine stood still: {why}"))
+        pool.lab_session.sink(Step(what=f"{cell.id}: void, for this machine stalled: {why}"))
         counts["void_tries"] += 1
         if counts["void_tries"] == TRIES:
             return result
@@ -102,6 +102,6 @@ def _tried(
 
 
 def _keep(evidence: Path, why: FalseStartError) -> None:
-    """Keep what a guest that hung could still be asked, beside the evidence of the next try."""
+    """Write what a guest that hung could still be asked, beside the evidence of the next try."""
     evidence.mkdir(parents=True, exist_ok=True)
     (evidence / "false-start.txt").write_text(f"{why}\n", encoding="utf-8")

@@ -27,15 +27,23 @@ def run_selftests(
     timeout_s: float,
     env: Sequence[str] = (),
 ) -> tuple[str, str]:
-    """Run every program of `tests` on a fresh host; give the KTAP, and what the host complained of.
+    """Run every program of a suite on a host, which is tainted by it.
 
     Args:
-        pool: Where hosts come from.
-        request: What host.
-        tests: What to run.
-        evidence: The folder for what is kept.
-        timeout_s: How long each program may take.
+        pool: Has the hosts.
+        request: The host.
+        tests: The suite, built.
+        evidence: The folder for the KTAP and the host's console.
+        timeout_s: How long each program may take, in seconds.
         env: "NAME=VALUE", for each program's environment.
+
+    Returns:
+        The KTAP, and the first complaint of the host's kernel; "" if it has none.
+
+    Raises:
+        LabError: The host could not be booted, or was lost.
+
+    Source: Documentation/dev-tools/ktap.rst.
     """
     evidence.mkdir(parents=True, exist_ok=True)
     with pool.lease(request) as host:
@@ -61,13 +69,38 @@ def run_selftests(
 def run_program(
     session: Session, program: str, *, timeout_s: float, env: Sequence[str], cwd: str = _THERE
 ) -> Result:
-    """Run one program with `env` beside what it has, and end it when its time is over."""
+    """Run one program, and end it when its time is over.
+
+    Args:
+        session: A session with the host.
+        program: Its path there.
+        timeout_s: How long it may take, in seconds.
+        env: "NAME=VALUE", beside the environment that it has.
+        cwd: The folder that it runs in.
+
+    Returns:
+        Its status and output; 124 if its time was over, 137 if it had to be killed then.
+
+    Raises:
+        UnreachableError: The host was lost.
+    """
     argv = ["timeout", "-k", "5", f"{timeout_s:g}", "env", *env, program]
     return session.run(argv, by=Deadline.after(timeout_s + 30), cwd=cwd)
 
 
 def told(n: int, name: str, came: Result) -> Iterator[str]:
-    """Say how a program ended as kselftest's runner does: what it printed a level deeper first."""
+    """Yield how a program ended as kselftest's runner prints it, its own output first.
+
+    Args:
+        n: Its number, from 1.
+        name: Its name, with its suite.
+        came: How it ended.
+
+    Returns:
+        Lines of KTAP.
+
+    Source: tools/testing/selftests/kselftest/runner.sh; exit status 4 is KSFT_SKIP.
+    """
     said: Iterable[str] = (*came.stdout.splitlines(), *came.stderr.splitlines())
     yield from (f"# {line}" for line in said)
     match came.status:

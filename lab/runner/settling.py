@@ -44,8 +44,8 @@ def settle(
         watch: For how long to watch on.
         known: What is known of it but for what the eye has seen, for a watch that has ended.
         course: Where to note the verdict, what it rests on, and what the search found.
-        resumed: The stretch in which it was to go on after it had stood still, if it had.
-        why: What it had stood still for.
+        resumed: The stretch from its resumption on; None if it was not stopped.
+        why: What it had been stopped for.
 
     Raises:
         InfraError: Its host's memory cannot be searched, or the eye failed.

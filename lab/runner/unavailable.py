@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a cell cannot be run here: what its topology says, and what was seen that bears it out."""
+"""Why a cell cannot be run here: what its topology says, and what was seen that confirms it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from lab.runner.lab_session import LabSession
 
 
 def why_not(lab_session: LabSession, cell: Cell, expectation: Unavailable) -> str:
-    """Say why `cell` is unavailable, with the evidence of this machine.
+    """Return why a cell is unavailable, with the evidence of this machine.
+
+    Args:
+        lab_session: The run.
+        cell: The cell.
+        expectation: What its topology says.
+
+    Returns:
+        The topology's reason, for SEV-SNP with what libvirt offers.
 
     Raises:
-        InfraError: the machine offers it after all: the ladder is out of date.
+        InfraError: This machine offers it after all: the ladder is out of date.
     """
     if cell.options.confidential is not Confidential.SEV_SNP:
         return expectation.reason
@@ -21,7 +29,7 @@ def why_not(lab_session: LabSession, cell: Cell, expectation: Unavailable) -> st
     if Confidential.SEV_SNP.value in offered:
         raise InfraError(
             f"{cell.id}: {connection.uri} offers sev-snp, and the topology says 'unavailable'",
-            hint="the lab must be taught to start such a guest first: see lab/runner/cell.py",
+            hint="the lab cannot start such a guest yet: see lab/runner/guest_plan.py",
         )
     seen = ", ".join(sorted(offered)) or "none"
     return (

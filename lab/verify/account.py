@@ -41,12 +41,15 @@ def account(wanted: ExpectationRecord, case: Case, came: Judged) -> Account:
         wanted: What the ladder expects of it.
         case: What it is judged by.
         came: What it comes to: `judged(case)`.
+
+    Returns:
+        Verdict, witness, outcome, first cause and timeline.
     """
     evidence = case.evidence
     verdict = verdict_record(came.verdict, case.sight, came.facts)
     witness = witness_record(evidence.disruption, case.done) if evidence.disruption else {}
     outcome, cause = decide(wanted, verdict, came.problems)
-    running = evidence.scope is Scope.RUNNING  # of a guest that stood still there is no plot
+    running = evidence.scope is Scope.RUNNING  # of a guest that was stopped there is no plot
     return Account(
         verdict=verdict,
         witness=witness,

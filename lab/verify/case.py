@@ -34,8 +34,8 @@ class Case:
         disruption: What was to be done to the guest.
         key: The key of the guest's beacon: with it, its links can be hashed again.
         evidence: What is known of the guest.
-        resumed: The stretch in which it was to go on after it had stood still, if it had.
-        why: What it had stood still for.
+        resumed: The stretch from its resumption on; None if it was not stopped.
+        why: What it had been stopped for.
         done: What else the disruption told.
         facts: What else was seen.
         problems: What is wrong beside the verdict, in the order in which it was found.

@@ -23,8 +23,11 @@ def read_regular(path: Path) -> bytes:
     Args:
         path: The file.
 
+    Returns:
+        Its bytes, 256 MiB at most.
+
     Raises:
-        ConfigError: It is not there, is a symbolic link or no regular file, or is far too long.
+        ConfigError: It is not there, is a symbolic link or no regular file, or is larger.
     """
     with _opened(path) as file:
         data = file.read(_MOST + 1)
@@ -34,10 +37,13 @@ def read_regular(path: Path) -> bytes:
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex.
+    """Hash a file.
 
     Args:
         path: The file.
+
+    Returns:
+        Its SHA-256, in hex.
 
     Raises:
         ConfigError: It is not there, is a symbolic link, or no regular file.

@@ -12,10 +12,13 @@ _LAB = Path(__file__).resolve().parents[1]
 
 @cache
 def source_digest(lab: Path = _LAB) -> str:
-    """Return the SHA-256 over the Python files of this lab.
+    """Hash the Python files of this lab.
 
     Args:
-        lab: Its package.
+        lab: The folder of its package.
+
+    Returns:
+        The SHA-256 over names and contents, in hex.
     """
     total = hashlib.sha256()
     for path in sorted(lab.rglob("*.py")):
