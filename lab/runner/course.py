@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from lab.config.model import Cell
 from lab.disruption.delivered import Delivered
-from lab.errors import LabError
 from lab.observe.eye import Found
 from lab.observe.identity import HostIdentity
 from lab.observe.window import Window
@@ -82,7 +81,7 @@ class Course:
             self.phases.append((label, time.monotonic() - began))
 
     def result(
-        self, cell: Cell, broke: LabError | None = None, case: Case | None = None
+        self, cell: Cell, broke: Exception | None = None, case: Case | None = None
     ) -> CellResult:
         """Return what came of the try, which has ended.
 

@@ -13,6 +13,7 @@ from lab.record.plan import planned
 from lab.runner.environment import environment_of
 from lab.runner.pool import Pool
 from lab.runner.recording import record_of, unavailable
+from lab.runner.result import CellResult
 from lab.runner.retry import attempted
 from lab.runner.unavailable import why_not
 
@@ -36,21 +37,29 @@ def judge_cell(
     Raises:
         InfraError: Hosts run on another accelerator here than the cell's id names, or this machine
             offers what the topology calls unavailable.
+        Exception: an error in the lab's own code; the record on disk names it.
     """
-    if isinstance(cell.expectation, Unavailable):
-        reason = why_not(pool.lab_session, cell, cell.expectation)
-        record, broke = unavailable(cell, reason, rerun=rerun, repeat=repeat), None
-    else:
-        record, broke = _judged(pool, cell, folder, rerun=rerun, repeat=repeat)
+    try:
+        if isinstance(cell.expectation, Unavailable):
+            reason = why_not(pool.lab_session, cell, cell.expectation)
+            record, broke = unavailable(cell, reason, rerun=rerun, repeat=repeat), None
+        else:
+            record, broke = _judged(pool, cell, folder, rerun=rerun, repeat=repeat)
+    except Exception as e:
+        result = CellResult(cell=cell, broke=e)
+        shards.write_cell(folder, record_of(result, rerun=rerun, repeat=repeat))
+        raise
     if pool.lab_session.accelerators:  # else nothing was opened that there would be facts of
         shards.note_environment(folder, environment_of(pool.lab_session), worker=worker)
     shards.write_cell(folder, record)
+    if broke is not None and not isinstance(broke, LabError):
+        raise broke
     return record, broke
 
 
 def _judged(
     pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int
-) -> tuple[CellRecord, LabError | None]:
+) -> tuple[CellRecord, Exception | None]:
     here = pool.lab_session.accelerator(cell.arch).accel
     if here is not cell.accel:
         raise InfraError(

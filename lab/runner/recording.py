@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lab.config.model import Cell
-from lab.errors import BrokenHostError, LabError, UnavailableError
+from lab.errors import BrokenHostError, UnavailableError
 from lab.record.expectation import decide
 from lab.record.judged import verdict_record, witness_record
 from lab.record.model import CellRecord, ExpectationRecord, Outcome
@@ -90,7 +90,7 @@ def _told(wanted: ExpectationRecord, result: CellResult) -> Account:
     return replace(told, outcome=outcome, first_cause=cause)
 
 
-def _broken(broke: LabError) -> dict[str, Any]:
+def _broken(broke: Exception) -> dict[str, Any]:
     if isinstance(broke, UnavailableError):
         return {"outcome": Outcome.UNAVAILABLE, "first_cause": str(broke)}
     if isinstance(broke, BrokenHostError):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from lab.config.model import Cell
 from lab.disruption.delivered import Delivered
-from lab.errors import LabError
 from lab.observe.eye import Found
 from lab.verdict.problem import Problem, ProblemKind
 from lab.verdict.verdict import Check, Survived, Unproven, Verdict
@@ -25,7 +24,7 @@ class CellResult:
     Attributes:
         cell: What was run.
         verdict: What the judge said; None if it did not come to that.
-        broke: What ended it, if the lab did.
+        broke: What ended it, if the lab did; an error in the lab's own code is no LabError.
         delivered: What was done to the guest, and its witness.
         found: What the outside eye saw.
         phases: What was done, in order, and for how many seconds.
@@ -38,7 +37,7 @@ class CellResult:
 
     cell: Cell
     verdict: Verdict | None = None
-    broke: LabError | None = None
+    broke: Exception | None = None
     delivered: Delivered | None = None
     found: Found | None = None
     phases: tuple[tuple[str, float], ...] = ()

@@ -80,7 +80,7 @@ def _tried(
 ) -> CellResult:
     """Try it once, on a leased host; one that does not come up leaves its console."""
     course = Course(facts=dict(counts))
-    broke: LabError | None = None
+    broke: Exception | None = None
     try:
         with ExitStack() as stack:
             with course.phase("host"):
@@ -92,7 +92,7 @@ def _tried(
                     raise
             course.facts |= host.seen_at_boot
             run_cell(cell, host, how.watch, evidence, course, words=how.words, deed=how.deed)
-    except LabError as e:
+    except Exception as e:  # noqa: BLE001 - also of an error in the lab, there is what it came to
         broke = e
     try:
         case = filed(evidence, cell, course)

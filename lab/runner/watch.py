@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lab.config.model import Watch
 from lab.deadline import Deadline, pause
-from lab.errors import DeadlineError, FalseStartError, InfraError, LabError
+from lab.errors import DeadlineError, FalseStartError, InfraError
 from lab.guest.guest import Beacons, GuestPlan, RunningGuest
 from lab.guest.vmms.protocol import Vmm
 from lab.guest.vmms.table import driver_for
@@ -112,7 +112,7 @@ def begun(
             baseline = seen.undisturbed(watch.baseline_s)
         try:
             yield guest, seen, baseline
-        except LabError:
+        except Exception:
             with suppress(InfraError):  # of the eye: it is not why the cell broke off
                 course.found = seen.eye.found()
             raise

@@ -14,7 +14,9 @@ from lab.config.model import Accel, DisruptionKind, LabConfig, Unavailable
 from lab.errors import InfraError
 from lab.record.files import load_document
 from lab.record.model import CellRecord, Outcome
+from lab.runner import retry
 from lab.runner.judge_cell import judge_cell
+from tests.support.simulated_cell import cell_of_an_orphan, simulated_pool
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
 CELL = CellRequest(disruption=DisruptionKind.VMM_KILL).cell(LAB, accel=Accel.KVM)
@@ -28,8 +30,36 @@ def pool_on(accel: Accel) -> Any:
 
 
 def test_a_cell_is_not_run_on_another_accelerator_than_its_id_names(tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
     with pytest.raises(InfraError, match="names accelerator kvm, but hosts run on tcg here"):
         judge_cell(pool_on(Accel.TCG), CELL, tmp_path, rerun="lab run X")
+    (written,) = (tmp_path / "cells").iterdir()
+    assert load_document(written, CellRecord).first_cause.startswith("InfraError: ")
+
+
+@pytest.mark.parametrize("error", [KeyError("seq"), OSError("no space"), InfraError("no virt")])
+def test_an_error_in_the_lab_is_on_record(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(retry, "run_cell", broken)
+    (tmp_path / "cells").mkdir()
+    pool, cell = simulated_pool(monkeypatch, tmp_path), cell_of_an_orphan()
+    if isinstance(error, InfraError):
+        assert judge_cell(pool, cell, tmp_path, rerun="lab run X")[1] is error
+    else:
+        with pytest.raises(type(error)):
+            judge_cell(pool, cell, tmp_path, rerun="lab run X")
+    host = pool.detach()
+    assert host is not None
+    assert host.tainted
+    (written,) = (tmp_path / "cells").iterdir()
+    record = load_document(written, CellRecord)
+    assert record.outcome is Outcome.ERROR
+    assert record.first_cause == f"{type(error).__name__}: {error}"
+    assert [label for label, _ in record.phases] == ["host"]
 
 
 def test_an_unavailable_cell_has_a_record_and_no_host(tmp_path: Path) -> None:
