@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +27,7 @@ from lab.events import Sink
 from lab.history.store import NAME
 from lab.record import shards
 from lab.record.classify import CANNOT_TELL, exit_status
+from lab.record.files import load
 from lab.record.labels import between, cause, milliseconds, result
 from lab.record.model import RunHeader, RunRecord
 from lab.record.plan import planned
@@ -72,8 +73,9 @@ def run(
     """Run one cell on a fresh host, and print its verdict.
 
     The cell is one of the topologies, by its CELL_ID, with its own host and expectation; or it is
-    made of options, on a host with lab.toml's sizes. An id takes no other options than
-    --lab-kernel, --accel, --expect, --reports, --dry-run and --json.
+    made of options, on a host with lab.toml's sizes. An id takes no other options than --topology,
+    --lab-kernel, --accel, --expect, --reports, --dry-run and --json. It is looked for in topologies
+    beside lab.toml, or the lab's own, then beside tests that `pytest` would collect here.
 
     Exit status: 0 good (as expected), 1 bad (not as expected), 125 cannot tell, as
     `git bisect run` has it; 2 if the command line or lab.toml is wrong.
@@ -108,8 +110,10 @@ def _run_and_show(target: Target, reports: Path, *, everything: bool, as_json: b
 
 
 def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
+    """Run it; whatever ends the run, its folder has a record, and the hosts go first."""
     lab, run_id = target.lab, secrets.token_hex(3)
-    with opened(lab, sink, run_id=run_id) as lab_session:
+    known, keep = state_dir(lab.state) / NAME, lab.report.keep
+    with ExitStack() as at_last, opened(lab, sink, run_id=run_id) as lab_session:
         accel = lab_session.accelerator(target.cell.arch).accel
         cell = target.cell if target.named else target.cell.model_copy(update={"accel": accel})
         rerun = target.rerun(cell)
@@ -122,11 +126,10 @@ def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
             planned=(planned(cell, rerun=rerun),),
         )
         folder = shards.begin(reports, header)
+        at_last.callback(publish.finish, folder, known=known, keep=keep, tell=_complain)
         with closing(Pool(lab_session)) as pool:
             judge_cell(pool, cell, folder, rerun=rerun)
-    known = state_dir(lab.state) / NAME
-    told = publish.finish(folder, known=known, keep=lab.report.keep, tell=_complain)
-    return folder, told
+    return folder, load(folder)
 
 
 def _show_plan(lab: LabConfig, cell: Cell) -> None:

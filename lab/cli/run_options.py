@@ -38,7 +38,7 @@ from lab.errors import ConfigError
 _OF_A_KEXEC = "For kexec: "
 
 # These go together with a CELL_ID: they leave the cell itself as its topology has it.
-BESIDE_AN_ID = ("lab_kernel", "accel", "expect")
+BESIDE_AN_ID = ("topology", "lab_kernel", "accel", "expect")
 
 
 class Expect(StrEnum):
@@ -65,7 +65,7 @@ class Expect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """A cell by its dimensions, and three options that may go together with a CELL_ID, too."""
+    """A cell by its dimensions, and four options that may go together with a CELL_ID, too."""
 
     disruption: Annotated[
         DisruptionKind | None,
@@ -124,6 +124,10 @@ class RunOptions:
         Expect | None,
         typer.Option(help="What is good, if not what the cell's topology says; else survives."),
     ] = None
+    topology: Annotated[
+        Path | None,
+        typer.Option(help="The topology that has the CELL_ID, or a folder of such files."),
+    ] = None
 
     def words(self, *names: str) -> tuple[str, ...]:
         """Return options as one types them, without those that are at their default.
@@ -150,9 +154,14 @@ class RunOptions:
             accel: What the host runs on: 'kvm' or 'tcg'.
 
         Raises:
-            ConfigError: `disruption` is missing, lab.toml has no such kernel, or the options
-                exclude each other.
+            ConfigError: `disruption` is missing, a `topology` is named, lab.toml has no such
+                kernel, or the options exclude each other.
         """
+        if self.topology is not None:
+            raise ConfigError(
+                f"lab run: --topology={self.topology} was given without a CELL_ID",
+                hint="to list its ids: pytest --collect-only in the folder of its tests",
+            )
         if self.disruption is None:
             raise ConfigError(
                 "lab run: neither a CELL_ID nor --disruption was given",

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import typer
 
+from lab.cli.cell_search import cell_named
 from lab.cli.run_options import BESIDE_AN_ID, RunOptions, option
 from lab.cli.settings import Settings
 from lab.config.close_ids import cell_of_id
@@ -27,6 +29,7 @@ class Target:
         lab: lab.toml with the overrides of the command line, and of the id.
         cell: With the accelerator that is likely; the probe may find another one.
         named: Whether it was named by its id.
+        found_in: The topology that has to be named with its id; None where it is found anyway.
     """
 
     settings: Settings
@@ -34,6 +37,7 @@ class Target:
     lab: LabConfig
     cell: Cell
     named: bool
+    found_in: Path | None = None
 
     def rerun(self, cell: Cell) -> str:
         """Return the command that runs the cell again.
@@ -47,7 +51,8 @@ class Target:
         """
         toml, options = self.settings.path, self.options
         if self.named:
-            return rerun_command(cell.id, toml=toml, options=options.words(*BESIDE_AN_ID))
+            words = replace(options, topology=self.found_in).words(*BESIDE_AN_ID)
+            return rerun_command(cell.id, toml=toml, options=words)
         if self._has_twin(cell):
             return rerun_command(cell.id, toml=toml, options=options.words("lab_kernel"))
         return shlex.join(["lab", *toml_option(toml), "run", *options.words()])
@@ -81,7 +86,7 @@ def target_of(ctx: typer.Context, cell_id: str, options: RunOptions) -> Target:
         cell = options.cell(lab, accel=likely[options.arch])
         return Target(settings=settings, options=options, lab=lab, cell=cell, named=False)
     _insist_alone(ctx, cell_id)
-    cell = _named(settings, lab, cell_id, options.accel)
+    cell, found_in = _named(settings, lab, cell_id, options)
     if options.expect is not None:
         cell = cell.model_copy(update={"expectation": options.expect.of(cell.scope)})
     return Target(
@@ -90,6 +95,7 @@ def target_of(ctx: typer.Context, cell_id: str, options: RunOptions) -> Target:
         lab=with_overrides(lab, accelerator=cell.accel),
         cell=cell,
         named=True,
+        found_in=found_in,
     )
 
 
@@ -108,8 +114,11 @@ def _insist_alone(ctx: typer.Context, cell_id: str) -> None:
         )
 
 
-def _named(settings: Settings, lab: LabConfig, cell_id: str, accel: Accel | None) -> Cell:
-    """Return the cell of that id; the id also says what its host runs on."""
+def _named(
+    settings: Settings, lab: LabConfig, cell_id: str, options: RunOptions
+) -> tuple[Cell, Path | None]:
+    """Return the cell of that id, which also says what its host runs on, and where it is."""
+    accel = options.accel
     if "-selftest-" in cell_id:
         raise ConfigError(
             f"lab run: {cell_id} is a suite of selftests, and no cell of a topology",
@@ -123,6 +132,7 @@ def _named(settings: Settings, lab: LabConfig, cell_id: str, accel: Accel | None
             hint="leave out --accel, or take the id of the other cell",
         )
     try:
-        return cell_of_id(cell_id, settings.cells(lab, says or lab.host.accelerator))
+        wanted = says or lab.host.accelerator
+        return cell_named(settings, lab, cell_id, wanted, options.topology)
     except ConfigError as e:
         raise ConfigError(f"lab run: {Exception.__str__(e)}", hint=e.hint) from e

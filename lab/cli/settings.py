@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lab import data
 from lab.config.fields import did_you_mean
 from lab.config.load import MUST_RUN, load_lab, load_topologies, load_topology, usual_toml
 from lab.config.matrix import expand
 from lab.config.model import Accel, Cell, LabConfig, Topology
+from lab.config.topology_folders import usual_topologies
 from lab.errors import ConfigError
 from lab.resources.ledger import state_dir
 from lab.virt.probe import likely_accelerators
@@ -41,8 +41,7 @@ class Settings:
     @property
     def topologies(self) -> Path:
         """The folder of topologies beside lab.toml, or the lab's own."""
-        beside = self.path.absolute().parent / "topologies"
-        return beside if beside.is_dir() else data.TOPOLOGIES
+        return usual_topologies(self.path)
 
     def lab(self) -> LabConfig:
         """Read lab.toml.

@@ -15,6 +15,7 @@ from lab import data
 from lab.config.load import load_lab, load_topologies, with_overrides
 from lab.config.matrix import expand, select
 from lab.config.model import Accel, Cell, LabConfig, Tier
+from lab.config.topology_folders import usual_topologies
 from lab.pytest_plugin.resume import configuration_of, stopped_run
 from lab.record import shards
 from lab.record.files import load_document, write_document
@@ -170,7 +171,10 @@ class Run:
         """
         tree = self.kernel_tree
         options = [f"--lab-kernel={tree}"] if tree else []
-        return rerun_command(cell.id, toml=self.toml(beside), options=options)
+        toml = self.toml(beside)
+        if beside.resolve() != usual_topologies(toml).resolve():
+            options.insert(0, f"--topology={beside / cell.topology}.toml")
+        return rerun_command(cell.id, toml=toml, options=options)
 
     def configuration(self, folder: Path) -> str:
         """Return the digest that a run which resumes this one must have, too.

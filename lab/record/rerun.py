@@ -14,10 +14,11 @@ def rerun_command(cell_id: str, *, toml: Path, options: Sequence[str] = ()) -> s
     """Return the command line that runs only this cell again.
 
     Args:
-        cell_id: Its id in the topologies beside `toml`. It names the accelerator, and finds the
+        cell_id: Its id. It names the accelerator, and finds the
             host, the expectation and the tier, so that no option has to repeat them.
         toml: The lab.toml of this run; it is named unless `lab` reads it anyway.
-        options: What else changes the result: "--lab-kernel=TREE", "--expect=WORD".
+        options: Where it is, if not in the topologies beside `toml`: "--topology=FILE"; and what
+            else changes the result: "--lab-kernel=TREE", "--expect=WORD".
 
     Returns:
         One line for a shell.

@@ -22,7 +22,7 @@ from lab.config.model import Accel, Cell, LabConfig
 from lab.errors import InfraError
 from lab.record import shards
 from lab.record.files import load
-from lab.record.model import CellRecord, RunRecord
+from lab.record.model import NO_RECORD, CellRecord, Outcome, RunRecord
 from lab.record.plan import planned
 from tests.support.cli_lab import own_lab
 from tests.support.records import ENVIRONMENT, LOST, SURVIVED, UNPROVEN
@@ -125,6 +125,8 @@ def test_whatever_is_raised_cannot_tell_and_its_traceback_is_kept(
 
     monkeypatch.setattr(run_command, "judge_cell", broken)
     assert main([*(["--debug"] if debug else []), "run", KILL]) == 125
+    (cell,) = recorded().cells
+    assert (cell.outcome, cell.first_cause) == (Outcome.ERROR, NO_RECORD)
     (kept,) = Path("reports/cannot-tell").iterdir()
     assert "in broken" in kept.read_text(encoding="utf-8")
     told = capsys.readouterr().err
