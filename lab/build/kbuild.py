@@ -145,7 +145,7 @@ def tools_for(made_for: Architecture, words: Sequence[str] = ()) -> dict[str, st
         CC, STRIP and PREFIX; CCACHE, if it is installed.
 
     Raises:
-        UnavailableError: one is missing.
+        UnavailableError: One is missing.
     """
     said = dict(word.split("=", 1) for word in words)
     native = os.uname().machine == made_for.triplet.split("-")[0]

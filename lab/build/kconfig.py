@@ -36,7 +36,7 @@ def read_fragments(paths: Iterable[Path]) -> tuple[Setting, ...]:
     """Read fragments in order; of several settings of one symbol the last counts.
 
     Raises:
-        ConfigError: a file is missing, or a line is neither a setting nor a comment.
+        ConfigError: A file is missing, or a line is neither a setting nor a comment.
     """
     settings: dict[str, Setting] = {}
     for path in paths:

@@ -30,7 +30,7 @@ def patch_in_order(tree: Path, patches: Sequence[Path]) -> None:
     """Apply `patches` to `tree`.
 
     Raises:
-        ConfigError: one does not apply; the message has its name and the first place that failed.
+        ConfigError: One does not apply; the message has its name and the first place that failed.
     """
     if patches:
         need("git", package="git")

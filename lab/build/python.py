@@ -49,7 +49,7 @@ class Python:
         """Compile all modules under `folder`, for a zip.
 
         Raises:
-            InfraError: one of them is no Python.
+            InfraError: One of them is no Python.
         """
         command = [*self.compile_command(beside=True), "-s", str(folder), str(folder)]
         output(command, doing=f"compiling {folder.name}")

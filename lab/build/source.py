@@ -77,8 +77,8 @@ def fetch(source: Source, cache: Cache, sink: Sink) -> SourceTree:
     """Get `source` onto the disk, from the cache if it is there.
 
     Raises:
-        ConfigError: it is not there, is not a kernel tree, or is not what its checksum says.
-        InfraError: it could not be fetched.
+        ConfigError: It is not there, is not a kernel tree, or is not what its checksum says.
+        InfraError: It could not be fetched.
     """
     match source:
         case DebianSource():

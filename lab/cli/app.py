@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         configured, 3 if the lab broke, 128 + N if signal N stopped it.
 
     Raises:
-        LabError: it broke, and --debug asks for the traceback.
+        LabError: It broke, and --debug asks for the traceback.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args

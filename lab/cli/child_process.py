@@ -41,7 +41,7 @@ def exclusive_lock(lock: Path, message: str) -> Iterator[int]:
         The descriptor, for `run_child`.
 
     Raises:
-        InfraError: another process owns it.
+        InfraError: Another process owns it.
     """
     with lock.open("a", encoding="utf-8") as file:
         try:

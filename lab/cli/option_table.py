@@ -22,7 +22,7 @@ def with_options(table: type[Any]) -> Callable[[Callable[..., int]], Callable[..
         table: A dataclass; each field is `Annotated[kind, typer.Option(...)]`, with a default.
 
     Raises:
-        TypeError: a field has no default, so that the option would be a required one.
+        TypeError: A field has no default, so that the option would be a required one.
     """
     hints = get_type_hints(table, include_extras=True)
     names = [field.name for field in fields(table)]

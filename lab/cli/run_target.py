@@ -76,7 +76,7 @@ def target_of(ctx: typer.Context, cell_id: str, options: RunOptions) -> Target:
         options: The options, typed or at their defaults.
 
     Raises:
-        ConfigError: no cell has that id; an id and dimensions are given together, or neither; or
+        ConfigError: No cell has that id; an id and dimensions are given together, or neither; or
             lab.toml, a topology or the options are wrong.
     """
     settings: Settings = ctx.obj

@@ -88,7 +88,7 @@ class SelftestOptions:
             toml: The lab.toml that was read.
 
         Raises:
-            ConfigError: the options make no sense.
+            ConfigError: The options make no sense.
         """
         usual = MODES[self.arch][0]
         tested = HostKernel(lab.kernel_for(self.kernel), self.mode or usual)

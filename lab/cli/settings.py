@@ -47,7 +47,7 @@ class Settings:
         """Read lab.toml.
 
         Raises:
-            ConfigError: something in it is wrong.
+            ConfigError: Something in it is wrong.
         """
         return load_lab(self.path)
 
@@ -59,7 +59,7 @@ class Settings:
             wanted: The accelerator that the ids name; for 'auto', the last probe's result.
 
         Raises:
-            ConfigError: something in a topology is wrong.
+            ConfigError: Something in a topology is wrong.
         """
         accels = likely_accelerators(state_dir(lab.state), wanted)
         return expand(load_topologies(self.topologies, lab), lab, accel=accels)
@@ -72,7 +72,7 @@ class Settings:
             lab: Whose kernels it may name.
 
         Raises:
-            ConfigError: there is none, or something in it is wrong.
+            ConfigError: There is none, or something in it is wrong.
         """
         if name.endswith(".toml") or "/" in name:
             return load_topology(Path(name), lab)

@@ -42,7 +42,7 @@ def cell_of_id(cell_id: str, cells: Iterable[Cell]) -> Cell:
         The cell itself, as its topology makes it.
 
     Raises:
-        ConfigError: no cell has it; the hint names those that are close.
+        ConfigError: No cell has it; the hint names those that are close.
     """
     known = {cell.id: cell for cell in cells}
     name = cell_id.partition("#")[0]

@@ -87,7 +87,7 @@ def read_expectation(value: Any) -> Expectation:  # noqa: PLR0911 - one for each
             is returned as it is.
 
     Raises:
-        PydanticCustomError: it is none of these.
+        PydanticCustomError: It is none of these.
     """
     if isinstance(value, str) and value in _PLAIN:
         return _PLAIN[value]()

@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config: pytest's.
 
     Raises:
-        UsageError: an option is wrong.
+        UsageError: An option is wrong.
     """
     config.addinivalue_line("markers", "cell: one cell of a topology, run on real machines")
     config.addinivalue_line("markers", "tier(word): run in this tier and in those above it")
@@ -148,7 +148,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session: With the tests that were chosen.
 
     Raises:
-        UsageError: something could not be built.
+        UsageError: Something could not be built.
     """
     if session.config.option.collectonly:
         return
@@ -208,7 +208,7 @@ def judged(cell: Cell, repeat: int, pool: Pool, request: pytest.FixtureRequest) 
     """Run `cell` and return its record, which is on disk by then.
 
     Raises:
-        LabError: something of the lab broke.
-        InfraError: the verdict is Unproven.
+        LabError: Something of the lab broke.
+        InfraError: The verdict is Unproven.
     """
     return judge_turn(pool, cell, request, repeat=repeat)

@@ -64,7 +64,7 @@ def asked(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, HostR
         One request for each kernel and architecture, with its lab.toml.
 
     Raises:
-        ConfigError: a marker makes no sense.
+        ConfigError: A marker makes no sense.
     """
     labs: dict[Path, LabConfig] = {}
     found: dict[tuple[str, Arch], tuple[LabConfig, HostRequest]] = {}
@@ -89,7 +89,7 @@ def build(session: pytest.Session, run: Run) -> None:
         run: Whose cells.
 
     Raises:
-        LabError: something could not be built.
+        LabError: Something could not be built.
     """
     for lab, request in asked(session.items, run):
         built(session, lab, {(STOCK, request.arch), (request.kernel, request.arch)})
@@ -107,7 +107,7 @@ def built(session: pytest.Session, lab: LabConfig, wanted: Iterable[tuple[str, A
         wanted: Names of kernels, and architectures.
 
     Raises:
-        LabError: something could not be built.
+        LabError: Something could not be built.
     """
     terminal = session.config.pluginmanager.getplugin("terminalreporter")
 

@@ -31,8 +31,8 @@ def judge_turn(
         repeat: Which turn of this cell it is, from 1.
 
     Raises:
-        LabError: something of the lab broke.
-        InfraError: the verdict is Unproven.
+        LabError: Something of the lab broke.
+        InfraError: The verdict is Unproven.
     """
     run: Run = request.config.pluginmanager.getplugin(NAME)
     assert run.folder is not None  # noqa: S101 - made when the cells were collected

@@ -44,7 +44,7 @@ class Recorder:
             items: The tests; changed in place.
 
         Raises:
-            UsageError: the resumed run had other cells, or another kernel.
+            UsageError: The resumed run had other cells, or another kernel.
         """
         before = self._run.before
         folder = next((item.path.parent for item in items if cell_of(item)), None)

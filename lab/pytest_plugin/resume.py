@@ -26,7 +26,7 @@ def stopped_run(reports: Path, option: str) -> Path | None:
         option: What --lab-resume says: a run's id, 'last', or "" for none.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: There is no such run.
     """
     if not option:
         return None
@@ -55,7 +55,7 @@ def already_run(
         configuration: What the cells and the kernel are now: `configuration_of`.
 
     Raises:
-        UsageError: the stopped run had other cells, or another kernel.
+        UsageError: The stopped run had other cells, or another kernel.
     """
     header = load_document(folder / "header.json", RunHeader)
     if header.versions.get("configuration") != configuration:

@@ -48,7 +48,7 @@ class Run:
             worker: The `workerinput` of xdist; None outside of a worker.
 
         Raises:
-            UsageError: an option has a word that it does not know, or there is no run to resume.
+            UsageError: An option has a word that it does not know, or there is no run to resume.
         """
         self._config = config
         from_main = worker or {}
@@ -111,7 +111,7 @@ class Run:
             beside: A folder of topologies: see `toml`.
 
         Raises:
-            ConfigError: it is not there, or something in it is wrong.
+            ConfigError: It is not there, or something in it is wrong.
         """
         tree = self.kernel_tree
         return with_overrides(
@@ -225,7 +225,7 @@ def word(kind: Callable[[str], Any], text: str, option: str) -> Any:
         The member of `kind`.
 
     Raises:
-        UsageError: there is no such word; the message names the option.
+        UsageError: There is no such word; the message names the option.
     """
     try:
         return kind(text)

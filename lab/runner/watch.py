@@ -102,7 +102,7 @@ def begun(
         The guest, the open eye on it, and the undisturbed stretch.
 
     Raises:
-        InfraError: it did not start, or was not seen to beat.
+        InfraError: It did not start, or was not seen to beat.
     """
     with ExitStack() as stack:
         with course.phase("start"):

@@ -75,7 +75,7 @@ def judged(case: Case) -> Judged:
     """Judge a case.
 
     Args:
-        case: It; nothing else is looked at.
+        case: What the cell is judged by; nothing else is looked at.
 
     Returns:
         The verdict, and all that follows from it.

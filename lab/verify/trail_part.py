@@ -96,7 +96,7 @@ def written(trail: Trail) -> dict[str, object]:
     """Return a trail by the names of `TrailPart`, which are those of its public attributes.
 
     Args:
-        trail: It.
+        trail: One vCPU.
     """
     found = {name: value for name, value in vars(trail).items() if not name.startswith("_")}
     found["boot_id"] = None if trail.boot_id is None else trail.boot_id.hex()
