@@ -12,6 +12,7 @@ from lab.guest.guest import RunningGuest
 from lab.observe.search import Search
 from lab.observe.window import Window
 from lab.runner.course import Course, Settled
+from lab.runner.interference import interference_of
 from lab.runner.search import search
 from lab.runner.watch import Watched, wiped
 from lab.verdict.evidence import Evidence
@@ -50,24 +51,30 @@ def settle(
     Raises:
         InfraError: Its host's memory cannot be searched, or the eye failed.
     """
-    evidence, verdict = _judged(known, seen, course, resumed=resumed, why=why)
+    evidence, verdict = _judged(guest, known, seen, course, resumed=resumed, why=why)
     with course.phase("search"):
         slowly = verdict.check in _LOST_SIGHT
         copies = search(guest, tuple(seen.eye.pages.values()), slowly=slowly)
     if copies is not None:
         course.facts |= _told(copies)
         # By now, what L0 was late for is known too.
-        evidence, verdict = _judged(known, seen, course, resumed=resumed, why=why, copies=copies)
+        evidence, verdict = _judged(
+            guest, known, seen, course, resumed=resumed, why=why, copies=copies
+        )
         if verdict.check is Check.ELSEWHERE and resumed is None:
             copies = _watch_there(copies, seen, watch, course)
             later = replace(known, end=monotonic())
-            evidence, verdict = _judged(later, seen, course, resumed=None, why=why, copies=copies)
+            evidence, verdict = _judged(
+                guest, later, seen, course, resumed=None, why=why, copies=copies
+            )
     assert course.found is not None  # noqa: S101 - it was judged
+    course.facts["late_ms"] = round(evidence.stalled(evidence.window) * 1000, 1)
     course.verdict = verdict
     course.settled = Settled(evidence, course.found, guest.plan.key, resumed, why)
 
 
 def _judged(
+    guest: RunningGuest,
     known: Evidence,
     seen: Watched,
     course: Course,
@@ -77,7 +84,12 @@ def _judged(
     copies: Search | None = None,
 ) -> tuple[Evidence, Verdict]:
     found = course.found = seen.eye.found()
-    evidence = replace(known, trails=found.trails, voids=seen.jitter.voids)
+    evidence = replace(
+        known,
+        trails=found.trails,
+        voids=seen.jitter.voids,
+        interference=interference_of(guest.host.domain, seen.jitter),
+    )
     if copies is not None:
         nowhere = copies.whole and not copies.found and wiped(evidence)
         evidence = replace(evidence, search=copies, nowhere=nowhere)

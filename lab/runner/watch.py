@@ -79,7 +79,8 @@ def watched(guest: RunningGuest, watch: Watch) -> Iterator[Watched]:
         watch.look_every_ms / 1000,
         boot_id=beacons.boot_id,
     )
-    with JitterProbe(watch.jitter_limit_ms / 1000) as jitter, eye:
+    qemu = guest.host.domain.process
+    with JitterProbe(watch.jitter_limit_ms / 1000, qemu) as jitter, eye:
         with _insisting(guest):
             eye.beating(by)
         yield Watched(eye, jitter, beacons)
@@ -108,6 +109,7 @@ def begun(
         with course.phase("start"):
             guest = driver.start(host, plan, host.by_guest())
             seen = stack.enter_context(watched(guest, watch))
+            course.facts["late_by"] = seen.jitter.how
         with course.phase("baseline"):
             baseline = seen.undisturbed(watch.baseline_s)
         try:

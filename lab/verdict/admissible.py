@@ -12,7 +12,7 @@ from lab.verdict.verdict import Check, Scope, Unproven
 
 def admissible(e: Evidence) -> Unproven | None:
     """Return why nothing can be judged by this evidence; None if it can be."""
-    return _sane(e) or _watched(e) or _disrupted(e) or _long_enough(e)
+    return _sane(e) or _watched(e) or _untouched(e) or _disrupted(e) or _long_enough(e)
 
 
 def _no(e: Evidence, reason: str, check: Check) -> Unproven:
@@ -27,6 +27,7 @@ def _sane(e: Evidence) -> Unproven | None:
     if isinstance(e.disruption, Happened):
         times += [e.disruption.at, e.disruption.done]
     times += [] if e.handed is None else [e.handed]
+    times += [one.at for one in e.interference]
     if not all(map(math.isfinite, times)):
         return _no(e, "a time in the evidence is not a number", Check.EVIDENCE)
     if not (0 < limits.closing <= limits.patience and 0 < limits.live <= limits.patience):
@@ -55,6 +56,15 @@ def _watched(e: Evidence) -> Unproven | None:
     if not wanted and e.scope is Scope.RUNNING:
         return _no(e, "no vCPU was watched", Check.EVIDENCE)
     return None
+
+
+def _untouched(e: Evidence) -> Unproven | None:
+    """A host that others stopped or reset meanwhile shows what they did, and nothing of itself."""
+    found = [one for one in e.interference if e.baseline.began <= one.at <= e.end]
+    if not found:
+        return None
+    told = ", ".join(f"{one.what} ({one.at - e.baseline.began:.1f} s)" for one in found)
+    return _no(e, f"not by the lab, since the watch began: {told}", Check.INTERFERENCE)
 
 
 def _disrupted(e: Evidence) -> Unproven | None:

@@ -111,6 +111,14 @@ class HostDeath:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Interference:
+    """What neither the lab nor the kernel under test did to the host, at `at` of L0's clock."""
+
+    at: float
+    what: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What is known of one guest in one cell.
@@ -127,6 +135,7 @@ class Evidence:
         memory: Digests, if they were taken.
         parked: What the caretaker claims at the end of the watch.
         voids: Stretches in which L0 itself stalled.
+        interference: What others did to the host: paused, reset or migrated it, or suspended L0.
         host_death: How the L1 machine ended, if it did.
         nowhere: After the watch all of the host's memory was searched, and no page of the guest's
             with its canary is in it.
@@ -155,6 +164,7 @@ class Evidence:
     search: Search | None = None
     tallies: tuple[Tally, ...] = ()
     handed: float | None = None
+    interference: tuple[Interference, ...] = ()
 
     @property
     def window(self) -> Window:

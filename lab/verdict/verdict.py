@@ -16,6 +16,7 @@ class Check(enum.StrEnum):
 
     EVIDENCE = "evidence"
     DISRUPTION = "disruption"
+    INTERFERENCE = "interference"
     WATCH = "watch"
     EYE = "eye"
     BASELINE = "baseline"

@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import libvirt
 
@@ -19,7 +18,7 @@ from lab.resources.run_folders import QemuUser, must_be_readable
 from lab.virt import errata
 from lab.virt.confidential import launch_security_in
 from lab.virt.domain import Domain, doing
-from lab.virt.lifecycle import described
+from lab.virt.subscription import Subscription
 from lab.virt.xml import DomainSpec, domain_xml, qemu_user_in, role_in
 
 _KEEPALIVE = (10, 6)  # seconds, count: a machine full of TCG guests may be slow to answer
@@ -89,14 +88,7 @@ class Connection:
         self._domains: dict[str, Domain] = {}
         with contextlib.suppress(libvirt.libvirtError):  # the test driver has no keepalive
             raw.setKeepAlive(*_KEEPALIVE)
-        self._callbacks = [
-            raw.domainEventRegisterAny(
-                None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None
-            ),
-            raw.domainEventRegisterAny(
-                None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_reboot, None
-            ),
-        ]
+        self._subscription = Subscription(raw, self._tell)
 
     def define_and_start(self, spec: DomainSpec) -> Domain:
         """Define a machine and switch it on; a failure leaves nothing defined.
@@ -234,26 +226,17 @@ class Connection:
         with doing(f"read the capabilities of {self.uri}"):
             return qemu_user_in(self._raw.getCapabilities())
 
-    def _on_lifecycle(self, _conn: Any, raw: Any, event: int, detail: int, _opaque: Any) -> None:
-        domain = self._domains.get(raw.name())
+    def _tell(self, name: str, what: str) -> None:
+        domain = self._domains.get(name)
         if domain is not None:
-            self._tell(domain, described(event, detail))
-
-    def _on_reboot(self, _conn: Any, raw: Any, _opaque: Any) -> None:
-        domain = self._domains.get(raw.name())
-        if domain is not None:
-            self._tell(domain, "reset")
-
-    def _tell(self, domain: Domain, what: str) -> None:
-        self._sink(HostEvent(host=domain.role, what=what))
-        domain.happened(what)
+            self._sink(HostEvent(host=domain.role, what=what))
+            domain.happened(what)
 
     def _close(self) -> None:
         with contextlib.suppress(
             libvirt.libvirtError
         ):  # a lost connection cannot be closed any better
-            for callback in self._callbacks:
-                self._raw.domainEventDeregisterAny(callback)
+            self._subscription.close()
             self._raw.close()
 
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -15,7 +16,9 @@ import libvirt_qemu  # type: ignore[import-untyped]
 
 from lab.errors import InfraError
 from lab.virt.cpus import Cpu, cpus_in
+from lab.virt.happenings import Happenings
 from lab.virt.lifecycle import state_word
+from lab.virt.process import qemu_of
 
 _CHUNK_BYTES = 1 << 20  # libvirt's protocol takes 4 MiB now, but took 1 MiB for long
 _PEEK_MAX_BYTES = 4 << 20
@@ -55,6 +58,12 @@ class Domain:
         self._listeners: list[Callable[[str], None]] = []
         self._ended: str | None = None
         self._lock = Lock()
+        self.happenings = Happenings()
+
+    @property
+    def process(self) -> Path | None:
+        """Its QEMU's folder in /proc; None if that is not a process of this machine."""
+        return qemu_of(self.name)
 
     def peek(self, phys: int, size: int) -> bytes:
         """Read its physical memory, without its help or knowledge.
@@ -100,24 +109,24 @@ class Domain:
 
     def destroy(self) -> None:
         """Switch it off hard and make libvirt forget it; if that is so already, do nothing."""
-        with doing(f"destroy {self.name}"), _unless_gone():
+        with doing(f"destroy {self.name}"), _unless_gone(), self.happenings.announced("stopped"):
             self.raw.destroy()
         with doing(f"undefine {self.name}"), _unless_gone():
             self.raw.undefine()  # direct kernel boot: no NVRAM, no managed save
 
     def reset(self) -> None:
         """Press its reset button: memory stays, CPUs begin again."""
-        with doing(f"reset {self.name}"):
+        with doing(f"reset {self.name}"), self.happenings.announced("reset"):
             self.raw.reset()
 
     def pause(self) -> None:
         """Stop all of its CPUs, so that it sees no time pass."""
-        with doing(f"pause {self.name}"):
+        with doing(f"pause {self.name}"), self.happenings.announced("paused"):
             self.raw.suspend()
 
     def resume(self) -> None:
         """Resume its CPUs."""
-        with doing(f"resume {self.name}"):
+        with doing(f"resume {self.name}"), self.happenings.announced("resumed"):
             self.raw.resume()
 
     def xml(self) -> str:
@@ -191,7 +200,8 @@ class Domain:
             finally:
                 os.close(write)
             try:  # in spite of its name it has nothing to do with Xen
-                self.qmp("xen-save-devices-state", filename=f"/dev/fdset/{fdset}", live=True)
+                with self.happenings.announced("paused", "resumed"):
+                    self.qmp("xen-save-devices-state", filename=f"/dev/fdset/{fdset}", live=True)
             finally:
                 self.qmp("remove-fd", **{"fdset-id": fdset})
             return file.read()
@@ -233,6 +243,7 @@ class Domain:
             what: Such as "stopped: powered off".
         """
         word = what.partition(":")[0]
+        self.happenings.note(what)
         with self._lock:
             if word in {"stopped", "crashed"}:
                 self._ended = what

@@ -32,6 +32,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.hash import GNUHashSection
 
 from lab.config.enums import Accel, Arch
+from lab.virt.process import qemu_of
 from lab.virt.xml import DomainSpec
 
 RACE = "cpu_clear_ignne"
@@ -73,7 +74,9 @@ def cure(machine: str, processes: Path = Path("/proc")) -> None:
         NotCuredError: It is not a process of this machine, does not export the functions, or may
             not be written to.
     """
-    process = processes / str(_pid(machine, processes))
+    process = qemu_of(machine, processes)
+    if process is None:
+        raise NotCuredError("its QEMU is not a process of this machine")
     try:
         program = (process / "exe").resolve(strict=True)
         changes = changes_for(process / "exe")
@@ -174,21 +177,6 @@ def _make(memory: BinaryIO, base: int, change: Change) -> None:
     memory.write(change.after)
     if seen() != change.after:
         raise NotCuredError("its code did not stay changed")
-
-
-def _pid(machine: str, processes: Path) -> int:
-    """Find the process that has `-name guest=MACHINE,...`, as libvirt starts all of its QEMUs."""
-    wanted = f"guest={machine}".encode()
-    for process in processes.iterdir():
-        if not process.name.isdecimal():
-            continue
-        try:
-            arguments = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:  # it has just ended
-            continue
-        if any(argument.split(b",")[0] == wanted for argument in arguments):
-            return int(process.name)
-    raise NotCuredError("its QEMU is not a process of this machine")
 
 
 def _base(process: Path, program: Path) -> int:

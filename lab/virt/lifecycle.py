@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvirt's numbers for what a machine goes through, as words; pure."""
+"""libvirt's numbers for what a machine goes through, as words."""
 
 from __future__ import annotations
 
+import json
+
 import libvirt
+
+from lab.virt.happenings import BY_ITSELF
 
 _EVENTS: dict[int, tuple[str, dict[int, str]]] = {
     libvirt.VIR_DOMAIN_EVENT_DEFINED: ("defined", {}),
@@ -12,6 +16,7 @@ _EVENTS: dict[int, tuple[str, dict[int, str]]] = {
     libvirt.VIR_DOMAIN_EVENT_SUSPENDED: (
         "paused",
         {
+            libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED: "it is migrated",
             libvirt.VIR_DOMAIN_EVENT_SUSPENDED_IOERROR: "I/O error",
             libvirt.VIR_DOMAIN_EVENT_SUSPENDED_WATCHDOG: "watchdog",
             libvirt.VIR_DOMAIN_EVENT_SUSPENDED_API_ERROR: "libvirt error",
@@ -24,13 +29,15 @@ _EVENTS: dict[int, tuple[str, dict[int, str]]] = {
             libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "powered off",
             libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed",
             libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "crashed",
+            libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: "it was migrated",
+            libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: "saved",
             libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "QEMU failed",
         },
     ),
     libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: (
         "shutting down",
         {
-            libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_GUEST: "by itself",
+            libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_GUEST: BY_ITSELF,
             libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_HOST: "QEMU was told to",
         },
     ),
@@ -65,3 +72,15 @@ def described(event: int, detail: int) -> str:
 def state_word(state: int) -> str:
     """Return what libvirt's number for a machine's state means."""
     return _STATES.get(state, f"state {state}")
+
+
+def reset_word(details: str | None) -> str:
+    """Return what QEMU's event RESET means: "reset", and whether the machine did it by itself.
+
+    Args:
+        details: The event's members, as JSON.
+
+    Source: qapi/run-state.json, RESET.
+    """
+    told = json.loads(details or "{}")
+    return f"reset: {BY_ITSELF}" if told.get("guest") else "reset"

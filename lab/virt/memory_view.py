@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.virt.process import qemu_of
+
 _4_GIB = 4 << 30
 # QEMU's hw/i386/pc_q35.c, pc_q35_init(): what has 2.75 GiB or more has 2 GiB below the hole.
 _SPLIT_FROM, _SPLIT_AT = 0xB000_0000, 0x8000_0000
@@ -173,16 +175,14 @@ def memory_view(
 
 def _mapping(name: str, size: int, proc: Path) -> tuple[Path, int, bool] | None:
     """Find the one mapping of exactly `size` bytes that QEMU can write."""
-    for process in proc.glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if not any(word.startswith(f"guest={name},".encode()) for word in words):
-                continue
-            found = list(_sized((process / "maps").read_text().splitlines(), size))
-        except OSError:  # it ended, or is another's
-            continue
-        return (process, *found[0]) if len(found) == 1 else None
-    return None
+    process = qemu_of(name, proc)
+    if process is None:
+        return None
+    try:
+        found = list(_sized((process / "maps").read_text().splitlines(), size))
+    except OSError:  # it ended, or is another's
+        return None
+    return (process, *found[0]) if len(found) == 1 else None
 
 
 def _sized(maps: list[str], size: int) -> Iterator[tuple[int, bool]]:

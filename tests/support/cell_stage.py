@@ -24,6 +24,7 @@ from lab.runner.course import Course
 from lab.runner.following import Following
 from lab.testing.simulated_guest import KEY, Rehearsal
 from lab.verdict.problem import Problem, ProblemKind
+from lab.virt.happenings import Happenings
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
 WATCH = Watch(patience_s=3, after_s=6)
@@ -45,9 +46,10 @@ class Stage:
         self.old = self.r.guest.snapshot()
         self.r.watch(0.5)
         state = self._state
+        self.happenings = Happenings(self.r.guest.clock)
         self.host: Any = SimpleNamespace(
             role="a",
-            domain=SimpleNamespace(state=state),
+            domain=SimpleNamespace(state=state, role="a", happenings=self.happenings),
             console=SimpleNamespace(mark=lambda: SimpleNamespace(line=0)),
             by_guest=lambda: None,
             patience=SimpleNamespace(command=1),
@@ -60,7 +62,9 @@ class Stage:
             end=lambda: None,
         )
         self.seen: Any = SimpleNamespace(
-            eye=self.r.eye, jitter=SimpleNamespace(voids=self.voids), beacons=None
+            eye=self.r.eye,
+            jitter=SimpleNamespace(voids=self.voids, suspended=()),
+            beacons=None,
         )
         self.handover = followed_abi(self.seen, orphans=False)
         self.driver: Any = SimpleNamespace(pause=lambda *_: self.r.guest.freeze())

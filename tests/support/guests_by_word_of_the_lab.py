@@ -9,7 +9,7 @@ from dataclasses import replace
 from lab.observe.identity import DidNot, Happened
 from lab.observe.window import Window
 from lab.testing.simulated_guest import Rehearsal
-from lab.verdict.evidence import Evidence, Limits, MemoryWitness
+from lab.verdict.evidence import Evidence, Interference, Limits, MemoryWitness
 from lab.verdict.verdict import Scope
 from tests.support.guests_that_live_or_die import (
     dies_at_once,
@@ -163,6 +163,16 @@ def counts_faults_when_l0_stood_still(r: Rehearsal) -> Evidence:
     r.guest.vcpus[0].page = replace(r.guest.vcpus[0].page, faults=1)
     r.watch(8)
     return replace(r.evidence(struck), voids=(void,))
+
+
+def lives_on_in_a_host_that_was_paused(r: Rehearsal) -> Evidence:
+    e = lives_on(r)
+    return replace(e, interference=(Interference(e.struck + 1, "a was paused"),))
+
+
+def dies_in_a_host_that_was_reset(r: Rehearsal) -> Evidence:
+    e = dies_at_once(r)
+    return replace(e, interference=(Interference(e.struck + 1, "a was reset"),))
 
 
 def has_its_clock_jump_while_l0_jitters(r: Rehearsal) -> Evidence:

@@ -31,6 +31,7 @@ from lab.runner import running
 from lab.runner import watch as watches
 from lab.ssh.session import Result
 from lab.testing.simulated_guest import BOOT, CANARY, KEY, FakeGuest
+from lab.virt.happenings import Happenings
 
 LAB = LabConfig.model_validate(
     {
@@ -118,7 +119,8 @@ class Machine1:
             findings=lambda *_: [],
         )
         self.domain = SimpleNamespace(
-            name="there-is-none", state=lambda: "running", xml=lambda: "<domain/>", errata="",
+            name="there-is-none", process=None, role="a", happenings=Happenings(),
+            state=lambda: "running", xml=lambda: "<domain/>", errata="",
             peek=self.guest.read,
         )  # fmt: skip
         self.blueprint = SimpleNamespace(
@@ -171,8 +173,10 @@ class Quiet:
     """A jitter probe of a machine that is never late."""
 
     voids = ()
+    suspended = ()
+    how = "a simulation"
 
-    def __init__(self, _: float) -> None:
+    def __init__(self, *_: object) -> None:
         pass
 
     def __enter__(self) -> Self:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,22 @@ def test_where_l0_stalled_nothing_is_proven(
     verdict = stage.run(KILL, pauses, tmp_path).verdict
     assert isinstance(verdict, Unproven), verdict
     assert verdict.check is Check.JITTER
+
+
+def test_how_long_l0_was_late_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stage = Stage(monkeypatch, voids=(Window(1004.5, 1004.7), Window(2000, 2001)))
+    assert stage.run(KILL, nothing, tmp_path).facts["late_ms"] == 200.0
+
+
+def test_a_host_that_others_paused_and_resumed_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stage = Stage(monkeypatch)
+    paused = partial(stage.happenings.note, "paused")
+    verdict = stage.run(KILL, paused, tmp_path).verdict
+    assert isinstance(verdict, Unproven), verdict
+    assert verdict.check is Check.INTERFERENCE
+    assert "a was paused" in verdict.reason
 
 
 @pytest.mark.parametrize("states", [["paused"], ["running", "paused"]])

@@ -18,7 +18,10 @@ from lab.runner.settling import settle
 from lab.testing.simulated_guest import KEY, Rehearsal
 from lab.verdict.evidence import ParkedClaim
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
+from lab.virt.happenings import Happenings
 from tests.support.guests_in_and_out_of_sight import ELSEWHERE
+
+DOMAIN = SimpleNamespace(role="a", happenings=Happenings())
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Settled:
     quick: bool = True
     slowly: list[bool] = field(default_factory=list)
     voids: tuple[Window, ...] = ()
+    suspended = ()
     result: Course = field(default_factory=Course)
 
     def search(self, _guest: object, _watched: object, *, slowly: bool) -> Search | None:
@@ -52,7 +56,8 @@ class Settled:
 
         known = replace(r.evidence(struck, searched=False), **cast("Any", more))
         seen: Any = SimpleNamespace(eye=r.eye, jitter=self)
-        guest: Any = SimpleNamespace(plan=SimpleNamespace(key=KEY))
+        host = SimpleNamespace(domain=DOMAIN)
+        guest: Any = SimpleNamespace(host=host, plan=SimpleNamespace(key=KEY))
         settle(guest, seen, Watch(), known, self.result)
         return self.result
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
@@ -12,6 +14,7 @@ from lab.config.model import Watch
 from lab.errors import DeadlineError, FalseStartError, InfraError
 from lab.observe.beacon import NO_BEACON
 from lab.observe.trail import Blind
+from lab.observe.window import Window
 from lab.runner import watch
 from lab.runner.course import Course
 from lab.runner.watch import wiped
@@ -36,6 +39,29 @@ def test_each_page_must_be_wiped_in_the_end(blinds: list[list[Blind]], expected:
     assert wiped(cast("Evidence", SimpleNamespace(trails=trails))) is expected
 
 
+def test_a_watch_says_how_l0_was_watched_and_by_which_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probed: list[object] = []
+
+    @contextmanager
+    def probe(_limit: float, process: object) -> Iterator[Any]:
+        probed.append(process)
+        yield SimpleNamespace(how="run delay")
+
+    guest = Silent("nowhere")
+    monkeypatch.setattr(watch, "JitterProbe", probe)
+    monkeypatch.setattr(watch, "Eye", guest.eye)
+    monkeypatch.setattr(guest, "beating", lambda _by: None)
+    monkeypatch.setattr(watch.Watched, "undisturbed", lambda *_: Window(0, 1))
+    course = Course()
+    driver: Any = SimpleNamespace(start=lambda *_: guest)
+    with watch.begun(driver, cast("Any", guest.host), cast("Any", None), Watch(), course):
+        pass
+    assert probed == ["/proc/7"]
+    assert course.facts["late_by"] == "run delay"
+
+
 class Silent:
     """A guest, and the eye on it, of which one never comes to what it is waited for."""
 
@@ -44,7 +70,7 @@ class Silent:
         self.plan = SimpleNamespace(vmm="any", key=b"", canary=b"")
         self.host = SimpleNamespace(
             patience=SimpleNamespace(guest=1.0),
-            domain=SimpleNamespace(peek=None),
+            domain=SimpleNamespace(peek=None, process="/proc/7"),
             by_guest=lambda: None,
         )
 

@@ -75,7 +75,7 @@ def test_a_probe_ends_with_its_parent() -> None:
         timeout=30,
         check=True,
     )
-    assert done.stdout.startswith("ready\n")
+    assert done.stdout.startswith("ready ")
 
 
 def test_jitter_probe_ending_early_is_an_error_not_quiet() -> None:
