@@ -146,7 +146,7 @@ def test_planned_vmm_replacement_keeps_the_guest_running(orphans: Orphans) -> No
 
 def test_a_cgroup_that_is_killed_parks_its_guest(orphans: Orphans) -> None:
     guest = orphans.start()
-    script = f"echo 1 >{guest.plan.cgroup}/cgroup.kill"
+    script = f"echo 1 >{guest.cgroup}/cgroup.kill"
     orphans.host.session.check(["sh", "-c", script], by=orphans.by)
     until("the VMM to be gone", lambda: None if guest.vmm_lives else True, orphans.by)
     assert orphans.status(guest).owner == "GONE"

@@ -83,7 +83,8 @@ def transfer(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     gone = _wait_gone(guest, at, f"the hand-over to process {new.vmm.pid}")
     if not new.vmm_lives:
         return Delivered(DidNot(f"the new VMM, process {new.vmm.pid}, is not there"), new)
-    return Delivered(gone, new, {"old_pid": guest.vmm.pid, "new_pid": new.vmm.pid})
+    facts = {"old_pid": guest.vmm.pid, "new_pid": new.vmm.pid, **_emptied(gone)}
+    return Delivered(gone, new, facts)
 
 
 def _ends(guest: RunningGuest, what: str, deed: Callable[[Deadline], Facts]) -> Delivered:
@@ -93,23 +94,38 @@ def _ends(guest: RunningGuest, what: str, deed: Callable[[Deadline], Facts]) -> 
     by = Deadline.after(guest.host.patience.command)
     at = time.monotonic()
     facts = deed(by)
-    return Delivered(_wait_gone(guest, at, what), guest, {"pid": guest.vmm.pid, **facts})
+    end = _wait_gone(guest, at, what)
+    return Delivered(end, guest, {"pid": guest.vmm.pid, **facts, **_emptied(end)})
+
+
+def _emptied(gone: Happened | DidNot) -> Facts:
+    return {"vmm_cgroup": "empty"} if isinstance(gone, Happened) else {}
 
 
 def _wait_gone(guest: RunningGuest, at: float, what: str) -> Happened | DidNot:
-    """Look until the process that was the VMM, by pid and start time, is gone."""
+    """Look until the VMM's process, by pid and start time, is gone, and its cgroup is empty."""
+    by = Deadline.after(guest.host.patience.command)
 
     def look() -> Happened | None:
         now = process(guest.host.session, guest.vmm.pid)
         seen = process_gone(guest.vmm, now, what=what, at=at, done=time.monotonic())
+        if not isinstance(seen, Happened) or guest.vmm_processes(by):
+            return None
         # A host that shows not even its init shows nothing of others either.
-        witnessed = isinstance(seen, Happened) and process(guest.host.session, _INIT) is not None
-        return seen if witnessed else None  # type: ignore[return-value]
+        return seen if process(guest.host.session, _INIT) is not None else None
 
     try:
-        return until("the VMM to be gone", look, Deadline.after(guest.host.patience.command))
+        return until("the VMM to be gone", look, by)
     except DeadlineError:
-        return DidNot(f"the VMM, process {guest.vmm.pid}, was not seen to go after {what}")
+        return DidNot(f"{_left(guest)} after {what}")
+
+
+def _left(guest: RunningGuest) -> str:
+    one = f"the VMM, process {guest.vmm.pid},"
+    rest = guest.vmm_processes(Deadline.after(guest.host.patience.command))
+    if guest.vmm_lives or not rest:
+        return f"{one} was not seen to go"
+    return f"{one} is gone, and {', '.join(rest)} of its cgroup lives on"
 
 
 def _signal(guest: RunningGuest, name: str, by: Deadline) -> Facts:

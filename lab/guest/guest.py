@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from lab.config.model import GuestKind, VmmKind
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
+from lab.guest.cgroup import cgroup_of, kill_all, processes_in
 from lab.host.commands import kill, labvmm, lives
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
@@ -69,11 +70,6 @@ class GuestPlan:
         return str(self.folder / "vmm.sock")
 
     @property
-    def cgroup(self) -> str:
-        """The cgroup in L1 of a VMM whose guest may outlive it; its keeper is elsewhere."""
-        return f"/sys/fs/cgroup/lab-{self.name}"
-
-    @property
     def keeper_socket(self) -> str:
         """The control socket in L1 of the keeper, which has the guest while no VMM does."""
         return str(self.folder / "keeper.sock")
@@ -117,6 +113,25 @@ class RunningGuest:
     def vmm_or_keeper_lives(self) -> bool:
         """Whether a process that has its file descriptors open lives: its VMM or a keeper."""
         return self.vmm_lives or any(lives(self.host.session, keeper) for keeper in self.keepers)
+
+    @property
+    def cgroup(self) -> str:
+        """The folder in L1 of its VMM's cgroup, in which no keeper is."""
+        return cgroup_of(self.vmm.pid)
+
+    def vmm_processes(self, by: Deadline) -> tuple[str, ...]:
+        """List what lives in its VMM's cgroup: the VMM, and what that has started.
+
+        Args:
+            by: When to give up.
+
+        Returns:
+            Pid and name of each; none if the VMM is dead.
+
+        Raises:
+            InfraError: The cgroup cannot be read.
+        """
+        return processes_in(self.host.session, self.cgroup, by)
 
     @property
     def ram(self) -> tuple[str, ...]:
@@ -188,14 +203,21 @@ class RunningGuest:
     def kill_vmm(self, by: Deadline) -> None:
         """Kill the VMM alone by SIGKILL, and wait until it has ended; keepers live on.
 
+        Its cgroup is not killed: the threads that run a guest without a VMM are in there.
+
         Raises:
             InfraError: The VMM has ended already.
-            DeadlineError: The VMM does not end.
+            DeadlineError: The VMM does not end, or something is left of it.
         """
         kill(self.host.session, self.vmm.pid, by)
+        until(
+            f"the cgroup of VMM {self.vmm.pid} to be empty",
+            lambda: None if self.vmm_processes(by) else True,
+            by,
+        )
 
     def kill(self) -> None:
-        """Kill that very VMM and the keepers by SIGKILL, at the end of a cell.
+        """Kill that very VMM, what it has started, and the keepers by SIGKILL, at a cell's end.
 
         Raises:
             DeadlineError: One of them does not end within `patience.guest`.
@@ -204,6 +226,7 @@ class RunningGuest:
         for one in (self.vmm, *self.keepers):
             if lives(self.host.session, one):
                 self.host.session.run(["kill", "-KILL", str(one.pid)], by=by)
+        kill_all(self.host.session, self.cgroup, by)
         until(
             f"the end of {self.plan.name}", lambda: None if self.vmm_or_keeper_lives else True, by
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from lab.deadline import Deadline
 from lab.errors import InfraError
+from lab.guest.cgroup import entering
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.host.commands import process
 from lab.host.host import RunningHost
@@ -31,7 +32,7 @@ def started(host: RunningHost, plan: GuestPlan, argv: Sequence[str], by: Deadlin
     host.session.check(
         ["sh", "-c", 'mkdir -p "$1" && : >"$2"', "sh", str(plan.folder), plan.console], by=by
     )
-    pid = host.session.spawn(argv, plan.log, by=by)
+    pid = host.session.spawn(entering(argv), plan.log, by=by)
     found = process(host.session, pid)
     if found is None:
         log = host.session.get(plan.log).decode(errors="replace")

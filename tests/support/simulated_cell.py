@@ -95,6 +95,8 @@ class Answers:
         words = list(argv)
         if words[:1] == ["kill"]:
             self.pids.remove(int(words[-1]))
+        if words[-1].startswith("/sys/fs/cgroup/"):
+            return Result(" ".join(words), 0, "", "")
         located = f'{{"phys": {{"0x1000": "{self.guest.pages[0]:#x}"}}}}'
         return Result(" ".join(words), 0, "0" if words[:1] == ["sh"] else located, "")
 

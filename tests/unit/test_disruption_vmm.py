@@ -13,6 +13,7 @@ from lab.disruption import vmm
 from lab.errors import InfraError
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.observe.identity import DidNot, Happened, ProcessIdentity, process_of
+from lab.ssh.session import Result
 
 VMM, INIT = 70, 1
 
@@ -27,8 +28,10 @@ class Host:
     """An L1 of a few files of /proc; what is not there cannot be read."""
 
     def __init__(self) -> None:
+        self.peer = "L1"
         self.processes = {INIT: 5, VMM: 1234}
         self.proc = True
+        self.in_cgroup: list[str] | None = []
         self.session: Any = self
         self.patience = SimpleNamespace(command=0.3)
 
@@ -43,6 +46,12 @@ class Host:
         """Kill the VMM, whatever was asked for."""
         self.processes.pop(VMM, None)
         return ""
+
+    def run(self, argv: list[str], **_: object) -> Result:
+        """Show the VMM's cgroup."""
+        assert argv[-1] == f"/sys/fs/cgroup/lab-vmm-{VMM}"
+        lines = "\n".join(self.in_cgroup or ())
+        return Result("", 1 if self.in_cgroup is None else 0, lines, "no such file")
 
 
 def guest_of(host: Host, was: ProcessIdentity) -> RunningGuest:
@@ -61,6 +70,44 @@ def struck(host: Host) -> Happened | DidNot:
 
 def test_a_vmm_that_goes_is_witnessed() -> None:
     assert isinstance(struck(Host()), Happened)
+
+
+def in_cgroup(name: str, vsize: int) -> str:
+    fields = ["0"] * 50
+    fields[20] = str(vsize)
+    return f"71 ({name}) S {' '.join(fields[1:])}"
+
+
+def test_a_vmm_that_left_a_process_behind_is_not_gone() -> None:
+    host = Host()
+    host.in_cgroup = [in_cgroup("virtiofsd", 4096)]
+    found = struck(host)
+    assert isinstance(found, DidNot)
+    assert found.reason.startswith(
+        "the VMM, process 70, is gone, and 71 (virtiofsd) of its cgroup lives on"
+    )
+
+
+def test_a_thread_of_the_kernels_is_no_part_of_the_vmm() -> None:
+    host = Host()
+    host.in_cgroup = [in_cgroup("kvm-async (0)", 0)]
+    assert isinstance(struck(host), Happened)
+
+
+def test_a_cgroup_that_is_not_there_proves_nothing() -> None:
+    host = Host()
+    host.in_cgroup = None
+    with pytest.raises(InfraError, match=r"lab-vmm-70 of L1 cannot be read: no such file"):
+        struck(host)
+
+
+def test_that_its_cgroup_was_empty_is_in_the_record() -> None:
+    guest = guest_of(Host(), process_of(stat(VMM, 1234).decode()))
+    assert vmm.kill(guest, SimpleNamespace(), Options()).facts["vmm_cgroup"] == "empty"
+    host = Host()
+    host.in_cgroup = [in_cgroup("virtiofsd", 4096)]
+    guest = guest_of(host, process_of(stat(VMM, 1234).decode()))
+    assert "vmm_cgroup" not in vmm.kill(guest, SimpleNamespace(), Options()).facts
 
 
 @pytest.mark.parametrize("there", [{INIT: 5}, {INIT: 5, VMM: 99}])

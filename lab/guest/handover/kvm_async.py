@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
+from lab.guest.cgroup import entering
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.launch import ready, run_argv
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
@@ -18,9 +19,6 @@ from lab.host.commands import LABVMM, labvmm
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
 from lab.observe.proof import Proof, unseen
-
-# $0 is the cgroup that the program is put into
-_IN_CGROUP = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec "$@"'
 
 
 class AsyncOrphaning:
@@ -43,7 +41,7 @@ class AsyncOrphaning:
         words = ["--orphanable", "--orphan-policy", plan.orphan_policy, *self._words]
         argv = [*run_argv(host, plan), *words, "--keeper", plan.keeper_socket]
         try:
-            guest = started(host, plan, _placed(plan, argv), by)
+            guest = started(host, plan, argv, by)
         except InfraError:
             host.session.run(["kill", "-KILL", str(keeper.pid)], by=by)
             raise
@@ -84,7 +82,7 @@ class AsyncOrphaning:
         plan, host = guest.plan, guest.host
         argv = [*LABVMM, "adopt", "--keeper", plan.keeper_socket, "--socket", plan.socket]
         log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"
-        vmm = ready(host, _placed(plan, argv), log, f"the adopter of {plan.name}", by)
+        vmm = ready(host, entering(argv), log, f"the adopter of {plan.name}", by)
         return dataclasses.replace(guest, vmm=vmm)
 
 
@@ -97,7 +95,3 @@ def status_of(said: Mapping[str, Any]) -> OrphanStatus:
         generation=int(said["generation"]),
         vcpus=tuple(VcpuSeen(*(v[field] for field in fields)) for v in said["vcpus"]),
     )
-
-
-def _placed(plan: GuestPlan, argv: list[str]) -> list[str]:
-    return ["sh", "-c", _IN_CGROUP, plan.cgroup, *argv]
