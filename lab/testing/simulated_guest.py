@@ -45,9 +45,9 @@ class FakeVcpu:
 class FakeGuest:
     """Beats into its memory while `advance` lets time pass; `now` is L0's clock, in seconds.
 
-    Its guest clock goes with L0's unless `clock_runs` is off; `readable` off is a host whose
-    memory nobody can read. Its beacon is of version 2, or of 1, which knows nothing of RAM; with
-    `verifies` off it is of version 2 and verifies none.
+    Its guest clock goes with L0's unless `clock_runs` is off; `readable` off is a host whose memory
+    cannot be read. Its beacon is of version 2, or of 1, which knows nothing of RAM; with `verifies`
+    off it is of version 2 and verifies none.
     """
 
     def __init__(
