@@ -48,6 +48,7 @@ class Loss(StrEnum):
     CLOCK_RATE = "clock-rate"
     CLOCK_STEP = "clock-step"
     BEAT_RATE = "beat-rate"
+    RAM = "ram"
     FAULTS = "faults"
     MEMORY = "memory"
 

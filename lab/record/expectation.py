@@ -47,6 +47,7 @@ _HARM = frozenset(
         Check.CLOCK_STEP,
         Check.BEAT_RATE,
         Check.FAULTS,
+        Check.RAM,
     }
 )
 # By what a control is lost where its expectation does not name it.

@@ -51,6 +51,7 @@ def verdict_record(
         "watched_s": round(figures.watched_s, 3),
         "beats_on": figures.beats_on,
         **_pace(figures.vcpus),
+        **_ram(figures.ram_mib),
         **facts,
     }
     return VerdictRecord(
@@ -92,6 +93,11 @@ def _pace(vcpus: Sequence[Measured]) -> dict[str, Scalar]:
         found["rewind_ms"] = _ms(max(v.rewind_s for v in vcpus))
         found["rewind_beats"] = max(v.rewind_beats for v in vcpus)
     return found
+
+
+def _ram(mib: float | None) -> dict[str, Scalar]:
+    """Return how much RAM was verified; nothing of a guest that verifies none."""
+    return {} if mib is None else {"ram_mib": round(mib, 3)}
 
 
 def _apart(rate: float) -> float:

@@ -9,6 +9,7 @@ from lab.observe.identity import Happened
 from lab.observe.trail import Trail
 from lab.verdict.clock import clock_of
 from lab.verdict.evidence import Evidence
+from lab.verdict.ram_checks import verified_mib
 from lab.verdict.silence import beats, drift, longest, longest_gap, silences
 from lab.verdict.unseen import rewind_bound
 from lab.verdict.verdict import Figures, VcpuFigures
@@ -19,6 +20,7 @@ def figures_of(evidence: Evidence) -> Figures:
     window = evidence.window
     void = sum(window.overlap(v) > 0 for v in evidence.voids)
     struck = evidence.disruption
+    ram = [mib for t in evidence.trails.values() if (mib := verified_mib(evidence, t)) is not None]
     return Figures(
         watched_s=window.length,
         void_windows=void,
@@ -26,6 +28,7 @@ def figures_of(evidence: Evidence) -> Figures:
         disruption=struck.what if isinstance(struck, Happened) else "",
         beats_on=bool(evidence.trails)
         and all(_beats_on(evidence, trail) for trail in evidence.trails.values()),
+        ram_mib=sum(ram) if ram else None,
         vcpus=tuple(
             _vcpu(evidence, evidence.trails[n], struck.at if isinstance(struck, Happened) else None)
             for n in sorted(evidence.trails)
@@ -61,5 +64,6 @@ def _vcpu(e: Evidence, trail: Trail, struck: float | None) -> VcpuFigures:
         beat_rate=clock.beat_share,
         rewind_s=bound.seconds,
         rewind_beats=bound.beats,
+        ram_mib=verified_mib(e, trail),
         blind=sum(b.began <= window.ended for b in trail.blinds),
     )

@@ -18,7 +18,7 @@ from lab.verdict.memory_checks import each
 from lab.verdict.silence import beats
 from lab.verdict.verdict import Check, Lost, Unproven, Verdict
 
-_HARM = frozenset({Kind.CLOCK, Kind.FAULTS})
+_HARM = frozenset({Kind.CLOCK, Kind.FAULTS, Kind.RAM})
 
 
 def baseline(e: Evidence) -> Verdict | None:
@@ -43,7 +43,7 @@ def identity(e: Evidence) -> Verdict | None:
 
 
 def harmed(e: Evidence) -> Verdict | None:
-    """Require that its clock never went back, and that it counted no fault of its own."""
+    """Require that its clock never went back, it counted no fault, and its RAM is right."""
     for who, trail in each(e):
         if trail.owns and trail.owns[0].faults:
             what = f"{who} had counted {trail.owns[0].faults} faults when it was first seen"

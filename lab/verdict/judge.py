@@ -20,6 +20,7 @@ from lab.verdict.identity_checks import baseline, harmed, identity, overrun
 from lab.verdict.memory_checks import memory, seen_after
 from lab.verdict.pace_checks import clock, rewind
 from lab.verdict.path_checks import one_copy, outside_eye, path, tallies
+from lab.verdict.ram_checks import ram
 from lab.verdict.silence_checks import ending, guest_silent, own_count, parked, silent
 from lab.verdict.verdict import Check, Figures, Lost, Parked, Scope, Survived, Unproven, Verdict
 
@@ -121,8 +122,14 @@ def _story(evidence: Evidence, figures: Figures) -> str:
         f"the same guest beat on to the end on {evidence.expected_vcpus} vCPU "
         f"({done}; {beaten} beats, never silent for more than {most:.3f} s; a rewind of more than "
         f"{missed.rewind_beats} beats or {missed.rewind_s * 1000:.0f} ms would have been seen; "
-        f"{copies})"
+        f"{_ram(figures)}; {copies})"
     )
+
+
+def _ram(figures: Figures) -> str:
+    if figures.ram_mib is None:
+        return "it verifies none of its RAM"
+    return f"it verified {figures.ram_mib:.2f} MiB of its RAM since"
 
 
 _CHECKS: tuple[_Checks, ...] = (
@@ -139,6 +146,7 @@ _CHECKS: tuple[_Checks, ...] = (
     ending,
     rewind,
     own_count,
+    ram,
     memory,
     outside_eye,
     tallies,

@@ -32,6 +32,7 @@ class Check(enum.StrEnum):
     BEAT_RATE = "beat-rate"
     REWIND_BOUND = "rewind-bound"
     FAULTS = "faults"
+    RAM = "ram"
     PATH = "path"
     NOWHERE = "nowhere"
     SEARCH = "search"
@@ -61,6 +62,7 @@ class VcpuFigures:
         clock_step_s: The largest step of its clock against L0's.
         beat_rate: Beats a second after the disruption, as a share of those before it.
         rewind_s: The largest rewind that could have been missed, and in beats.
+        ram_mib: How much RAM it verified since it was to go on, in MiB; None if it verifies none.
     """
 
     vcpu: int
@@ -81,13 +83,15 @@ class VcpuFigures:
     beat_rate: float | None = None
     rewind_s: float = 0.0
     rewind_beats: int = 0
+    ram_mib: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """What was measured. `silence_began_s` of a vCPU counts from the disruption.
 
-    `beats_on` says that every vCPU was seen to beat up to the end of the watch.
+    `beats_on` says that every vCPU was seen to beat up to the end of the watch. `ram_mib` is how
+    much RAM they all verified since they were to go on, in MiB; None if none of them verifies any.
     """
 
     watched_s: float = 0.0
@@ -95,6 +99,7 @@ class Figures:
     timing_void: bool = False
     disruption: str = ""
     beats_on: bool = False
+    ram_mib: float | None = None
     vcpus: tuple[VcpuFigures, ...] = ()
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lab.observe.trail import Anomaly, Blind, Own, Trail
 
 _U64 = (1 << 64) - 1
+_I64 = 1 << 63
 Unsigned = Annotated[int, Field(ge=0, le=_U64)]
 Boot = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")]
 
@@ -52,6 +53,7 @@ class TrailPart(FilePart):
     blinds: tuple[Blind, ...]
     moves: tuple[float, ...]
     owns: tuple[Own, ...]
+    verified: tuple[int, ...] = ()  # before a beacon told it, there was none
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -59,6 +61,8 @@ class TrailPart(FilePart):
         lists = (self.seq, self.links, self.verified, self.after, self.by)
         if any(len(one) != batches for one in lists):
             raise ValueError("its batches are not as many in each list")
+        if len(self.verified) not in {0, batches} or not all(-1 <= n < _I64 for n in self.verified):
+            raise ValueError("its pages of RAM are not of its batches")
         if len(self.clear_began) != len(self.clear_ended):
             raise ValueError("a look that is clear has no beginning or no end")
         if any(a >= b for a, b in pairwise((*self.start, len(self.stamps)))):
@@ -89,6 +93,7 @@ class TrailPart(FilePart):
         trail.after, trail.by = array("d", self.after), array("d", self.by)
         trail.anomalies, trail.blinds = list(self.anomalies), list(self.blinds)
         trail.moves, trail.owns = list(self.moves), list(self.owns)
+        trail.verified = array("q", self.verified or [-1] * len(self.seq))
         return trail
 
 

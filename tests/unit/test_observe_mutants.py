@@ -95,6 +95,13 @@ def test_a_guest_that_is_not_yet_wrong_survives(driver: Path, mutant: str) -> No
     assert isinstance(found, Survived), found.reason
     (figures,) = found.figures.vcpus
     assert figures.own_max_gap_s == figures.guest_gap_s
+    assert (figures.ram_mib or 0) > 4096 / 256  # round all of its region
+
+
+def test_a_guest_that_is_not_to_verify_ram_says_so(driver: Path) -> None:
+    found = judge(watched(driver, "beacon.ram=0"))
+    assert isinstance(found, Survived), found.reason
+    assert "it verifies none of its RAM" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -107,6 +114,9 @@ def test_a_guest_that_is_not_yet_wrong_survives(driver: Path, mutant: str) -> No
         ("mutant=restart:3000", Check.RESTART),
         ("mutant=canary:3000", Check.CANARY),
         ("mutant=chain:3000", Check.CHAIN),
+        ("mutant=bit:3000", Check.RAM),
+        ("mutant=page:3000", Check.RAM),
+        ("mutant=ram:3000", Check.RAM),
     ],
 )
 def test_a_mutant_is_caught_by_its_check(driver: Path, mutant: str, check: Check) -> None:

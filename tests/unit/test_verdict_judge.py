@@ -10,11 +10,13 @@ import pytest
 
 from lab.observe.window import Window
 from lab.testing.simulated_guest import Rehearsal
+from lab.testing.simulated_ram import FakeRam
 from lab.verdict.evidence import Limits
 from lab.verdict.judge import judge
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 from tests.support.cases_in_time_and_place import IN_TIME_AND_PLACE, Case
 from tests.support.evidence_files import through_a_file
+from tests.support.guests_and_their_ram import finds_its_ram_changed_after
 from tests.support.guests_by_word_of_the_lab import (
     counted_a_gap_before_the_watch,
     counts_a_gap_after_the_watch,
@@ -163,6 +165,7 @@ CASES = [
     Case(has_its_canary_forged_without_the_key, Unproven, Check.PATH, "not signed"),
     Case(has_its_clock_set_back, Lost, Check.CLOCK, "went back by 1.99"),
     Case(counts_faults, Lost, Check.FAULTS, "counted 1 faults"),
+    Case(finds_its_ram_changed_after(FakeRam.flip_a_bit), Lost, Check.RAM, "1 pages of its RAM"),
     Case(has_its_clock_jump, Lost, Check.GUEST_SILENCE, "9.0 s of its own clock"),
     Case(has_its_clock_jump_while_l0_jitters, Lost, Check.GUEST_SILENCE, "9.0 s of its own"),
     Case(is_looked_at_too_rarely_because_l0_stood_still, Unproven, Check.JITTER, "too rare"),
