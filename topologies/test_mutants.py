@@ -18,7 +18,7 @@ from lab.guest.guest import RunningGuest
 from lab.guest.vmms.protocol import Vmm
 from lab.host import kexec
 from lab.host.host import RunningHost
-from lab.observe.identity import kexec_happened, process_gone
+from lab.observe.identity import Happened, kexec_happened, process_gone
 from lab.runner.pool import Pool
 from lab.runner.retry import attempted
 from lab.verdict.verdict import Check, Lost, Unproven, Verdict
@@ -59,6 +59,9 @@ def run(control: Cell, pool: Pool, tmp_path: Path) -> Run:
         ("restart:{at}", {Check.RESTART}),
         ("canary:{at}", {Check.CANARY}),
         ("chain:{at}", {Check.CHAIN}),
+        ("bit:{at}", {Check.RAM}),
+        ("page:{at}", {Check.RAM}),
+        ("ram:{at}", {Check.RAM}),
     ],
 )
 def test_a_changed_guest_is_no_survivor(
@@ -68,6 +71,42 @@ def test_a_changed_guest_is_no_survivor(
 
     assert isinstance(verdict, Lost | Unproven), verdict.reason
     assert verdict.check in checks, verdict.reason
+
+
+# Run in L1: while the VMM is stopped, all of its guest's RAM from an offset on is overwritten.
+_OVERWRITE = """
+import os, signal, sys
+pid, size, begin = map(int, sys.argv[1:])
+for name in os.listdir(f"/proc/{pid}/fd"):
+    link = f"/proc/{pid}/fd/{name}"
+    if os.stat(link).st_size == size and "memfd:" in os.readlink(link):
+        break
+else:
+    sys.exit("no memfd of its guest's RAM")
+os.kill(pid, signal.SIGSTOP)
+ram = os.open(link, os.O_WRONLY)
+for at in range(begin, size, 1 << 20):
+    os.pwrite(ram, b"Z" * (1 << 20), at)
+os.kill(pid, signal.SIGCONT)
+"""
+_BEHIND_THE_IMAGE = 2 << 20  # a bare guest's code, stacks and beacons are below, on x86-64
+
+
+@pytest.mark.parametrize("guest", [GuestKind.SPINNER, GuestKind.TICKER])
+def test_a_guest_whose_ram_was_overwritten_while_it_was_away_is_lost(
+    run: Run, guest: GuestKind
+) -> None:
+    def overwrite(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
+        at, size = time.monotonic(), guest.plan.memory_mib << 20
+        arguments = map(str, (guest.vmm.pid, size, _BEHIND_THE_IMAGE))
+        guest.host.session.check(["python3", "-c", _OVERWRITE, *arguments])
+        return Delivered(Happened("an overwriting of its RAM", at, time.monotonic()), guest)
+
+    verdict = run(guest=guest, deed=overwrite)
+
+    assert isinstance(verdict, Lost), verdict.reason
+    assert verdict.check is Check.RAM, verdict.reason
+    assert verdict.figures.beats_on
 
 
 def test_a_kill_that_kills_nothing_proves_nothing(run: Run) -> None:
