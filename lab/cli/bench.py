@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lab.bench import beacon
 from lab.bench.boots import ROUNDS, bench
 from lab.bench.swallowed import bench_swallowed, lines
 from lab.cli.progress import progress_on
@@ -33,7 +34,7 @@ def measure(
     rounds: Annotated[int, typer.Option(min=1, help="How often each boot is timed.")] = ROUNDS,
     to: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("reports/bench.json"),
 ) -> None:
-    """Measure boots, one cell, and what a swallowed host costs, in ratios; run nothing else."""
+    """Measure boots, a cell, what beacons and being swallowed cost, in ratios; run nothing else."""
     settings: Settings = ctx.obj
     lab = settings.lab()
     with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as lab_session:
@@ -41,11 +42,12 @@ def measure(
         cell = CellRequest(disruption=DisruptionKind.VMM_KILL, expect=Dies()).cell(lab, accel=accel)
         found = {
             **bench(lab_session, cell, rounds),
+            "beacon": beacon.bench_beacon(lab_session, rounds),
             "swallowed": bench_swallowed(lab_session, rounds),
         }
     to.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1)
     write_text(to, f"{text}\n")
     out.print(text, markup=False, soft_wrap=True)
-    for line in lines(found["swallowed"]):
+    for line in (*beacon.lines(found["beacon"]), *lines(found["swallowed"])):
         err.print(line, markup=False, soft_wrap=True)

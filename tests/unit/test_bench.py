@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from lab.bench import beacon
 from lab.bench.swallowed import AIMS, lines, told
 
 
@@ -25,3 +26,21 @@ def test_what_misses_its_aim_is_said_to() -> None:
     assert [what for what, line in said.items() if line.endswith("missed")] == ["fork"]
     assert said["fork"].endswith("1.20 (1.20 to 1.20), aim 1.05: missed")
     assert list(lines({"unavailable": "no SVM"})) == ["swallowed: unavailable: no SVM"]
+
+
+def test_what_verifying_ram_costs_is_the_median_of_rounds() -> None:
+    rounds = [
+        ({"silence_ms": ms, "beats": 900.0, "ram_mib_s": 4.0}, {**WITHOUT, "silence_ms": other})
+        for ms, other in ((3.0, 2.0), (4.0, 4.0), (90.0, 3.0))
+    ]
+    found = beacon.told(rounds)
+    assert found["each"] == [1.5, 1.0, 30.0]
+    assert found["with_over_without"] == 1.5
+    assert (found["silence_ms_with"], found["silence_ms_without"]) == (4.0, 3.0)
+    assert (found["beats_with"], found["beats_without"]) == (900.0, 1000.0)
+    said = list(beacon.lines(dict.fromkeys(("linux", "spinner", "ticker"), found)))
+    assert len(said) == 3
+    assert said[0].endswith("linux  : 1.50 (1.00 to 30.00), 4.0 ms over 3.0 ms, 4.0 MiB/s")
+
+
+WITHOUT = {"beats": 1000.0, "ram_mib_s": 0.0}
