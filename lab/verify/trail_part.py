@@ -44,7 +44,6 @@ class TrailPart(FilePart):
     start: tuple[Unsigned, ...]
     links: tuple[Unsigned, ...]
     anchors: dict[int, Unsigned | None]
-    verified: tuple[int, ...]
     clear_began: tuple[float, ...]
     clear_ended: tuple[float, ...]
     after: tuple[float, ...]
@@ -58,7 +57,7 @@ class TrailPart(FilePart):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         batches = len(self.start)
-        lists = (self.seq, self.links, self.verified, self.after, self.by)
+        lists = (self.seq, self.links, self.after, self.by)
         if any(len(one) != batches for one in lists):
             raise ValueError("its batches are not as many in each list")
         if len(self.verified) not in {0, batches} or not all(-1 <= n < _I64 for n in self.verified):
@@ -87,7 +86,6 @@ class TrailPart(FilePart):
         trail.stamps = array("Q", accumulate(self.stamps))
         trail.seq, trail.start = array("Q", self.seq), array("Q", self.start)
         trail.links, trail.anchors = array("Q", self.links), dict(self.anchors)
-        trail.verified = array("q", self.verified)
         trail.clear_began = array("d", self.clear_began)
         trail.clear_ended = array("d", self.clear_ended)
         trail.after, trail.by = array("d", self.after), array("d", self.by)
