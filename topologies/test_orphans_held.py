@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may have an orphan and who may not, who holds it, and what others on its host try."""
+"""Which processes may adopt an orphan, which may not, and what others on its host try."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_guest_that_nobody_holds_is_lost_and_leaves_nothing(orphans: Orphans) 
 
 
 @pytest.mark.parametrize("deed", ["run", "release", "memslot"])
-def test_who_is_not_the_owner_may_do_nothing(orphans: Orphans, deed: str) -> None:
+def test_a_process_that_is_not_the_owner_may_do_nothing(orphans: Orphans, deed: str) -> None:
     guest = orphans.start()
     words = ("hostile", "--keeper", guest.plan.keeper_socket, deed)
     assert set(orphans.labvmm(*words)["answers"].values()) == {"EIO"}

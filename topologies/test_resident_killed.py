@@ -38,7 +38,7 @@ def resident(swallowed: SwallowedHost, lab_session: LabSession) -> Iterator[Resi
 
 
 def insist_said(guest: Resident, since: int, what: str) -> None:
-    """Assert that the kernel says so of a vCPU that nobody has."""
+    """Assert that the kernel logs why it ended a vCPU without a file descriptor."""
 
     def said() -> list[str] | None:
         lines = guest.host.console.lines()[since:]
@@ -47,29 +47,29 @@ def insist_said(guest: Resident, since: int, what: str) -> None:
     assert until("the kernel to say it", said, guest.host.by_guest()) == [what]
 
 
-def test_its_vmm_before_it_is_given(resident: Resident) -> None:
+def test_its_vmm_before_it_is_handed_over(resident: Resident) -> None:
     resident.kill_process(resident.guest.vmm.pid)
     resident.insist_lost()
 
 
 @pytest.mark.parametrize("phase", ["handed-over", "memory", "moved", None], ids=str)
-def test_its_vmm_once_it_is_given(resident: Resident, phase: str | None) -> None:
-    """All of it is with who holds it, who goes on."""
-    holder = resident.make_resident(*(["--halt-at", phase] if phase else []))
+def test_its_vmm_once_it_is_handed_over(resident: Resident, phase: str | None) -> None:
+    """Its keeper has all of the guest by then, and goes on."""
+    keeper = resident.make_resident(*(["--halt-at", phase] if phase else []))
     resident.kill_process(resident.guest.vmm.pid)
     if phase:
-        resident.host.session.check(["kill", "-USR1", str(holder)])
+        resident.host.session.check(["kill", "-USR1", str(keeper)])
     until(
-        "it to be held",
+        "it to be resident",
         lambda: resident.vcpu_states() == ["held"] or None,
         resident.host.by_guest(),
     )
     resident.insist_lives()
-    resident.kill_process(holder)
+    resident.kill_process(keeper)
 
 
 @pytest.mark.parametrize("phase", ["handed-over", "memory"])
-def test_its_holder_before_it_has_moved(resident: Resident, phase: str) -> None:
+def test_its_keeper_before_it_has_moved(resident: Resident, phase: str) -> None:
     """Its VMM cannot know that it has not, and must not run it twice: silent until that ends."""
     resident.kill_process(resident.make_resident("--halt-at", phase))
     resident.insist_lost()
@@ -78,14 +78,14 @@ def test_its_holder_before_it_has_moved(resident: Resident, phase: str) -> None:
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["preserved", "loaded"])
 @pytest.mark.parametrize("phase", ["moved", None], ids=str)
-def test_its_holder_once_it_has_moved(resident: Resident, phase: str | None, loaded: bool) -> None:
-    """It hangs on its holder's descriptors, and the session is cancelled."""
+def test_its_keeper_once_it_has_moved(resident: Resident, phase: str | None, loaded: bool) -> None:
+    """It lives by its keeper's descriptors, and the session is cancelled."""
     if loaded:
         resident.load("-s")
-    holder = resident.make_resident(*(["--halt-at", phase] if phase else []))
+    keeper = resident.make_resident(*(["--halt-at", phase] if phase else []))
     resident.insist_lives()
     since = resident.host.console.mark().line
-    resident.kill_process(holder)
+    resident.kill_process(keeper)
     resident.insist_lost()
     insist_said(resident, since, "was closed")
 
@@ -95,7 +95,7 @@ def test_its_holder_once_it_has_moved(resident: Resident, phase: str | None, loa
     [("session", "was not retrieved"), ("memory", "was not retrieved"), ("vcpus", "")],
 )
 def test_its_adopter_before_it_has_finished(resident: Resident, phase: str, says: str) -> None:
-    """The session ends with it, and is given once: what it had not retrieved is thrown away."""
+    """The session ends with it, and is retrieved once: the rest of it is discarded."""
     resident.make_resident()
     host, by = resident.host, Deadline.after(resident.host.patience.kexec)
     kexecs.jump(host, kexecs.load(host, how=KexecLoad.FILE_LOAD, by=by), by)

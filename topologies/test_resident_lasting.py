@@ -77,13 +77,13 @@ def test_guest_returns_from_the_caretaker_and_survives_vmm_kill(lasting: Residen
 
 def test_nobody_runs_it_twice(lasting: Resident) -> None:
     """Its VM is still there, and its keeper has all of it: who adopts that is refused."""
-    holder = lasting.make_resident()
+    keeper = lasting.make_resident()
     lasting.kill_vmm()
     with pytest.raises(InfraError, match="adopted, it would run twice"):
         adopted(lasting)
     assert lasting.vcpu_states() == ["held"]
     lasting.insist_lives()
-    lasting.kill_process(holder)  # nobody else can end it
+    lasting.kill_process(keeper)  # no other process can end it
     lasting.insist_lost()
 
 

@@ -156,7 +156,7 @@ def test_what_was_preserved_must_be_there_in_the_end(resident: Resident) -> None
     ],
 )
 def test_a_guest_that_is_not_taken_runs_on(resident: Resident, words: list[str], why: str) -> None:
-    """Its VMM has given it away by then, and has it back without being asked."""
+    """Its VMM has handed it over by then, and resumes it without being asked."""
     with pytest.raises(InfraError, match=why):
         resident.make_resident(*words)
     assert resident.vmm_says() == "running"
@@ -185,7 +185,7 @@ def test_a_host_without_kho_says_so_and_the_guest_runs_on(
         guest.insist_unmoved()
 
 
-def test_a_cpu_that_was_given_away_is_not_started(resident: Resident) -> None:
+def test_the_cpu_of_a_resident_vcpu_is_not_started(resident: Resident) -> None:
     resident.make_resident()
     started = "echo 1 >/sys/devices/system/cpu/cpu1/online"
     said = resident.host.session.run(["sh", "-c", started])
@@ -207,8 +207,10 @@ def test_too_little_kho_scratch_is_refused_at_kexec_load(
         guest.insist_unmoved()
 
 
-def test_a_vcpu_is_given_once(swallowed: SwallowedHost, lab_session: LabSession) -> None:
-    """Memory, the control, is given again: it can be mapped twice. A vCPU would run twice."""
+def test_a_preserved_vcpu_is_retrieved_once(
+    swallowed: SwallowedHost, lab_session: LabSession
+) -> None:
+    """Memory, the control, is retrieved again: it can be mapped twice. A vCPU would run twice."""
     host, by = swallowed.host, Deadline.after(swallowed.host.patience.kexec)
     with ExitStack() as stack:
         guest = Resident.start(host, lab_session.lab.watch, stack)
