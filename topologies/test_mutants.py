@@ -138,7 +138,7 @@ def test_a_kexec_that_does_not_happen_proves_nothing(run: Run) -> None:
             at=at,
             done=time.monotonic(),
         )
-        host.taint("a kernel is loaded that nobody jumped to")
+        host.taint("a kernel is loaded that was not entered")
         return Delivered(witness, guest)
 
     verdict = run(disruption=DisruptionKind.KEXEC, deed=load_only)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-# 2: repeats, timelines, consoles, imported results, runs that were gone on with.
+# 2: repeats, timelines, consoles, imported results, runs that were resumed.
 # 3: tests beside the cells.
 SCHEMA_VERSION = 3
 # The first cause of what was planned and did not come to its end: by it, it is interrupted.

@@ -49,7 +49,7 @@ def test_a_night_that_is_killed_is_gone_on_with_and_says_so(nights: Nights) -> N
     assert before < set(nights.keys)
     latest = nights.folder / "reports" / "latest"
     assert len(load(latest).resumed) == 1
-    assert "It was stopped and gone on with" in (latest / "index.html").read_text("utf-8")
+    assert "It was stopped and resumed" in (latest / "index.html").read_text("utf-8")
     assert len([p for p in latest.parent.iterdir() if p.name.startswith("2") and p.is_dir()]) == 1
 
 
