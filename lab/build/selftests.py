@@ -8,12 +8,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.arch import architecture
+from lab.arch import Architecture, architecture
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import compiler_of, need, output
 from lab.build.kernel import Recipe
 from lab.build.patching import copy_tree
-from lab.build.source import fetch
+from lab.build.source import SourceTree, fetch
 from lab.errors import ConfigError, InfraError
 from lab.events import Sink, nowhere
 
@@ -53,7 +53,6 @@ def build(
     """
     made_for = architecture(arch)
     compiler = compiler_of(made_for)
-    make = need("make", package="make")
     source = fetch(recipe.source, cache, sink)
     overlay = sorted(p for p in recipe.tree.rglob("*") if p.is_file()) if recipe.tree else []
     has = (source.path / _HOME / suite / "Makefile").is_file()
@@ -62,27 +61,6 @@ def build(
             f"{source.name} has no selftests '{suite}' that can be built on their own",
             hint=f"look in {source.path / _HOME}",
         )
-
-    def into(out: Path) -> None:
-        tree, objects, made = out / "src", out / "o", out / "tests"
-        copy_tree(source, tree)
-        recipe.change(tree)
-        made.mkdir()
-        doing = f"compiling the selftests {suite} for {arch}"
-        settings = (f"ARCH={made_for.kernel}", f"CC={compiler}")
-        output([make, "-s", "-C", tree, f"O={objects}", settings[0], "headers"], doing=doing)
-        headers = f"KHDR_INCLUDES=-isystem {objects}/usr/include"
-        home = [make, "-s", "-C", tree / _HOME / suite, f"OUTPUT={made}", headers, *settings]
-        # Static, for this machine's libraries are not those of L1.
-        env = {"LDFLAGS": "-static"}
-        output([*home, f"-j{os.cpu_count() or 1}"], doing=doing, env=env)
-        named = output([*home, "emit_tests", f"COLLECTION={suite}"], doing=doing, env=env)
-        names = [line.partition(":")[2] for line in named.splitlines() if ":" in line]
-        programs = [name for name in names if not name.endswith(".sh")]
-        (out / "names").write_text("\n".join(programs), encoding="utf-8")
-        _keep_only(made, programs)
-        shutil.rmtree(tree)
-        shutil.rmtree(objects)
 
     path = cache.entry(
         "selftests",
@@ -95,7 +73,7 @@ def build(
             "tree": [file_digest(p) for p in overlay],
             "fixes": [file_digest(patch) for patch in recipe.fixes],
         },
-        into,
+        _Build(recipe, source, suite, made_for, compiler).into,
         what=f"selftests {suite} of {recipe.name} for {arch}",
         usually_s=120 if suite == "kvm" else 15,
         sink=sink,
@@ -103,6 +81,37 @@ def build(
     )
     names = (path / "names").read_text(encoding="utf-8").split()
     return Selftests(suite, tuple(path / "tests" / name for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    recipe: Recipe
+    source: SourceTree
+    suite: str
+    made_for: Architecture
+    compiler: str
+
+    def into(self, out: Path) -> None:
+        tree, objects, made = out / "src", out / "o", out / "tests"
+        copy_tree(self.source, tree)
+        self.recipe.change(tree)
+        made.mkdir()
+        make = need("make", package="make")
+        doing = f"compiling the selftests {self.suite} for {self.made_for.name}"
+        settings = (f"ARCH={self.made_for.kernel}", f"CC={self.compiler}")
+        output([make, "-s", "-C", tree, f"O={objects}", settings[0], "headers"], doing=doing)
+        headers = f"KHDR_INCLUDES=-isystem {objects}/usr/include"
+        home = [make, "-s", "-C", tree / _HOME / self.suite, f"OUTPUT={made}", headers, *settings]
+        # Static, for this machine's libraries are not those of L1.
+        env = {"LDFLAGS": "-static"}
+        output([*home, f"-j{os.cpu_count() or 1}"], doing=doing, env=env)
+        named = output([*home, "emit_tests", f"COLLECTION={self.suite}"], doing=doing, env=env)
+        names = [line.partition(":")[2] for line in named.splitlines() if ":" in line]
+        programs = [name for name in names if not name.endswith(".sh")]
+        (out / "names").write_text("\n".join(programs), encoding="utf-8")
+        _keep_only(made, programs)
+        shutil.rmtree(tree)
+        shutil.rmtree(objects)
 
 
 def _keep_only(folder: Path, names: list[str]) -> None:

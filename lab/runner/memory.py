@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 from lab.config.model import Cell, Watch
 from lab.deadline import Deadline
@@ -19,9 +20,9 @@ from lab.guest.vmms.table import driver_for
 from lab.host.host import RunningHost
 from lab.observe.window import Window
 from lab.runner.course import Course
-from lab.runner.settling import settle
+from lab.runner.settling import known_of, settle
 from lab.runner.watch import begun, look_again, watched_on
-from lab.verdict.evidence import Evidence, Limits, MemoryWitness
+from lab.verdict.evidence import MemoryWitness
 from lab.verdict.verdict import Scope
 
 _LOOKS = 3
@@ -71,14 +72,9 @@ def judge_memory(
         else:
             resumed = watched_on(recovered.guest, watch, "watch restored", course)
         course.facts |= {"digest_before": preserved.digest, "digest_after": after}
-        known = Evidence(
-            trails={},
-            expected_vcpus=cell.vcpus,
-            baseline=baseline,
+        known = replace(
+            known_of(cell, watch, baseline, delivered),
             end=still,
-            limits=Limits(patience=watch.patience_s),
-            outside_eye=True,
-            disruption=delivered.witness,
             scope=Scope.MEMORY,
             memory=MemoryWitness(
                 before=preserved.digest, before_at=before_at, after=after, after_at=after_at

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from lab.config.model import Cell, Watch
 from lab.deadline import pause
@@ -16,10 +17,9 @@ from lab.runner import chaos
 from lab.runner.adoption import Fate, see_through
 from lab.runner.course import Course
 from lab.runner.following import followed
-from lab.runner.settling import settle
+from lab.runner.settling import known_of, settle
 from lab.runner.strike import strike
 from lab.runner.watch import begun
-from lab.verdict.evidence import Evidence, Limits
 
 
 def judge_running(
@@ -62,14 +62,9 @@ def judge_running(
                 fate.guest, handover, policy=options.policy, watch=watch, seen=seen, course=course
             )
             insist_running(host)
-        known = Evidence(
-            trails={},
-            expected_vcpus=cell.vcpus,
-            baseline=baseline,
+        known = replace(
+            known_of(cell, watch, baseline, delivered),
             end=fate.end,
-            limits=Limits(patience=watch.patience_s),
-            outside_eye=True,
-            disruption=delivered.witness,
             parked=fate.parked,
             tallies=handover.tallies(cell, delivered, gone=gone),
             handed=handover.began,

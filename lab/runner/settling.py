@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 from time import monotonic
 
-from lab.config.model import Watch
+from lab.config.model import Cell, Watch
 from lab.deadline import pause
+from lab.disruption.delivered import Delivered
 from lab.guest.guest import RunningGuest
 from lab.observe.search import Search
 from lab.observe.window import Window
@@ -15,12 +16,35 @@ from lab.runner.course import Course, Settled
 from lab.runner.interference import interference_of
 from lab.runner.search import search
 from lab.runner.watch import Watched, wiped
-from lab.verdict.evidence import Evidence
+from lab.verdict.evidence import Evidence, Limits
 from lab.verdict.judge import judge_through
 from lab.verdict.verdict import Check, Verdict
 
 # With these, nothing was seen of the guest in the end: it may be elsewhere.
 _LOST_SIGHT = frozenset({Check.SEARCH, Check.PATH, Check.PAGE})
+
+
+def known_of(cell: Cell, watch: Watch, baseline: Window, delivered: Delivered) -> Evidence:
+    """Return what is known of a guest that was struck, before the eye is asked what it saw.
+
+    Args:
+        cell: What is run.
+        watch: How long a silence may be.
+        baseline: The undisturbed stretch.
+        delivered: What was done to the guest, and its witness.
+
+    Returns:
+        The evidence without trails; its watch ends with the baseline, until its end is put in.
+    """
+    return Evidence(
+        trails={},
+        expected_vcpus=cell.vcpus,
+        baseline=baseline,
+        end=baseline.ended,
+        limits=Limits(patience=watch.patience_s),
+        outside_eye=True,
+        disruption=delivered.witness,
+    )
 
 
 def settle(

@@ -196,6 +196,24 @@ def _start(
     # Should this process be killed before the ledger has it, the next one knows it by this.
     begun = state / f"{name}.starting"
     begun.write_text(json.dumps(command), encoding="utf-8")
+    _daemonized(name, command, log)
+    process = Owner.of(int(pid_file.read_text(encoding="ascii")))
+    with Ledger(state / "daemons.json").opened() as entries:
+        entries.append(owned(process, name=name))
+    begun.unlink()
+    sink(Step(what=f"started {name}, pid {process.pid}"))
+    try:
+        until(
+            f"the socket of {name}",
+            lambda: True if any(_answers(s) for s in sockets) else None,
+            Deadline.after(30),
+        )
+    except LabError as e:
+        e.add_note(f"its log is {log}")
+        raise
+
+
+def _daemonized(name: str, command: list[str], log: Path) -> None:
     with log.open("ab") as out:
         # Its return says that it is ready; it is no child to wait for, and outlives this process.
         done = subprocess.run(
@@ -214,17 +232,3 @@ def _start(
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         why = last[0] if last else f"status {done.returncode}"
         raise InfraError(f"could not start {name}: {why}", hint=f"look at {log}")
-    process = Owner.of(int(pid_file.read_text(encoding="ascii")))
-    with Ledger(state / "daemons.json").opened() as entries:
-        entries.append(owned(process, name=name))
-    begun.unlink()
-    sink(Step(what=f"started {name}, pid {process.pid}"))
-    try:
-        until(
-            f"the socket of {name}",
-            lambda: True if any(_answers(s) for s in sockets) else None,
-            Deadline.after(30),
-        )
-    except LabError as e:
-        e.add_note(f"its log is {log}")
-        raise

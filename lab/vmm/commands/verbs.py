@@ -77,12 +77,6 @@ def _verbs(guest: Machine) -> control.Verbs:
         guest.ended.set()
         return Reply({"state": "released"})
 
-    def regs(_: Question) -> Reply:
-        return Reply({"vcpus": guest.registers()})
-
-    def memslot(_: Question) -> Reply:
-        return Reply({"memslot": guest.try_memslot()})
-
     def fds(_: Question) -> Reply:
         described = handover.describe(guest) if guest.orphanable else {}
         return Reply({**guest.status(), **described}, guest.fds())
@@ -93,8 +87,8 @@ def _verbs(guest: Machine) -> control.Verbs:
         "resume": resume,
         "quit": end,
         "release": release,
-        "regs": regs,
+        "regs": lambda _: Reply({"vcpus": guest.registers()}),
         "fds": fds,
-        "memslot": memslot,
+        "memslot": lambda _: Reply({"memslot": guest.try_memslot()}),
         **handover_verbs.verbs(guest),
     }
