@@ -84,7 +84,7 @@ class Probe:
 
 
 def probe(limit_s: float, asks: IO[str], tells: IO[str], process: Path | None = None) -> None:
-    """Say how L0 is watched, then a line for each time it was late, until `asks` ends.
+    """Write how L0 is watched, then a line for each time it was late, until `asks` ends.
 
     Args:
         limit_s: How late it may be, in seconds.

@@ -45,7 +45,7 @@ def verified_mib(e: Evidence, trail: Trail) -> float | None:
 
 
 def ram(e: Evidence) -> Verdict | None:
-    """Insist that each vCPU that can has verified some of its RAM since it was to go on.
+    """Require that each vCPU that can has verified some of its RAM since it was resumed.
 
     Args:
         e: The evidence; of a guest that is parked nothing is asked until it goes on.
