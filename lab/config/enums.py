@@ -128,7 +128,7 @@ class MemoryKind(StrEnum):
 
     MEMFD = "memfd"
     LUO_MEMFD = "luo-memfd"
-    LUO_GUEST = "luo-guest"  # with all else of a guest that stands still: it goes on afterwards
+    LUO_GUEST = "luo-guest"  # all state of a paused guest, which is resumed afterwards
 
 
 class KexecLoad(StrEnum):

@@ -88,7 +88,7 @@ def probe(limit_s: float, asks: IO[str], tells: IO[str], process: Path | None = 
 
     Args:
         limit_s: How late it may be, in seconds.
-        asks: Whoever asked; its end is the end.
+        asks: The pipe of the parent; the probe ends when it is closed.
         tells: Gets `ready HOW`, and then `late FROM TO` and `suspended AT SECONDS`, in seconds.
         process: The folder in /proc of the QEMU to watch; None to guess.
     """

@@ -179,7 +179,7 @@ class Domain:
         return str(self.qmp("human-monitor-command", **{"command-line": command}))
 
     def cpus(self) -> tuple[Cpu, ...]:
-        """Read QEMU's own state of each CPU under TCG; the machine stands still for about 1 ms.
+        """Read QEMU's own state of each CPU under TCG; the machine is stopped for about 1 ms.
 
         Returns:
             The CPUs by index.
