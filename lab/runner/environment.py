@@ -61,7 +61,7 @@ def cpu_times() -> tuple[int, int]:
     Returns:
         Both in clock ticks, over all processors, since boot.
 
-    Source: Documentation/filesystems/proc.rst, "1.8 Miscellaneous kernel statistics in /proc/stat".
+    Source: Documentation/filesystems/proc.rst, "1.7 Miscellaneous kernel statistics in /proc/stat".
     """
     line = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0]
     ticks = [int(each) for each in line.split()[1:9]]  # user to steal; guest is within user
