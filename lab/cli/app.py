@@ -22,6 +22,7 @@ from lab.cli import (
     selftest,
     ssh_console,
     up_down,
+    verify,
 )
 from lab.cli.settings import Settings, err
 from lab.errors import ConfigError, LabError
@@ -77,6 +78,7 @@ for _module in (
     nightly,
     doctor_ladder,
     reports,
+    verify,
     build,
     bench,
 ):

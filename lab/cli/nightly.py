@@ -279,6 +279,7 @@ def _published(plan: _Plan, folder: Path, notes: Sequence[str]) -> RunRecord:
     told = tuple(dict.fromkeys((*header.notes, *notes)))
     write_document(folder / "header.json", header.model_copy(update={"notes": told}))
     record = publish.publish(folder, known=plan.known, tell=_say)
+    publish.seal(folder, record, sign_with=plan.lab.report.sign_with, tell=_say)
     index.shelve(plan.reports)
     return record
 

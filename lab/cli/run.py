@@ -7,6 +7,7 @@ import secrets
 import shlex
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -112,7 +113,13 @@ def _run_and_show(target: Target, reports: Path, *, everything: bool, as_json: b
 def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
     """Run it; whatever ends the run, its folder has a record, and the hosts go first."""
     lab, run_id = target.lab, secrets.token_hex(3)
-    known, keep = state_dir(lab.state) / NAME, lab.report.keep
+    end = partial(
+        publish.finish,
+        known=state_dir(lab.state) / NAME,
+        keep=lab.report.keep,
+        sign_with=lab.report.sign_with,
+        tell=_complain,
+    )
     with ExitStack() as at_last, opened(lab, sink, run_id=run_id) as lab_session:
         accel = lab_session.accelerator(target.cell.arch).accel
         cell = target.cell if target.named else target.cell.model_copy(update={"accel": accel})
@@ -126,7 +133,7 @@ def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
             planned=(planned(cell, rerun=rerun),),
         )
         folder = shards.begin(reports, header)
-        at_last.callback(publish.finish, folder, known=known, keep=keep, tell=_complain)
+        at_last.callback(end, folder)
         with closing(Pool(lab_session)) as pool:
             judge_cell(pool, cell, folder, rerun=rerun)
     return folder, load(folder)

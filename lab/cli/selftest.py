@@ -193,7 +193,9 @@ def _run(
         shards.write_cell(folder, cell_of(plan, results, told))
     shards.note_environment(folder, environment_of(lab_session), worker="main")
     known = state_dir(lab.state) / NAME
-    return folder, publish.finish(folder, known=known, keep=lab.report.keep)
+    return folder, publish.finish(
+        folder, known=known, keep=lab.report.keep, sign_with=lab.report.sign_with
+    )
 
 
 def _results_on(

@@ -27,6 +27,7 @@ from lab.config.enums import (
 )
 from lab.config.fields import (
     Count,
+    File,
     Mebibytes,
     Milliseconds,
     Model,
@@ -199,6 +200,9 @@ class Reports(Model):
     keep: Count = 60
     """How many runs stay in reports/. The last good one, the one that `latest` points at, and runs
     that did not end stay beside them."""
+    sign_with: File | None = None
+    """The SSH key that signs each run's hash tree, as "~/.ssh/id_ed25519"; none without it. A key
+    with a passphrase is used by the agent. `lab verify` checks the signature."""
 
 
 class Nightly(Model):

@@ -81,6 +81,7 @@ class RunningHost:
         session: The open session; `reconnect` replaces it.
         opened_at: When the session was first open, on L0's monotonic clock.
         identity: The kernel that it runs, as read when the session was opened.
+        boots: The same of each boot that was seen, this one last.
         tainted: Why no other cell may use it; None as long as one may.
         answered_s: Seconds from its definition to an open session.
         mode_proof: What was seen of its mode, from inside and from L0.
@@ -100,6 +101,7 @@ class RunningHost:
         self.session = entry.open(blueprint.role, Deadline.after(blueprint.patience.ssh))
         self.opened_at = time.monotonic()
         self.identity: HostIdentity = identity_of(self.session)
+        self.boots: list[HostIdentity] = [self.identity]
         self.tainted: Problem | None = None
         self.answered_s = 0.0
         self.mode_proof = ""
@@ -148,6 +150,8 @@ class RunningHost:
         self.session.close()
         self.session = self.entry.open(self.role, by)
         self.identity = identity_of(self.session)
+        if self.identity.boot_id != self.boots[-1].boot_id:
+            self.boots.append(self.identity)
 
     def close(self) -> None:
         """Close the session; the machine goes on."""

@@ -132,6 +132,7 @@ class Recorder:
             folder,
             known=state_dir(lab.state) / HISTORY if lab else None,
             keep=lab.report.keep if lab else KEEP,
+            sign_with=lab.report.sign_with if lab else None,
             tell=notes.append,
         )
         gaps = [str(gap) for gap in must_run_gaps(record)]

@@ -22,6 +22,7 @@ from lab.record.files import load_document, write_document
 from lab.record.model import RunHeader
 from lab.record.rerun import rerun_command
 from lab.resources.ledger import state_dir
+from lab.verify.manifest import unseal
 from lab.virt.probe import likely_accelerators
 
 NAME = "lab-run"
@@ -210,6 +211,7 @@ class Run:
         header = load_document(folder / "header.json", RunHeader)
         now = datetime.now(UTC).replace(microsecond=0)
         update = {"resumed": (*header.resumed, now), "ended": None}
+        unseal(folder)
         write_document(folder / "header.json", header.model_copy(update=update))
 
 

@@ -19,6 +19,8 @@ from lab.report.kcidb import kcidb_json
 from lab.report.ktap import results_ktap
 from lab.report.page import pages
 from lab.report.summary import summary_md
+from lab.verify import manifest
+from lab.verify.signature import sign
 
 Tell = Callable[[str], None]
 
@@ -28,15 +30,21 @@ def _silent(text: str) -> None:
 
 
 def finish(
-    folder: Path, *, known: Path | None = None, keep: int = index.KEEP, tell: Tell = _silent
+    folder: Path,
+    *,
+    known: Path | None = None,
+    keep: int = index.KEEP,
+    sign_with: Path | None = None,
+    tell: Tell = _silent,
 ) -> RunRecord:
-    """End a run now: publish it, make `latest` point at it, and remove the oldest runs.
+    """End a run now: publish it, seal it, make `latest` point at it, and remove the oldest runs.
 
     Args:
         folder: The run's folder.
         known: The file of the history to read, and to enter the run into; None for no history.
         keep: How many runs stay.
-        tell: Called with a problem of the history, which spoils no report.
+        sign_with: The SSH key that signs its hash tree; None for no signature.
+        tell: Called with its hash tree, and with problems that spoil no report.
 
     Returns:
         The run's record.
@@ -45,6 +53,7 @@ def finish(
     ended = header.model_copy(update={"ended": datetime.now(UTC)})
     write_document(folder / "header.json", ended)
     record = publish(folder, known=known, tell=tell)
+    seal(folder, record, sign_with=sign_with, tell=tell)
     point(folder.parent / "latest", folder.name)
     index.clear(folder.parent, keep)
     index.shelve(folder.parent)
@@ -74,6 +83,25 @@ def publish(folder: Path, *, known: Path | None = None, tell: Tell = _silent) ->
     for name, text in pages(record, past, gone=gone):
         write_text(folder / name, text)
     return record
+
+
+def seal(
+    folder: Path, record: RunRecord, *, sign_with: Path | None = None, tell: Tell = _silent
+) -> None:
+    """Write the hash tree of a run that has ended, and sign it.
+
+    Args:
+        folder: The run's folder.
+        record: The run's record.
+        sign_with: The SSH key that signs it; None for no signature.
+        tell: Called with the digest over the run and the key, or with why there is none.
+    """
+    try:
+        tell(f"hash tree: {manifest.seal(folder, record).root}")
+        if sign_with is not None:
+            tell(f"signed by: {sign(folder / manifest.NAME, sign_with)}")
+    except LabError as e:
+        tell(f"the run cannot be verified: {e}")
 
 
 def _past(record: RunRecord, folder: Path, known: Path | None, tell: Tell) -> Past:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from lab.config.model import Cell
 from lab.disruption.delivered import Delivered
 from lab.observe.eye import Found
-from lab.observe.identity import HostIdentity
 from lab.observe.window import Window
-from lab.runner.result import CellResult, Fact
+from lab.runner.result import CellResult, Fact, RanOn
 from lab.verdict.evidence import Evidence
 from lab.verdict.problem import Problem
 from lab.verdict.verdict import Verdict
@@ -49,7 +48,7 @@ class Course:
         delivered: What was done to the guest, and its witness.
         found: What the outside eye saw.
         settled: What the verdict rests on.
-        boots: The boots of its host, the one that it began in first.
+        ran_on: Its host, once it has done with it.
         verdict: What the judge said.
         facts: What else was seen, for the record's figures.
         problems: What is wrong beside the verdict, in the order in which it was found.
@@ -61,7 +60,7 @@ class Course:
     delivered: Delivered | None = None
     found: Found | None = None
     settled: Settled | None = None
-    boots: list[HostIdentity] = field(default_factory=list)
+    ran_on: RanOn | None = None
     verdict: Verdict | None = None
     facts: dict[str, Fact] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -102,6 +101,7 @@ class Course:
             problems=came.problems if came else tuple(self.problems),
             facts=came.facts if came else dict(self.facts),
             case=case,
+            ran_on=self.ran_on,
             consoles=self.consoles,
             struck_at=self.struck_at,
         )

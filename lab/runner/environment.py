@@ -46,7 +46,7 @@ def environment_of(lab_session: LabSession) -> EnvironmentRecord:
             for (_, arch), outfit in lab_session.images.outfits.items()
             for part, path in zip(("root", "tools"), outfit.disks, strict=True)
         },
-        cpu_model=_cpu_model(),
+        cpu_model=cpu_model(),
         qemu=versions["hypervisor"],
         libvirt=versions["libvirt"],
         l0_kernel=os.uname().release,
@@ -89,7 +89,8 @@ def _digest(file: Path | None) -> str:
     return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" if file else ""
 
 
-def _cpu_model() -> str | None:
+def cpu_model() -> str | None:
+    """Read what /proc/cpuinfo calls this machine's processor; None if it does not say."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":

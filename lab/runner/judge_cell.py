@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from lab.config.model import Cell, Unavailable
 from lab.errors import InfraError, LabError
@@ -12,10 +15,12 @@ from lab.record.model import CellRecord
 from lab.record.plan import planned
 from lab.runner.environment import environment_of
 from lab.runner.pool import Pool
+from lab.runner.provenance import provenance_of
 from lab.runner.recording import record_of, unavailable
 from lab.runner.result import CellResult
 from lab.runner.retry import attempted
 from lab.runner.unavailable import why_not
+from lab.verify.plain_files import digests_in
 
 
 def judge_cell(
@@ -66,7 +71,21 @@ def _judged(
             f"{cell.id} names accelerator {cell.accel.value}, but hosts run on {here.value} here",
             hint="run it again: the probe's result is stored now, and the ids will follow it",
         )
-    evidence = Path("evidence") / shards.file_name(planned(cell, repeat=repeat).key)
+    evidence = _free(folder, shards.file_name(planned(cell, repeat=repeat).key))
     result = attempted(pool, cell, folder / evidence)
-    record = record_of(result, rerun=rerun, evidence=str(evidence), repeat=repeat)
-    return record, result.broke
+    more: dict[str, Any] = {}
+    try:
+        more["digests"] = digests_in(folder / evidence)
+        if result.ran_on is not None:
+            watch = pool.lab_session.lab.watch
+            more["provenance"] = provenance_of(pool.lab_session, result.ran_on, watch)
+    except LabError as e:
+        result = replace(result, broke=result.broke or e)
+    record = record_of(result, rerun=rerun, evidence=evidence, repeat=repeat)
+    return record.model_copy(update=more), result.broke
+
+
+def _free(folder: Path, name: str) -> str:
+    """Return a folder for evidence that no other try under this name has: its record may count."""
+    tries = (f"evidence/{name}{'' if n == 1 else f'~try{n}'}" for n in count(1))
+    return next(each for each in tries if not (folder / each).exists())

@@ -8,13 +8,30 @@ from dataclasses import dataclass, field
 
 from lab.config.model import Cell
 from lab.disruption.delivered import Delivered
+from lab.host.blueprint import Blueprint
 from lab.observe.eye import Found
+from lab.observe.identity import HostIdentity
 from lab.verdict.problem import Problem, ProblemKind
 from lab.verdict.verdict import Check, Survived, Unproven, Verdict
 from lab.verify.case import Case
 
 Fact = str | int | float | bool | None
 Facts = Mapping[str, Fact]
+
+
+@dataclass(frozen=True, slots=True)
+class RanOn:
+    """The host of a try.
+
+    Attributes:
+        blueprint: What it was made from.
+        boots: Its boots as its kernels told of them, from the one that the try began in.
+        errata: What became of the errors of its QEMU, in words; "" if it has none.
+    """
+
+    blueprint: Blueprint
+    boots: tuple[HostIdentity, ...]
+    errata: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +49,7 @@ class CellResult:
         facts: What else was seen, for the record's figures.
         case: What the verdict rests on, as it stands in its file; None if there is no verdict.
         consoles: The lines of each console, by its file's name.
+        ran_on: Its host; None if it had none.
         struck_at: How many lines of the host's console had come when the guest was struck.
     """
 
@@ -45,6 +63,7 @@ class CellResult:
     facts: Facts = field(default_factory=dict)
     case: Case | None = None
     consoles: Mapping[str, list[str]] = field(default_factory=dict)
+    ran_on: RanOn | None = None
     struck_at: int | None = None
 
     @property

@@ -18,7 +18,7 @@ from lab.runner.course import Course
 from lab.runner.exclusive import turn
 from lab.runner.filing import filed
 from lab.runner.pool import Pool
-from lab.runner.result import CellResult
+from lab.runner.result import CellResult, RanOn
 
 TRIES = 3
 
@@ -91,7 +91,12 @@ def _tried(
                     collect_boot(evidence, pool.console)
                     raise
             course.facts |= host.seen_at_boot
-            run_cell(cell, host, how.watch, evidence, course, words=how.words, deed=how.deed)
+            since = len(host.boots) - 1
+            try:
+                run_cell(cell, host, how.watch, evidence, course, words=how.words, deed=how.deed)
+            finally:
+                boots = tuple(host.boots[since:])
+                course.ran_on = RanOn(host.blueprint, boots, host.domain.errata)
     except Exception as e:  # noqa: BLE001 - also of an error in the lab, there is what it came to
         broke = e
     try:

@@ -19,7 +19,7 @@ from lab.record.timeline import timeline_of
 from lab.verdict.verdict import Scope
 from lab.verify.case import Case, Judged, judged
 
-_BROKE = re.compile(r"\w*Error: ")
+_BROKE = re.compile(r"\w+: ")  # the type of an exception
 _TRIED = "tried "  # how a record goes on where its cell was tried more than once
 
 

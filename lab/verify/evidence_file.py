@@ -226,7 +226,7 @@ def _document(case: Case) -> dict[str, object]:
 def _plain(value: object) -> Any:
     """Turn a value into what JSON has, without the secrets of the run; what it has not, is text."""
     match value:
-        case array() if value.typecode == "Q":
+        case array() if value.typecode in "qQ":
             return list(value)
         case list() | tuple() | array():
             return [_plain(each) for each in value]

@@ -68,10 +68,20 @@ def seal(folder: Path, record: RunRecord) -> Manifest:
         ConfigError: A file of the run is no regular file, or cannot be read.
         InfraError: It cannot be written.
     """
+    unseal(folder)
     made = tree_of(folder, record)
-    signature_of(folder / NAME).unlink(missing_ok=True)
     write_text(folder / NAME, made.model_dump_json(indent=1) + "\n")
     return made
+
+
+def unseal(folder: Path) -> None:
+    """Remove the hash tree of a run that goes on, and its signature.
+
+    Args:
+        folder: The run's.
+    """
+    for path in (folder / NAME, signature_of(folder / NAME)):
+        path.unlink(missing_ok=True)
 
 
 def tree_of(folder: Path, record: RunRecord) -> Manifest:

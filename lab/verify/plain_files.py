@@ -55,6 +55,21 @@ def digest_of(path: Path) -> str:
     return total.hexdigest()
 
 
+def digests_in(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file in a folder, by its path there.
+
+    Args:
+        folder: The folder; one that is not there has none.
+
+    Raises:
+        ConfigError: Something in it is no regular file.
+    """
+    if not folder.is_dir():
+        return {}
+    names = files_below(folder.parent, folder.name)
+    return {name.partition("/")[2]: digest_of(folder.parent / name) for name in names}
+
+
 def files_below(folder: Path, part: str) -> list[str]:
     """List what is no folder in a part of a run's folder, symbolic links included.
 

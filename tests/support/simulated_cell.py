@@ -23,7 +23,7 @@ from lab.deadline import Deadline
 from lab.errors import InfraError
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
-from lab.observe.identity import ProcessIdentity
+from lab.observe.identity import HostIdentity, ProcessIdentity
 from lab.observe.proof import Method, Proof
 from lab.resources.admission import Admission, Machine
 from lab.runner import pool as pools
@@ -125,9 +125,13 @@ class Machine1:
             state=lambda: "running", xml=lambda: "<domain/>", errata="",
             peek=self.guest.read,
         )  # fmt: skip
+        image = Path(__file__)
         self.blueprint = SimpleNamespace(
-            request=cell_of_an_orphan().request, name="a", folder=Path("nowhere")
-        )
+            request=cell_of_an_orphan().request, name="a", folder=Path("nowhere"),
+            kernel=SimpleNamespace(image=image), initrd=image, disks=(image, image), through=None,
+            cpu_model=None,
+        )  # fmt: skip
+        self.boots = [HostIdentity("b1", "", "6f1ed002", "7.3.4", 1.0)]
         self.patience = SimpleNamespace(guest=10.0, command=10.0)
 
     def by_guest(self) -> Any:
@@ -203,7 +207,7 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
         lab=LAB,
         state=state,
         sink=lambda _: None,
-        connection=None,
+        connection=SimpleNamespace(versions=lambda: {"hypervisor": "10.0.3", "libvirt": "9.0.0"}),
         accelerators={},
         accelerator=lambda _: SimpleNamespace(accel=Accel.TCG),
         blueprint=lambda *_: machine.blueprint,

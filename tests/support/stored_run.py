@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ from tests.support.evidence_files import case_of
 from tests.support.guests_that_live_or_die import dies_at_once, lives_on
 
 STORED = Path(__file__).parents[1] / "golden" / "record" / "verify"
+_AS_TEXT = ".b64"
 AT = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
 LIVES, DIES = "x86_64-tcg-reference-linux-labvmm-vmm_kill", "x86_64-tcg-stock-linux-qemu-vmm_kill"
 STORIES: dict[str, tuple[Callable[[Rehearsal], Evidence], ExpectationRecord]] = {
@@ -104,9 +106,22 @@ def cell_of(folder: Path, name: str) -> CellRecord:
 
 
 def write() -> None:
-    """Write the stored run anew."""
+    """Write the stored run anew; what is packed is stored as text, since git has no binaries."""
     shutil.rmtree(STORED, ignore_errors=True)
-    made(STORED)
+    folder = made(STORED)
+    for path in folder.rglob("*.gz"):
+        path.with_name(f"{path.name}{_AS_TEXT}").write_bytes(base64.encodebytes(path.read_bytes()))
+        path.unlink()
+
+
+def unpacked(into: Path) -> Path:
+    """Return the folder of the stored run as it was when it was written."""
+    (stored,) = STORED.iterdir()
+    folder = Path(shutil.copytree(stored, into / stored.name))
+    for path in folder.rglob(f"*{_AS_TEXT}"):
+        path.with_suffix("").write_bytes(base64.decodebytes(path.read_bytes()))
+        path.unlink()
+    return folder
 
 
 if __name__ == "__main__":

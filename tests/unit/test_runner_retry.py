@@ -54,7 +54,12 @@ def attempted(
     """Attempt a cell of which `run_cell` says what comes of it."""
     monkeypatch.setattr(retry, "run_cell", run_cell)
     monkeypatch.setattr(retry, "turn", lambda *_: nullcontext())
-    host = SimpleNamespace(seen_at_boot={"emulator": "taken out"})
+    host = SimpleNamespace(
+        seen_at_boot={"emulator": "taken out"},
+        boots=["first"],
+        blueprint=None,
+        domain=SimpleNamespace(errata="taken out"),
+    )
     lab_session = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
     pool: Any = SimpleNamespace(lab_session=lab_session, lease=lambda _: nullcontext(host))
     return retry.attempted(pool, cell, evidence)
