@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The judge's check that a guest that goes on has looked at its RAM; pure.
 
-What it found wrong there is one of the harms of `identity_checks`. Here it is insisted that it
+What it found wrong there is one of the harms of `identity_checks`. Here it is required that it
 looked: a guest whose memory was taken away can beat on, as long as its beacon and its code stayed.
 """
 
@@ -45,7 +45,7 @@ def verified_mib(e: Evidence, trail: Trail) -> float | None:
 
 
 def ram(e: Evidence) -> Verdict | None:
-    """Require that each vCPU that can has verified some of its RAM since it was resumed.
+    """Require that each vCPU that can has verified some of its RAM since it was to go on.
 
     Args:
         e: The evidence; of a guest that is parked nothing is asked until it goes on.
