@@ -232,6 +232,7 @@ def test_a_kernel_that_asks_nothing_of_the_next_loses_the_guest(
         guest = Resident.start(host, lab_session.lab.watch, stack)
         guest.make_resident()
         guest.load("-s", cmdline=without(host.cmdline(nonce=nonce), "caretaker=on"))
-        kexecs.jump(host, Loaded(nonce), Deadline.after(host.patience.kexec))
+        loaded = Loaded(nonce, host.runs, KexecLoad.FILE_LOAD)
+        kexecs.jump(host, loaded, Deadline.after(host.patience.kexec))
         with pytest.raises(InfraError, match="ended at once"):
             orphaning_for("resident").adopt(guest.guest, host.by_guest())

@@ -2,8 +2,8 @@
 /*
  * PID 1 of an L1, from the initramfs to the end.
  *
- * It mounts the shared root file system under a tmpfs, puts the run's seed in place, starts sshd and
- * then only reaps. An emulated CPU forks slowly, so it forks once.
+ * It loads the modules that came with it, mounts the shared root file system under a tmpfs, puts the
+ * run's seed in place, starts sshd and then only reaps. An emulated CPU forks slowly, so it forks once.
  *
  * It says on the console, by /dev/kmsg so that the kernel's own lines cannot tear them:
  *   LAB-INIT userland                           the root file system is in place
@@ -13,9 +13,11 @@
  * SIGTERM or SIGUSR2 powers the machine off, SIGINT restarts it. `lab.poweroff=1` on the kernel's
  * command line powers it off at "userland": the bench of a bare boot.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <net/route.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -28,6 +30,7 @@
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,6 +147,62 @@ static void early_mounts(void)
 	symlink("/proc/self/fd/2", "/dev/stderr");
 }
 
+/* Whether a word is in a text as a whole, as "svm" in the flags of /proc/cpuinfo. */
+static bool has_word(const char *text, const char *word)
+{
+	size_t size = strlen(word);
+
+	for (const char *at = text; (at = strstr(at, word)); at += size)
+		if ((at == text || strchr(" \t\n", at[-1])) && strchr(" \t\n", at[size]))
+			return true;
+	return false;
+}
+
+/* The flags of the first processor. */
+static void read_cpu_flags(char *flags, size_t size)
+{
+	FILE *file = fopen("/proc/cpuinfo", "re");
+
+	flags[0] = '\0';
+	while (file && fgets(flags, size, file) && strncmp(flags, "flags", strlen("flags")))
+		;
+	if (file)
+		fclose(file);
+}
+
+static void load_module(const char *name)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/modules/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
+		fail(path);
+	close(fd);
+}
+
+/*
+ * A distribution's kernel has its drivers as modules. /modules/order names them in the order in which they are loaded;
+ * behind a name may be the processor's flag without which the module is left alone.
+ */
+static void load_modules(void)
+{
+	char line[128], flags[4096];
+	FILE *order = fopen("/modules/order", "re");
+
+	if (!order)
+		return;
+	read_cpu_flags(flags, sizeof(flags));
+	while (fgets(line, sizeof(line), order)) {
+		char *name = strtok(line, " \n"), *flag = strtok(NULL, " \n");
+
+		if (name && (!flag || has_word(flags, flag)))
+			load_module(name);
+	}
+	fclose(order);
+}
+
 static void wait_for_disk(const char *disk)
 {
 	for (int ms = 0; access(disk, F_OK); ms++) {
@@ -208,19 +267,80 @@ static void late_mounts(void)
 		fail("/sys/kernel/debug");
 }
 
-static void name_and_loopback(void)
+static void set_up(int fd, const char *name)
+{
+	struct ifreq link = {};
+
+	strncpy(link.ifr_name, name, sizeof(link.ifr_name) - 1);
+	if (ioctl(fd, SIOCGIFFLAGS, &link))
+		fail(name);
+	link.ifr_flags |= IFF_UP;
+	if (ioctl(fd, SIOCSIFFLAGS, &link))
+		fail(name);
+}
+
+static void put_address(struct sockaddr *where, const char *text)
+{
+	struct sockaddr_in *address = (struct sockaddr_in *)where;
+
+	address->sin_family = AF_INET;
+	if (inet_pton(AF_INET, text, &address->sin_addr) != 1) {
+		errno = EINVAL;
+		fail("ip=");
+	}
+}
+
+/*
+ * Do what the kernel does about ip=CLIENT:SERVER:GATEWAY:MASK:HOST:DEVICE:off if it has CONFIG_IP_PNP and the device's
+ * driver is built in.
+ */
+static void set_up_network(int fd, const char *cmdline)
+{
+	char text[128], *rest = text, *field[6];
+	struct ifreq link = {};
+	struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
+	const char *at = strstr(cmdline, " ip=");
+
+	if (!at)
+		return;
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(at + 4, " "), at + 4);
+	for (int i = 0; i < 6; i++)
+		if (!(field[i] = strsep(&rest, ":"))) {
+			errno = EINVAL;
+			fail("ip=");
+		}
+	strncpy(link.ifr_name, field[5], sizeof(link.ifr_name) - 1);
+	if (ioctl(fd, SIOCGIFADDR, &link) == 0)
+		return; /* the kernel did it */
+	if (errno == ENODEV) { /* a bare boot of the bench has none */
+		say("there is no %s, and so no network", field[5]);
+		return;
+	}
+	put_address(&link.ifr_addr, field[0]);
+	if (ioctl(fd, SIOCSIFADDR, &link))
+		fail(field[5]);
+	put_address(&link.ifr_netmask, field[3]);
+	if (ioctl(fd, SIOCSIFNETMASK, &link))
+		fail(field[5]);
+	set_up(fd, field[5]);
+	put_address(&route.rt_gateway, field[2]);
+	put_address(&route.rt_dst, "0.0.0.0");
+	put_address(&route.rt_genmask, "0.0.0.0");
+	if (ioctl(fd, SIOCADDRT, &route))
+		fail("default route");
+}
+
+static void name_and_network(const char *cmdline)
 {
 	char name[64];
-	struct ifreq lo = { .ifr_name = "lo" };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (!read_text("/etc/hostname", name, sizeof(name)) || sethostname(name, strlen(name)))
 		fail("host name");
-	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &lo))
-		fail("lo");
-	lo.ifr_flags |= IFF_UP;
-	if (ioctl(fd, SIOCSIFFLAGS, &lo))
-		fail("lo up");
+	if (fd < 0)
+		fail("socket");
+	set_up(fd, "lo");
+	set_up_network(fd, cmdline);
 	close(fd);
 }
 
@@ -352,13 +472,14 @@ int main(void)
 	reboot(RB_DISABLE_CAD); /* ctrl-alt-del becomes SIGINT */
 
 	early_mounts();
+	load_modules();
 	mount_root();
 	plant_seed();
 	switch_root();
 	late_mounts();
-	name_and_loopback();
-	say("userland");
 	read_text("/proc/cmdline", cmdline, sizeof(cmdline));
+	name_and_network(cmdline);
+	say("userland");
 	if (strstr(cmdline, "lab.poweroff=1"))
 		power_off();
 	pid_t sshd = start_sshd();

@@ -69,7 +69,7 @@ def bench(lab_session: LabSession, cell: Cell, rounds: int = ROUNDS) -> dict[str
             "phases": phases,
         },
         "resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "accelerator": lab_session.accelerator(cell.arch).accel.value,
+        "accelerator": lab_session.accelerator(cell.arch, cell.kernel).accel.value,
         "kernel_build_id": lab_session.images.kernel(cell.kernel, cell.arch).build_id,
     }
 

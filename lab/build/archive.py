@@ -32,6 +32,23 @@ class Found:
     suite: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stanza:
+    """What the index says of one version of a package: its file, and what it needs."""
+
+    name: str
+    version: str
+    size: int
+    """Bytes."""
+    sha256: str
+    depends: str
+
+    def needs_of_same_version(self) -> tuple[str, ...]:
+        """Return the packages that it needs in exactly its own version: parts of one whole."""
+        parts = (part.strip().partition(" ") for part in self.depends.split(","))
+        return tuple(name for name, _, version in parts if version == f"(= {self.version})")
+
+
 def mirror(override: str | None = None) -> str:
     """Return the URL of the Debian mirror to use.
 
@@ -88,6 +105,12 @@ def carried_over() -> str:
     return "".join(f"{line}\n" for line in dump.splitlines() if _CARRIED_OVER.match(line))
 
 
+def _fields(stanza: str) -> dict[str, str]:
+    """Return the fields of a package's stanza, without lines that continue one; none of nothing."""
+    lines = (line.partition(": ") for line in stanza.split("\n\n", maxsplit=1)[0].splitlines())
+    return {key: value for key, _, value in lines if not key.startswith(" ")}
+
+
 class Archive:
     """Some suites of Debian for one architecture, indexed under the cache.
 
@@ -135,6 +158,38 @@ class Archive:
             if "Packages" in where
         )
 
+    def stanza(self, package: str, version: str) -> Stanza | None:
+        """Return what the index says of one version of a package; `versions` has fetched it.
+
+        Args:
+            package: Its name.
+            version: Its version.
+
+        Returns:
+            The stanza; None if the index has none.
+        """
+        said = _fields(self._ask("show", f"{package}={version}"))
+        if not said:
+            return None
+        return Stanza(
+            name=package,
+            version=version,
+            size=int(said["Size"]),
+            sha256=said["SHA256"],
+            depends=said.get("Depends", ""),
+        )
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Return the names of packages that begin with `prefix`; `versions` has fetched the index.
+
+        Args:
+            prefix: What they begin with.
+
+        Returns:
+            The names, sorted.
+        """
+        return tuple(sorted(self._ask("pkgnames", prefix).split()))
+
     def download(self, package: str, version: str, into: Path) -> Path:
         """Fetch one package into the folder `into`; apt checks it against the signed index."""
         output(
@@ -180,6 +235,14 @@ class Archive:
             )
             answer.write_text(listed)
         return answer.read_text()
+
+    def _ask(self, *words: str) -> str:
+        """Return what apt-cache says; "" for what it has not."""
+        command = ["apt-cache", *self._options(), *words]
+        try:
+            return output(command, doing=f"asking apt-cache to {words[0]}", network=True)
+        except InfraError:
+            return ""
 
     def _write_settings(self, site: str) -> None:
         for folder in ("etc/apt.conf.d", "etc/preferences.d", "state/lists/partial"):

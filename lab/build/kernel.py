@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -79,6 +80,27 @@ class KernelImage:
     """What the compiler says of its version; "" if somebody else built it."""
     make: tuple[str, ...] = ()
     """Variables that lab.toml has for make."""
+    modules: Path | None = None
+    """A folder of modules that an L1's init loads, with their order; None if it loads none."""
+
+    def lacks(self, option: str) -> bool:
+        """Return whether the kernel is known to have been built without an option.
+
+        Args:
+            option: Its name, without CONFIG_.
+
+        Returns:
+            True if its configuration does not set it; False if it does, or is not known.
+        """
+        if self.config is None:
+            return False
+        return option not in kconfig.values(self.config.read_text(encoding="utf-8"))
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The first two numbers of its release; (0, 0) if it has none."""
+        found = re.match(r"(\d+)\.(\d+)", self.release)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def build(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> KernelImage:

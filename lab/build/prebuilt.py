@@ -1,104 +1,240 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels that the user built: what the lab must know of them is read out of the boot image."""
+"""Kernels that somebody else built: an image, with or without modules, or packages.
+
+What the lab must know of them is read out of the boot image, and of the configuration if it comes
+with one. Of the modules those are kept, unpacked, that an L1's init loads.
+"""
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import re
-import shutil
-import struct
+import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from lab.arch import architecture
-from lab.build import elf
-from lab.build.cache import Cache, file_digest
-from lab.build.commands import need, output_of_bytes
+from lab.arch import Arch
+from lab.build import boot_image, drivers, elf, initrd, modules, packages
+from lab.build.cache import Cache, Value, file_digest
 from lab.build.kernel import KernelImage
 from lab.errors import ConfigError
 from lab.events import Sink, nowhere
 
-_BANNER = re.compile(rb"Linux version (\S+) ")
-_SECTOR = 512
-_OLDEST_PROTOCOL = 0x208  # the first whose header says where the compressed kernel is
-_UNPACKERS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
-    (b"\x1f\x8b", lambda packed: zlib.decompressobj(31).decompress(packed)),
-    (b"\xfd7zXZ\0", lambda packed: lzma.LZMADecompressor().decompress(packed)),
-    (b"]\0\0", lambda packed: lzma.LZMADecompressor().decompress(packed)),
-    (b"BZh", lambda packed: bz2.BZ2Decompressor().decompress(packed)),
-    (b"(\xb5/\xfd", lambda packed: output_of_bytes([need("zstd", package="zstd"), "-dc"], packed)),
-    (b"\x02!L\x18", lambda packed: output_of_bytes([need("lz4", package="lz4"), "-dc"], packed)),
-)
+_HOW = 1  # goes up when what is made of the same files changes
+_USUALLY_S = 4
+_MIB = 600
+_CONFIG_BEGINS, _CONFIG_ENDS = b"IKCFG_ST", b"IKCFG_ED"
 
 
-def take(name: str, arch: str, image: Path, cache: Cache, *, sink: Sink = nowhere) -> KernelImage:
-    """Take a bzImage or Image that the user built; copy it to where libvirt's QEMU can read it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a prebuilt kernel is made of: an image, and folders to look for all else in."""
+
+    image: Path
+    modules: Path | None = None
+    config: Path | None = None
+
+
+def take(
+    name: str,
+    arch: Arch,
+    image: Path,
+    cache: Cache,
+    *,
+    folder: Path | None = None,
+    sink: Sink = nowhere,
+) -> KernelImage:
+    """Take a boot image; copy it to where libvirt's QEMU can read it.
 
     Args:
         name: The kernel's name in lab.toml.
-        arch: "x86_64" or "arm64".
+        arch: The architecture.
         image: The boot image.
         cache: Where the copy goes.
+        folder: /lib/modules/RELEASE of that kernel, or a folder that it is beneath; None if all
+            that an L1 needs is built in.
         sink: Receives the steps.
 
     Returns:
         The kernel.
 
     Raises:
-        ConfigError: The file is not a boot image for `arch`, or has no build id.
+        ConfigError: The file is not a boot image for `arch`, has no build id, or an L1 could not
+            run on it, for want of a driver.
     """
-    made_for = architecture(arch)
     if not image.is_file():
-        raise ConfigError(f"kernel '{name}': image '{image}' is not there")
-    file_name = Path(made_for.image).name
-
-    def into(out: Path) -> None:
-        shutil.copyfile(image, out / file_name)
-        vmlinux = out / "vmlinux"
-        raw = image.read_bytes()
-        vmlinux.write_bytes(_unpacked(image, raw) if file_name == "bzImage" else raw)
-        banner = _BANNER.search(vmlinux.read_bytes())
-        if banner is None:
-            raise ConfigError(f"kernel '{name}': '{image}' holds no 'Linux version'")
-        (out / "release").write_bytes(banner[1])
-        (out / "build-id").write_text(elf.build_id_within(vmlinux))
-
+        raise ConfigError(f"kernel {name!r}: image '{image}' is not there")
+    inputs: dict[str, Value] = {"how": _HOW, "arch": arch, "image": file_digest(image)}
+    config = None
+    if folder is not None:
+        there = sorted(p for p in folder.rglob("*") if p.is_file() and packages.of_kernel(p))
+        inputs["modules"] = {str(p.relative_to(folder)): file_digest(p) for p in there}
+        config = next((p for p in there if p.name == "config"), None)
+    parts = Parts(image=image, modules=folder, config=config)
     made = cache.entry(
         "prebuilt",
-        {"arch": arch, "image": file_digest(image)},
-        into,
+        inputs,
+        lambda out: make(name, arch, parts, out),
         what=f"kernel {name} from {image.name}",
-        usually_s=2,
+        usually_s=_USUALLY_S,
         sink=sink,
-        needs_mib=300,
+        needs_mib=_MIB,
     )
+    return made_in(made, name, arch, f"prebuilt {image.name}")
+
+
+def of_packages(
+    name: str, arch: Arch, files: Sequence[Path], cache: Cache, *, sink: Sink = nowhere
+) -> KernelImage:
+    """Take a kernel out of a distribution's packages.
+
+    Args:
+        name: The kernel's name in lab.toml.
+        arch: The architecture.
+        files: The packages: .deb or .rpm.
+        cache: Where what is needed of them goes.
+        sink: Receives the steps.
+
+    Returns:
+        The kernel.
+
+    Raises:
+        ConfigError: They are no packages, or as for `take`.
+    """
+    made = cache.entry(
+        "prebuilt",
+        {"how": _HOW, "arch": arch, "packages": [file_digest(file) for file in files]},
+        lambda out: make_of_packages(name, arch, files, out),
+        what=f"kernel {name} from {files[0].name}",
+        usually_s=_USUALLY_S,
+        sink=sink,
+        needs_mib=_MIB,
+    )
+    return made_in(made, name, arch, f"package {files[0].name}")
+
+
+def make_of_packages(name: str, arch: Arch, files: Sequence[Path], out: Path) -> None:
+    """Unpack packages, and make of them what `made_in` finds.
+
+    Args:
+        name: The kernel's name in lab.toml.
+        arch: The architecture.
+        files: The packages.
+        out: The folder for it.
+
+    Raises:
+        ConfigError: There is not one kernel in them, or as for `take`.
+    """
+    with tempfile.TemporaryDirectory(dir=out) as unpacked:
+        root = Path(unpacked)
+        packages.unpack_kernel(files, root)
+        images = sorted(path for path in root.rglob("vmlinuz*") if path.is_file())
+        said = ", ".join(file.name for file in files)
+        if not images:
+            raise ConfigError(
+                f"kernel {name!r}: there is no vmlinuz in {said}",
+                hint="name the package with the image too: linux-image-*, linux-binary-*, "
+                "kernel-core-*",
+            )
+        if len(images) > 1:
+            raise ConfigError(
+                f"kernel {name!r}: {len(images)} kernels are in {said}: "
+                + ", ".join(str(image.relative_to(root)) for image in images),
+                hint="name the packages of one kernel",
+            )
+        config = next((p for p in sorted(root.rglob("config*")) if p.is_file()), None)
+        make(name, arch, Parts(image=images[0], modules=root, config=config), out)
+
+
+def make(name: str, arch: Arch, parts: Parts, out: Path) -> None:
+    """Make of a kernel's parts what `made_in` finds.
+
+    Args:
+        name: The kernel's name in lab.toml.
+        arch: The architecture.
+        parts: What it is made of.
+        out: The folder for it.
+
+    Raises:
+        ConfigError: As for `take`.
+    """
+    image = boot_image.read(parts.image)
+    if image.arch is not arch:
+        raise ConfigError(
+            f"kernel {name!r}: '{parts.image.name}' is for {image.arch.value}, and a host of "
+            f"{arch.value} is to boot it",
+            hint=f"name the {arch.value} one, or use it for hosts of {image.arch.value} only",
+        )
+    if image.release is None:
+        raise ConfigError(f"kernel {name!r}: '{parts.image}' holds no 'Linux version'")
+    config = parts.config.read_text(encoding="utf-8") if parts.config else _config_in(image.kernel)
+    _lay_modules(name, image, parts, config, out)
+    (out / arch.traits.image_name).write_bytes(image.bootable)
+    (out / "vmlinux").write_bytes(image.kernel)
+    (out / "release").write_text(image.release)
+    (out / "build-id").write_text(elf.build_id_within(out / "vmlinux"))
+    if config is not None:
+        (out / "config").write_text(config, encoding="utf-8")
+
+
+def made_in(folder: Path, name: str, arch: Arch, source: str) -> KernelImage:
+    """Return the kernel that `make` made.
+
+    Args:
+        folder: Where.
+        name: Its name in lab.toml.
+        arch: Its architecture.
+        source: Where it came from, for reports.
+
+    Returns:
+        The kernel.
+    """
+    config, loaded = folder / "config", folder / "modules"
     return KernelImage(
         name=name,
-        arch=made_for.name,
-        image=made / file_name,
-        vmlinux=made / "vmlinux",
-        config=None,
-        release=(made / "release").read_text(),
-        build_id=(made / "build-id").read_text(),
-        digest=made.name,
-        source=f"prebuilt {image.name}",
+        arch=arch.value,
+        image=folder / arch.traits.image_name,
+        vmlinux=folder / "vmlinux",
+        config=config if config.exists() else None,
+        release=(folder / "release").read_text(),
+        build_id=(folder / "build-id").read_text(),
+        digest=folder.name,
+        source=source,
+        modules=loaded if loaded.exists() else None,
     )
 
 
-def _unpacked(image: Path, raw: bytes) -> bytes:
-    """Take the ELF file out of a bzImage: its boot header says where it is, and how long."""
-    if raw[0x202:0x206] != b"HdrS" or struct.unpack_from("<H", raw, 0x206)[0] < _OLDEST_PROTOCOL:
-        raise ConfigError(
-            f"'{image}' is not a bzImage",
-            hint="give arch/x86/boot/bzImage of the build, not vmlinux or vmlinux.bin",
-        )
-    protected_mode = ((raw[0x1F1] or 4) + 1) * _SECTOR
-    offset, length = struct.unpack_from("<II", raw, 0x248)
-    payload = raw[protected_mode + offset :][:length]
-    for magic, unpack in _UNPACKERS:
-        if payload.startswith(magic):
-            # The unpacked size follows what is packed, except with gzip, which has its own.
-            return unpack(payload if magic == _UNPACKERS[0][0] else payload[:-4])
-    raise ConfigError(f"'{image}' has an unknown compression (starts {payload[:4].hex()})")
+def _lay_modules(
+    name: str, image: boot_image.BootImage, parts: Parts, config: str | None, out: Path
+) -> None:
+    there, built_in = {}, frozenset[str]()
+    if parts.modules is not None:
+        there = modules.in_folder(parts.modules, image.release or "")
+        built_in = modules.built_in(parts.modules)
+    built = drivers.Built(name, image.arch, image.kernel, config, built_in)
+    ordered = drivers.to_load(built, there, parts.image)
+    for module in ordered:
+        if module.release != image.release:
+            raise ConfigError(
+                f"kernel {name!r} is {image.release}, and its module '{module.path.name}' is for "
+                f"{module.release or 'no kernel'}",
+                hint="name the modules that were built with this image",
+            )
+    if not ordered:
+        return
+    folder = out / "modules"
+    folder.mkdir()
+    for module in ordered:
+        (folder / f"{module.name}.ko").write_bytes(module.content)
+    lines = (f"{module.name}.ko {drivers.flag_of(module.name)}".rstrip() for module in ordered)
+    (folder / initrd.ORDER).write_text("".join(f"{line}\n" for line in lines))
+
+
+def _config_in(kernel: bytes) -> str | None:
+    """Return the configuration that a kernel with CONFIG_IKCONFIG carries."""
+    begin = kernel.find(_CONFIG_BEGINS)
+    end = kernel.find(_CONFIG_ENDS, begin)
+    if begin < 0 or end < 0:
+        return None
+    packed = kernel[begin + len(_CONFIG_BEGINS) : end]
+    return zlib.decompressobj(31).decompress(packed).decode(errors="replace")

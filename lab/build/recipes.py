@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from lab.build import kernel, patch_files, prebuilt, source
+from lab.build import distribution, kernel, patch_files, prebuilt, source
 from lab.build.cache import Cache
 from lab.build.kernel import KernelImage
 from lab.config import kernels
@@ -40,9 +40,19 @@ def kernel_for(
         ConfigError: The kernel that lab.toml or the recipe describes cannot be built.
         UnavailableError: A program that builds kernels is missing.
     """
-    if isinstance(spec.source, kernels.FromImage):
-        return prebuilt.take(name, arch, spec.source.file, cache, sink=sink)
-    return kernel.build(recipe_of(name, spec, arch, mirror=mirror), arch, cache, sink=sink)
+    match spec.source:
+        case kernels.FromImage(file=image, modules=modules):
+            return prebuilt.take(name, arch, image, cache, folder=modules, sink=sink)
+        case kernels.FromPackageFiles(files=files):
+            return prebuilt.of_packages(name, arch, files, cache, sink=sink)
+        case kernels.FromPackage(package=package, version=version, suites=suites):
+            wanted = distribution.DebianKernel(
+                package=package, version=version, suites=suites, mirror=mirror
+            )
+            return distribution.take(name, arch, wanted, cache, sink=sink)
+        case _:
+            recipe = recipe_of(name, spec, arch, mirror=mirror)
+            return kernel.build(recipe, arch, cache, sink=sink)
 
 
 def recipe_of(
@@ -98,5 +108,5 @@ def _source(spec: KernelSpec, written: KernelRecipe, mirror: str | None) -> sour
             return source.GitSource(url=url, ref=ref)
         case kernels.FromTree(folder=folder):
             return source.TreeSource(path=folder)
-        case kernels.FromImage() | kernels.FromRecipe():
+        case _:
             raise ConfigError(f"a recipe's source cannot be {origin!r}")

@@ -38,7 +38,7 @@ def measure(
     settings: Settings = ctx.obj
     lab = settings.lab()
     with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as lab_session:
-        accel: Accel = lab_session.accelerator(Arch.X86_64).accel
+        accel: Accel = lab_session.accelerator(Arch.X86_64, lab.kernel_for("stock")).accel
         cell = CellRequest(disruption=DisruptionKind.VMM_KILL, expect=Dies()).cell(lab, accel=accel)
         found = {
             **bench(lab_session, cell, rounds),

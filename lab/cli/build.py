@@ -12,7 +12,7 @@ from lab.build.cache import MIB, standard
 from lab.build.recipes import recipe_of
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
-from lab.config.model import Arch, FromImage
+from lab.config.model import Arch, Prebuilt
 from lab.errors import ConfigError
 from lab.runner.image_store import ImageStore
 
@@ -67,9 +67,9 @@ def each_patch(
             f"lab.toml: no kernel {name!r}", hint=f"there are: {', '.join(lab.kernel)}"
         )
     spec = lab.kernel[name]
-    if isinstance(spec.source, FromImage):
+    if isinstance(spec.source, Prebuilt):
         raise ConfigError(
-            f"kernel {name!r} is an image, and has no patches",
+            f"kernel {name!r} was built elsewhere, and has no patches",
             hint="name a kernel that is built from source",
         )
     bad = False

@@ -121,7 +121,7 @@ def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
         tell=_complain,
     )
     with ExitStack() as at_last, opened(lab, sink, run_id=run_id) as lab_session:
-        accel = lab_session.accelerator(target.cell.arch).accel
+        accel = lab_session.accelerator(target.cell.arch, target.cell.kernel).accel
         cell = target.cell if target.named else target.cell.model_copy(update={"accel": accel})
         rerun = target.rerun(cell)
         header = RunHeader(

@@ -35,7 +35,7 @@ from lab.cli.selftest_cells import (
 from lab.cli.settings import Settings, err, out
 from lab.config.host_request import HostRequest
 from lab.config.load import with_overrides
-from lab.config.model import MODES, Arch, FromImage, HostMode, HostSpec, LabConfig
+from lab.config.model import MODES, Arch, HostMode, HostSpec, LabConfig, Prebuilt
 from lab.doctor.examine import insist
 from lab.errors import ConfigError
 from lab.history.store import NAME
@@ -169,7 +169,7 @@ def _run(
     lab: LabConfig, lab_session: LabSession, request: SelftestRequest, reports: Path
 ) -> tuple[Path, RunRecord]:
     tests = _built(lab, lab_session, request)
-    accel = lab_session.accelerator(request.arch).accel
+    accel = lab_session.accelerator(request.arch, request.tested.kernel).accel
     hosts = [*([request.beside] if request.beside else []), request.tested]
     plans = [planned(request, on, accel) for on in hosts]
     header = RunHeader(
@@ -221,9 +221,9 @@ def _built(
         known = ", ".join(lab.kernel)
         raise ConfigError(f"lab.toml: no kernel {name!r}", hint=f"there are: {known}")
     spec = lab.kernel[name]
-    if isinstance(spec.source, FromImage):
+    if isinstance(spec.source, Prebuilt):
         raise ConfigError(
-            f"kernel {name!r} is an image, and has no source tree with selftests",
+            f"kernel {name!r} was built elsewhere, and has no source tree with selftests",
             hint="name a kernel that is built from source",
         )
     recipe = recipe_of(name, spec, request.arch, mirror=lab.mirror)

@@ -68,9 +68,24 @@ class FromTree(Model):
 
 
 class FromImage(Model):
-    """Take a bootable image as it is."""
+    """Take a bootable image as it is, and the modules that go with it."""
 
     file: Path
+    modules: Path | None = None
+
+
+class FromPackage(Model):
+    """Take the kernel in a package of Debian's, from the mirror."""
+
+    package: str
+    version: str
+    suites: tuple[str, ...]
+
+
+class FromPackageFiles(Model):
+    """Take the kernel in a distribution's packages, .deb or .rpm."""
+
+    files: tuple[Path, ...]
 
 
 def _for_make(word: str) -> str:
@@ -84,7 +99,9 @@ def _for_make(word: str) -> str:
 
 MakeWord = Annotated[str, AfterValidator(_for_make)]
 
-Source = FromRecipe | FromDebian | FromTarball | FromGit | FromTree | FromImage
+Distribution = FromPackage | FromPackageFiles
+Prebuilt = FromImage | Distribution
+Source = FromRecipe | FromDebian | FromTarball | FromGit | FromTree | Prebuilt
 
 
 def _exactly_one(table: dict[str, object], pairs: dict[str, str]) -> None:
@@ -151,7 +168,17 @@ class KernelSpec(_Fetched):
     tree: Folder | None = None
     """A source tree, built out of place; the tree is not written to."""
     image: File | None = None
-    """A bootable image (bzImage, or arm64's Image), used as it is."""
+    """A bootable image (bzImage; or arm64's Image, plain or packed), used as it is."""
+    modules: Folder | None = None
+    """The /lib/modules/RELEASE of `image`, where a host's drivers are modules."""
+    package: Text | None = None
+    """A Debian package with a kernel; needs `version`. "{arch}" in it is amd64 or arm64."""
+    version: Text | None = None
+    """The package's version, all of it: "7.3.4-1~bpo13+1"."""
+    suites: Annotated[tuple[Text, ...], Field(min_length=1)] = ("trixie-backports", "trixie")
+    """Debian suites to look for `package` in."""
+    packages: tuple[File, ...] = ()
+    """Files with a kernel and its modules: .deb of Debian or Ubuntu, .rpm of Fedora."""
     fragments: RecipeFolder = Path("stock")
     """The recipe whose config fragments a source without a recipe is built with."""
     config: tuple[File, ...] = ()
@@ -178,13 +205,20 @@ class KernelSpec(_Fetched):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        keys = ("recipe", "tree", "tarball", "sha256", "git", "ref", "image")
-        _exactly_one({k: getattr(self, k) for k in keys}, {"tarball": "sha256", "git": "ref"})
+        keys = ("recipe", "tree", "tarball", "sha256", "git", "ref", "image", "package", "version",
+                "packages")  # fmt: skip
+        pairs = {"tarball": "sha256", "git": "ref", "package": "version"}
+        _exactly_one({k: getattr(self, k) or None for k in keys}, pairs)
+        taken = next((k for k in ("image", "package", "packages") if getattr(self, k)), None)
         changes = [
             k for k in ("fragments", "config", "patches", "make") if k in self.model_fields_set
         ]
-        if self.image and changes:
-            raise wrong(f"'image' is taken as it is, so {changes[0]!r} has no effect")
+        if taken and changes:
+            raise wrong(f"{taken!r} is taken as it is, so {changes[0]!r} has no effect")
+        if self.modules and not self.image:
+            raise wrong("'modules' go with 'image', and there is none", "remove 'modules'")
+        if "suites" in self.model_fields_set and not self.package:
+            raise wrong("'suites' are for 'package', and there is none", "remove 'suites'")
         if self.recipe and "fragments" in self.model_fields_set:
             raise wrong("a recipe has its own fragments", "remove 'fragments', or use 'config'")
         return self
@@ -197,7 +231,11 @@ class KernelSpec(_Fetched):
         if self.tree is not None:
             return FromTree(folder=self.tree)
         if self.image is not None:
-            return FromImage(file=self.image)
+            return FromImage(file=self.image, modules=self.modules)
+        if self.package is not None and self.version is not None:
+            return FromPackage(package=self.package, version=self.version, suites=self.suites)
+        if self.packages:
+            return FromPackageFiles(files=self.packages)
         return self._fetched()
 
     @property

@@ -39,15 +39,19 @@ from lab.config.fields import (
 )
 from lab.config.host_request import HostRequest
 from lab.config.kernels import (
+    Distribution,
     Fragments,
     FromDebian,
     FromGit,
     FromImage,
+    FromPackage,
+    FromPackageFiles,
     FromRecipe,
     FromTarball,
     FromTree,
     KernelRecipe,
     KernelSpec,
+    Prebuilt,
     Source,
 )
 from lab.config.topology import (
@@ -75,12 +79,15 @@ __all__ = [
     "CpuModel",
     "Dies",
     "DisruptionKind",
+    "Distribution",
     "Errata",
     "Expectation",
     "Fragments",
     "FromDebian",
     "FromGit",
     "FromImage",
+    "FromPackage",
+    "FromPackageFiles",
     "FromRecipe",
     "FromTarball",
     "FromTree",
@@ -102,6 +109,7 @@ __all__ = [
     "Orphaning",
     "Parks",
     "Patience",
+    "Prebuilt",
     "Reports",
     "Scope",
     "Source",

@@ -33,13 +33,16 @@ def kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
         guest, last, facts = _jump(guest, handover, options, done)
     if isinstance(first, Happened) and isinstance(last, Happened) and done > 1:
         last = Happened(f"{done} kexecs, the last: {last.what}", first.at, last.done)
-    return Delivered(last, guest, {"load": options.load.value, "kexecs": done, **facts})
+    return Delivered(last, guest, {"kexecs": done, **facts})
 
 
 def _jump(
     guest: RunningGuest, handover: Orphaning, options: Options, turn: int
-) -> tuple[RunningGuest, Happened | DidNot, dict[str, float]]:
-    """Make one; say too how long its parts took, in seconds: of the last one they are told."""
+) -> tuple[RunningGuest, Happened | DidNot, dict[str, float | str]]:
+    """Make one; say too how it was loaded, and how long its parts took, in seconds.
+
+    Of the last one it is told.
+    """
     host, began = guest.host, time.monotonic()
     other = host.blueprint.through if turn % 2 else None
     by = Deadline.after(host.patience.kexec)
@@ -52,7 +55,8 @@ def _jump(
     took = {"leave_s": left - began, "load_s": at - left,
             "kexec_s": jumped.kexec_s, "boot_s": jumped.boot_s}  # fmt: skip
     witness = _witness(guest, before, loaded.nonce, at, other or host.blueprint.kernel)
-    return guest, witness, {part: round(s, 3) for part, s in took.items()}
+    told = {part: round(s, 3) for part, s in took.items()}
+    return guest, witness, {"load": loaded.how.value, **told}
 
 
 def _is_there(guest: RunningGuest, handover: Orphaning) -> bool:
@@ -72,7 +76,7 @@ def crash_kexec(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered
     at = time.monotonic()
     kexecs.panic(host, loaded, by)
     witness = _witness(guest, before, loaded.nonce, at, host.blueprint.kernel)
-    return Delivered(witness, guest)
+    return Delivered(witness, guest, {"load": loaded.how.value})
 
 
 def reset(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
@@ -85,6 +89,7 @@ def reset(guest: RunningGuest, driver: Vmm, options: Options) -> Delivered:
     at = time.monotonic()
     host.domain.reset()
     host.console.wait_for(ready_line(host.nonce), by, since=mark)
+    host.runs = host.blueprint.kernel
     host.reconnect(by)
     if host.identity.boot_id == before.boot_id:
         return Delivered(DidNot(f"the host's boot id is still {before.boot_id}"), guest)

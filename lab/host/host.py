@@ -98,6 +98,7 @@ class RunningHost:
         self.console = console
         self.entry = entry
         self.nonce = nonce
+        self.runs = blueprint.kernel  # another one after a kexec into it
         self.session = entry.open(blueprint.role, Deadline.after(blueprint.patience.ssh))
         self.opened_at = time.monotonic()
         self.identity: HostIdentity = identity_of(self.session)

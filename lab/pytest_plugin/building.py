@@ -14,7 +14,7 @@ from lab.config.model import Arch, Cell, LabConfig, Unavailable
 from lab.events import Event, Progress
 from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import turn_of
-from lab.runner.image_store import STOCK, ImageStore
+from lab.runner.image_store import ImageStore
 from lab.testing.markers import GUEST, HOST, guest_request, host_request
 
 _TAKES_A_HOST = frozenset({"pool", "lab_session"})
@@ -92,9 +92,9 @@ def build(session: pytest.Session, run: Run) -> None:
         LabError: Something could not be built.
     """
     for lab, request in asked(session.items, run):
-        built(session, lab, {(STOCK, request.arch), (request.kernel, request.arch)})
+        built(session, lab, {(request.kernel, request.arch)})
     for lab, cell in needed(session.items, run):
-        kernels = {STOCK, cell.kernel, cell.options.through or STOCK}
+        kernels = {cell.kernel, cell.options.through or cell.kernel}
         built(session, lab, {(kernel, cell.arch) for kernel in kernels})
 
 

@@ -11,7 +11,7 @@ from lab.build.cache import Cache
 from lab.build.kernel import KernelImage
 from lab.build.recipes import kernel_for
 from lab.config.load import kernel_parameters
-from lab.config.model import Arch, KernelSpec, LabConfig
+from lab.config.model import Arch, Distribution, KernelSpec, LabConfig
 from lab.errors import ConfigError
 from lab.events import Sink
 from lab.vmm import pack
@@ -25,12 +25,14 @@ class Outfit:
 
     Attributes:
         kernel: Its kernel.
-        initrd: The initramfs that all boots share, without secrets.
+        guest_kernel: What its Linux guests boot.
+        initrd: The initramfs that all boots of this kernel share, without secrets.
         disks: Its root file system, and its tools: squashfs, read-only.
         words: The words of its kernel in lab.toml for the command line.
     """
 
     kernel: KernelImage
+    guest_kernel: KernelImage
     initrd: Path
     disks: tuple[Path, Path]
     words: tuple[str, ...]
@@ -98,8 +100,7 @@ class ImageStore:
 
     def _make(self, name: str, arch: Arch) -> Outfit:
         image = self.kernel(name, arch)
-        # Guests boot the stock kernel, or what stands for it: two cells differ by their hosts.
-        guest_kernel = self.kernel(self._guest_kernel(), arch)
+        guest_kernel = self._guest_kernel(image, arch)
         guests = payloads.build(arch.value, self.cache, sink=self._sink)
         python = rootfs.interpreter(self.cache, mirror=self._lab.mirror, sink=self._sink)
         program = pyz.build(pack.sources(), pack.pack, python, self.cache, sink=self._sink)
@@ -108,7 +109,8 @@ class ImageStore:
         root = rootfs.build(arch.value, self.cache, mirror=self._lab.mirror, sink=self._sink)
         return Outfit(
             kernel=image,
-            initrd=initrd.build(arch.value, self.cache, sink=self._sink),
+            guest_kernel=guest_kernel,
+            initrd=initrd.build(image, self.cache, sink=self._sink),
             disks=(root, tools.build(contents, self.cache, sink=self._sink)),
             words=kernel_parameters(self._spec(name)),
         )
@@ -141,13 +143,20 @@ class ImageStore:
         )
         return Outfit(
             kernel=image,
+            guest_kernel=image,
             initrd=root / "initrd/DIGEST/initrd.cpio.gz",
             disks=(root / "rootfs/DIGEST/root.squashfs", root / "tools/DIGEST/tools.squashfs"),
             words=kernel_parameters(spec),
         )
 
-    def _guest_kernel(self) -> str:
-        return self._lab.kernel_for(STOCK)
+    def _guest_kernel(self, host: KernelImage, arch: Arch) -> KernelImage:
+        """Return the stock kernel, or what stands for it: two cells then differ by their hosts.
+
+        On a distribution's kernel guests boot that one, so that no kernel has to be compiled.
+        """
+        if isinstance(self._spec(host.name).source, Distribution):
+            return host
+        return self.kernel(self._lab.kernel_for(STOCK), arch)
 
     def _spec(self, name: str) -> KernelSpec:
         if name not in self._lab.kernel:

@@ -14,6 +14,7 @@ from lab.record import shards
 from lab.record.model import CellRecord
 from lab.record.plan import planned
 from lab.runner.environment import environment_of
+from lab.runner.lacking import lacking
 from lab.runner.pool import Pool
 from lab.runner.provenance import provenance_of
 from lab.runner.recording import record_of, unavailable
@@ -65,12 +66,15 @@ def judge_cell(
 def _judged(
     pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int
 ) -> tuple[CellRecord, Exception | None]:
-    here = pool.lab_session.accelerator(cell.arch).accel
+    here = pool.lab_session.accelerator(cell.arch, cell.kernel).accel
     if here is not cell.accel:
         raise InfraError(
             f"{cell.id} names accelerator {cell.accel.value}, but hosts run on {here.value} here",
             hint="run it again: the probe's result is stored now, and the ids will follow it",
         )
+    outfit = pool.lab_session.images.outfit(cell.kernel, cell.arch)
+    if lack := lacking(cell, outfit.kernel, outfit.guest_kernel):
+        return unavailable(cell, lack, rerun=rerun, repeat=repeat), None
     evidence = _free(folder, shards.file_name(planned(cell, repeat=repeat).key))
     result = attempted(pool, cell, folder / evidence)
     more: dict[str, Any] = {}

@@ -80,11 +80,13 @@ class LabSession:
         if not self._kept:
             folder.remove()
 
-    def accelerator(self, arch: Arch) -> AccelChoice:
+    def accelerator(self, arch: Arch, kernel: str) -> AccelChoice:
         """Return what L1s run on here; found out by running one, once per boot of L0 and QEMU.
 
         Args:
             arch: Their architecture.
+            kernel: The kernel to find it out with, by its name in lab.toml: one that is booted
+                anyway.
 
         Returns:
             The accelerator, and what was seen that speaks for it.
@@ -96,7 +98,7 @@ class LabSession:
         """
         if arch not in self.accelerators:
             wanted = self.lab.host.accelerator
-            outfit = self.images.outfit(self.lab.kernel_for("stock"), arch)
+            outfit = self.images.outfit(kernel, arch)
             tiny = Tiny(outfit.kernel.image, outfit.initrd)
             self.accelerators[arch] = probe_accelerator(
                 self.connection, arch, tiny, self.state, self.sink, wanted=wanted
@@ -118,7 +120,7 @@ class LabSession:
             InfraError: A build failed for another reason, or libvirt does not answer.
         """
         through = self.lab.kernel_for(request.through) if request.through else ""
-        accel = self.accelerator(request.arch).accel
+        accel = self.accelerator(request.arch, request.kernel).accel
         return blueprint_of(
             self.lab,
             request,

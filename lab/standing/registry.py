@@ -180,7 +180,7 @@ def as_standing(host: RunningHost, lab_session: LabSession) -> StandingHost:
     """
     made = host.blueprint
     asked = made.request
-    choice = lab_session.accelerator(asked.arch)
+    choice = lab_session.accelerator(asked.arch, asked.kernel)
     return StandingHost(
         role=host.role,
         domain=made.name,

@@ -40,7 +40,7 @@ def console(
 ) -> str:
     """What an L1 says until it powers itself off."""
     image = folder / "initrd"
-    image.write_bytes(initrd.build("x86_64", standard()).read_bytes() + seed.make(files))
+    image.write_bytes(initrd.build(kernel, standard()).read_bytes() + seed.make(files))
     root = rootfs.build("x86_64", standard())
     done = subprocess.run(
         [

@@ -14,6 +14,9 @@ cache = "cache"
 state = "state"
 [libvirt]
 uris = ["test:///default"]
+[kernel.debian]
+package = "linux-image-{arch}"
+version = "7.3.4-1"
 [kernel.stock]
 recipe = "stock"
 [kernel.reference]

@@ -15,9 +15,21 @@ import pytest
 
 from lab.build import cpio, elf, initrd, pyz, seed, tools
 from lab.build.cache import Cache
+from lab.build.kernel import KernelImage
 from lab.build.python import Python
 from lab.errors import ConfigError, InfraError
 
+KERNEL = KernelImage(
+    name="mine",
+    arch="x86_64",
+    image=Path("bzImage"),
+    vmlinux=Path("vmlinux"),
+    config=None,
+    release="7.3.4",
+    build_id="b",
+    digest="d",
+    source="here",
+)
 WHOLE = dict.fromkeys(seed.NEEDED, (b"x", 0o600))
 
 needs_cpio = pytest.mark.skipif(not shutil.which("cpio"), reason="cpio is not installed")
@@ -75,7 +87,7 @@ def test_initramfs_leaves_the_random_seed_for_the_kernel() -> None:
 
 @needs_cpio
 def test_the_init_of_l1_is_one_static_program(tmp_path: Path) -> None:
-    image = initrd.build("x86_64", Cache(tmp_path))
+    image = initrd.build(KERNEL, Cache(tmp_path))
     assert listed(gzip.decompress(image.read_bytes())) == ["init"]
     shown = subprocess.run(
         ["readelf", "--program-headers", image.parent / "init"],

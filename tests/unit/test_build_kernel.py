@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import shutil
-import struct
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from lab.build import elf, kernel, prebuilt
+from lab.build import elf, kernel
 from lab.build.cache import Cache
 from lab.build.kernel import KernelImage, Recipe
 from lab.build.source import GitSource, Source, TarballSource, TreeSource, fetch
@@ -218,31 +216,3 @@ def test_a_tree_that_was_built_in_place_is_refused(tree: Path, cache: Cache) -> 
     with pytest.raises(ConfigError, match="was built in place") as caught:
         fetch(TreeSource(path=tree), cache, nowhere)
     assert "mrproper" in str(caught.value)
-
-
-def bzimage(payload: bytes) -> bytes:
-    """A boot image as the x86 boot protocol has it: set-up sectors, then the packed kernel."""
-    head = bytearray(2 * 512)
-    head[0x1F1] = 1
-    head[0x202:0x206] = b"HdrS"
-    struct.pack_into("<H", head, 0x206, 0x20F)
-    struct.pack_into("<II", head, 0x248, 16, len(payload))
-    return bytes(head) + bytes(16) + payload + b"behind"
-
-
-def test_a_boot_image_of_the_user_gives_what_is_packed_in_it(
-    tree: Path, tmp_path: Path, cache: Cache
-) -> None:
-    built = build(recipe(TreeSource(path=tree), tmp_path), cache)
-    image = tmp_path / "bzImage"
-    image.write_bytes(bzimage(gzip.compress(built.vmlinux.read_bytes())))
-    taken = prebuilt.take("theirs", "x86_64", image, cache)
-    assert (taken.release, taken.build_id) == ("7.3.4-mine", built.build_id)
-    assert taken.vmlinux.read_bytes() == built.vmlinux.read_bytes()
-    assert taken.image.read_bytes() == image.read_bytes()
-
-
-def test_a_file_that_is_no_boot_image_is_said(tmp_path: Path, cache: Cache) -> None:
-    (tmp_path / "vmlinux").write_bytes(b"\x7fELF" + bytes(1024))
-    with pytest.raises(ConfigError, match="is not a bzImage"):
-        prebuilt.take("theirs", "x86_64", tmp_path / "vmlinux", cache)

@@ -49,7 +49,7 @@ def a_lab_whose_cells_are_judged_at_once(monkeypatch: pytest.MonkeyPatch) -> Ite
     def lab_session(lab: LabConfig, *_: object, run_id: str) -> Iterator[Any]:
         accel = Accel.TCG if lab.host.accelerator is Accel.AUTO else lab.host.accelerator
         yield SimpleNamespace(
-            lab=lab, run_id=run_id, accelerator=lambda _: SimpleNamespace(accel=accel)
+            lab=lab, run_id=run_id, accelerator=lambda *_: SimpleNamespace(accel=accel)
         )
 
     for name in ("LAB_TOML", "LAB_KERNEL", "LAB_ACCEL", "LAB_REPORTS"):

@@ -48,7 +48,7 @@ def test_the_committed_lab_toml_says_what_is_assumed_without_it(tmp_path: Path) 
     assert committed.model_dump(exclude=tuned) == empty.model_dump(exclude=tuned)
     assert committed.libvirt.uris == ("auto",)
     assert committed.patience.boot == 120
-    assert list(committed.kernel) == ["stock", "reference", "mutant", "debug"]
+    assert list(committed.kernel) == ["debian", "stock", "reference", "mutant", "debug"]
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_the_committed_lab_toml_says_what_is_assumed_without_it(tmp_path: Path) 
         (
             "[kernel.a]\nconfig = []",
             "kernel.a: expected exactly one source, got none",
-            "keep one of: recipe, tree, tarball, git, image",
+            "keep one of: recipe, tree, tarball, git, image, package, packages",
         ),
         (
             "[kernel.a]\ntree = '.'\nrecipe = 'stock'",
             "kernel.a: expected exactly one source, got 'recipe' and 'tree'",
-            "keep one of: recipe, tree, tarball, git, image",
+            "keep one of: recipe, tree, tarball, git, image, package, packages",
         ),
         (
             "[kernel.a]\ngit = 'https://x.example/linux'",

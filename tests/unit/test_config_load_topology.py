@@ -143,7 +143,7 @@ tier = "ci"
             'arch = "x86_64"',
             'arch = "x86_64"\nkernel = "mine"',
             "host.a.kernel: no kernel 'mine' is defined",
-            "define [kernel.mine] in lab.toml; there are: stock, reference, mutant, debug",
+            "define [kernel.mine] in lab.toml; there are: debian, stock, reference, mutant, debug",
         ),
         (
             'tier = "ci"',

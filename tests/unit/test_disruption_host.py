@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.config.model import Options, Orphaning
+from lab.config.model import KexecLoad, Options, Orphaning
 from lab.disruption import host
 from lab.host.kexec import Jumped
 from lab.observe.identity import DidNot, Happened, HostIdentity
@@ -58,7 +58,7 @@ class World:
     def load(self, _host: Any, *, other: Kernel | None, **_: Any) -> Any:
         """Return the nonce of the next boot."""
         self.built = other.build_id if other else "b"
-        return SimpleNamespace(nonce=f"n{self.boots + 1}")
+        return SimpleNamespace(nonce=f"n{self.boots + 1}", how=KexecLoad.LOAD)
 
     def jump(self, *_: Any) -> Jumped:
         """Boot, but where it is to fail."""
@@ -90,6 +90,7 @@ def test_one_kexec_is_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(lives=99)
     delivered = struck(world, 1, monkeypatch)
     assert delivered.witness.what.startswith("kexec into")
+    assert delivered.facts["load"] == "kexec_load"  # as it was, and not as it was asked for
     assert (delivered.facts["kexec_s"], delivered.facts["boot_s"]) == (1.5, 2.25)
     assert world.story == ["leave", "jump"]
 
@@ -120,7 +121,9 @@ def test_kexec_into_an_unintended_kernel_is_unproven(
 ) -> None:
     world = World(lives=99)
     world.host.blueprint.through = Kernel("c")
-    monkeypatch.setattr(world, "load", lambda *_, **__: SimpleNamespace(nonce="n1"))
+    monkeypatch.setattr(
+        world, "load", lambda *_, **__: SimpleNamespace(nonce="n1", how=KexecLoad.LOAD)
+    )
     assert isinstance(struck(world, 1, monkeypatch).witness, DidNot)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab.build.kernel import KernelImage
 from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, DisruptionKind, LabConfig, Unavailable
 from lab.errors import InfraError
@@ -24,7 +25,7 @@ CELL = CellRequest(disruption=DisruptionKind.VMM_KILL).cell(LAB, accel=Accel.KVM
 
 def pool_on(accel: Accel) -> Any:
     lab_session = SimpleNamespace(
-        accelerators={}, accelerator=lambda _: SimpleNamespace(accel=accel)
+        accelerators={}, accelerator=lambda *_: SimpleNamespace(accel=accel)
     )
     return SimpleNamespace(lab_session=lab_session)
 
@@ -60,6 +61,29 @@ def test_an_error_in_the_lab_is_on_record(
     assert record.outcome is Outcome.ERROR
     assert record.first_cause == f"{type(error).__name__}: {error}"
     assert [label for label, _ in record.phases] == ["host"]
+
+
+def test_a_cell_whose_kernel_lacks_an_option_has_a_record_that_names_it(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("CONFIG_KVM=y\n")
+    pool = pool_on(Accel.KVM)
+    kernel = KernelImage(
+        name="theirs",
+        arch="x86_64",
+        image=tmp_path,
+        vmlinux=tmp_path,
+        config=config,
+        release="6.12",
+        build_id="",
+        digest="",
+        source="",
+    )
+    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel)
+    pool.lab_session.images = SimpleNamespace(outfit=lambda *_: outfit)
+    cell = CellRequest(disruption=DisruptionKind.KEXEC).cell(LAB, accel=Accel.KVM)
+    record, broke = judge_cell(pool, cell, tmp_path, rerun="lab run X")
+    assert (broke, record.outcome) == (None, Outcome.UNAVAILABLE)
+    assert "'theirs' (6.12) has no CONFIG_KEXEC and no CONFIG_KEXEC_FILE" in record.first_cause
 
 
 def test_an_unavailable_cell_has_a_record_and_no_host(tmp_path: Path) -> None:
