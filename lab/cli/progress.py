@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -43,14 +44,11 @@ def progress_on(console: Console, *, everything: bool = False) -> Iterator[Sink]
         yield _Live(bars, everything=everything)
 
 
-class _Lines:
-    """One line a step; of long work the beginning, the end, and now and then how far it is."""
+class _Sink(ABC):
+    """Takes events from any thread, one at a time."""
 
-    def __init__(self, console: Console, *, everything: bool) -> None:
-        self._console = console
+    def __init__(self, *, everything: bool) -> None:
         self._everything = everything
-        self._begun: dict[str, float] = {}
-        self._told: dict[str, float] = {}
         self._lock = Lock()
 
     def __call__(self, event: Event) -> None:
@@ -62,6 +60,24 @@ class _Lines:
                     self._progress(event)
                 case HostEvent(host=host, what=what) if self._everything:
                     self._say(f"{host}: {what}")
+
+    @abstractmethod
+    def _say(self, text: str) -> None:
+        """Print a line."""
+
+    @abstractmethod
+    def _progress(self, event: Progress) -> None:
+        """Show how far a piece of work is."""
+
+
+class _Lines(_Sink):
+    """One line a step; of long work the beginning, the end, and now and then how far it is."""
+
+    def __init__(self, console: Console, *, everything: bool) -> None:
+        super().__init__(everything=everything)
+        self._console = console
+        self._begun: dict[str, float] = {}
+        self._told: dict[str, float] = {}
 
     def _progress(self, event: Progress) -> None:
         what = event.what
@@ -79,24 +95,13 @@ class _Lines:
         self._console.print(text, markup=False, soft_wrap=True)
 
 
-class _Live:
+class _Live(_Sink):
     """Bars at the bottom of a terminal, steps above them."""
 
     def __init__(self, bars: Bars, *, everything: bool) -> None:
+        super().__init__(everything=everything)
         self._bars = bars
-        self._everything = everything
         self._tasks: dict[str, tuple[TaskID, float]] = {}
-        self._lock = Lock()
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            match event:
-                case Step(what=what):
-                    self._say(what)
-                case Progress():
-                    self._progress(event)
-                case HostEvent(host=host, what=what) if self._everything:
-                    self._say(f"{host}: {what}")
 
     def _progress(self, event: Progress) -> None:
         what = event.what

@@ -106,11 +106,11 @@ class NoOrphaning:
         """Refuse: a stock VM has no other owner than the process that made it.
 
         Args:
-            guest: Not touched.
+            guest: It stays with its VMM.
             by: Not used.
 
         Returns:
-            Never.
+            Nothing: it always raises.
 
         Raises:
             UnavailableError: Always.
