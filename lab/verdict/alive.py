@@ -67,6 +67,6 @@ def lived_at(e: Evidence, trail: Trail, at: float) -> bool:
 
 def early(e: Evidence, who: str, trail: Trail) -> Unproven | None:
     """Nothing is lost by a disruption that finds the guest silent already."""
-    if not isinstance(e.disruption, Happened) or lived_at(e, trail, e.taken):
+    if not isinstance(e.disruption, Happened) or lived_at(e, trail, e.first_touched):
         return None
     return Unproven(f"{who} was not seen alive when it was struck", Check.EARLY)

@@ -90,7 +90,7 @@ def offsets(trail: Trail, window: Window) -> list[Offset]:
 def _change(e: Evidence, a: Offset, b: Offset) -> float:
     """By how much the offset changed from `a` to `b`, beside what stops account for."""
     change, stretch = b.ahead - a.ahead, Window(a.at, b.at)
-    for stop in e.standing:
+    for stop in e.all_stops:
         missed = stretch.overlap(stop.window)
         if stop.clock is GuestClock.STANDS:
             change += missed

@@ -178,19 +178,19 @@ class Evidence:
         return self.disruption.at if known else self.baseline.began  # type: ignore[union-attr]
 
     @property
-    def standing(self) -> tuple[Stop, ...]:
+    def all_stops(self) -> tuple[Stop, ...]:
         """All stops, and the one that a parked guest is in."""
         if self.parked is None:
             return self.stops
         return (*self.stops, Stop(self.struck, self.end, self.parked.why))
 
     @property
-    def taken(self) -> float:
+    def first_touched(self) -> float:
         """When the guest was first touched for the disruption: handed over, stopped, or struck."""
-        holds = [s.began for s in self.stops if s.began < self.struck <= s.ended]
+        stopped = [s.began for s in self.stops if s.began < self.struck <= s.ended]
         digested = [] if self.memory is None else [self.memory.before_at]
         handed = [] if self.handed is None else [self.handed]
-        return min([self.struck, *holds, *digested, *handed])
+        return min([self.struck, *stopped, *digested, *handed])
 
     def stopped(self, stretch: Window) -> float:
         """Measure for how long the lab itself had the guest stopped.
@@ -201,7 +201,7 @@ class Evidence:
         Returns:
             Seconds.
         """
-        return together(stretch, (stop.window for stop in self.standing))
+        return together(stretch, (stop.window for stop in self.all_stops))
 
     def unstopped(self, began: float, ended: float) -> float:
         """Measure for how long the guest was free to run.

@@ -74,7 +74,7 @@ def _anomalous(e: Evidence, kinds: frozenset[Kind]) -> Verdict | None:
     found = sorted(_found(e, kinds), key=lambda f: f[2].at)
     for who, trail, anomaly in found:
         check = Check(anomaly.kind.value)
-        if anomaly.at < e.taken:
+        if anomaly.at < e.first_touched:
             return Unproven(f"before the disruption, {who}: {anomaly.what}", check)
         return early(e, who, trail) or Lost(f"{who}: {anomaly.what}", check)
     return None

@@ -53,7 +53,7 @@ def judge(evidence: Evidence) -> Verdict:
     return Survived(_story(evidence, figures), Check.ALL, Scope.RUNNING, figures)
 
 
-def gone_on(evidence: Evidence, stretch: Window, why: str) -> Verdict:
+def judge_resumed(evidence: Evidence, stretch: Window, why: str) -> Verdict:
     """Judge a guest that was resumed by the whole watch, to the end of `stretch`.
 
     Nothing of the watch before is left out: only the silence until `stretch` begins is excused.
@@ -66,7 +66,7 @@ def gone_on(evidence: Evidence, stretch: Window, why: str) -> Verdict:
     Returns:
         The verdict, of scope `running`.
     """
-    stop = Stop(min(evidence.taken, stretch.began), stretch.began, why)
+    stop = Stop(min(evidence.first_touched, stretch.began), stretch.began, why)
     return judge(
         replace(
             evidence,
@@ -93,7 +93,7 @@ def judge_through(evidence: Evidence, resumed: Window | None, why: str) -> Verdi
     found = judge(evidence)
     if resumed is None or not isinstance(found, Survived | Parked):
         return found
-    after = gone_on(evidence, resumed, why)
+    after = judge_resumed(evidence, resumed, why)
     if isinstance(after, Survived):
         return found
     reason = f"after it was resumed: {after.reason}"

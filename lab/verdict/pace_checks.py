@@ -56,7 +56,7 @@ def _step(e: Evidence, who: str, trail: Trail, seen: Clock) -> Verdict | None:
     if step is None or step.beyond <= e.limits.clock_step:
         return None
     what = f"the clock of {who} stepped by {step.seconds:+.2f} s against L0's"
-    if step.between.ended < e.taken:
+    if step.between.ended < e.first_touched:
         return Unproven(f"{what} before the disruption", Check.CLOCK_STEP)
     behind = Window(step.between.ended - abs(step.seconds), step.between.ended)
     if step.beyond - e.stalled(behind) <= e.limits.clock_step:

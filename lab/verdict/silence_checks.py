@@ -37,7 +37,7 @@ def guest_silent(e: Evidence) -> Verdict | None:
         if own <= e.limits.patience:
             continue
         what = f"{who} was silent for {own:.1f} s of its own clock"
-        if gap.by < e.taken:
+        if gap.by < e.first_touched:
             return Unproven(f"{what} before the disruption", Check.EARLY)
         if own - e.stalled(stretch) <= e.limits.patience:
             return Unproven(f"{what}, and L0 itself stalled then", Check.JITTER)
@@ -94,7 +94,7 @@ def parked(e: Evidence) -> Verdict | None:
 def _silent(e: Evidence, who: str, trail: Trail, silence: Silence) -> Verdict:
     least = e.unstopped(silence.by, silence.by + silence.least)
     what = f"{who} was silent for {least:.1f} s {_when(e, silence)}"
-    if silence.after < e.taken and silent_before(e, trail, e.taken):
+    if silence.after < e.first_touched and silent_before(e, trail, e.first_touched):
         return Unproven(f"{what}: that began before", Check.EARLY)
     if least - e.stalled(silence.proven) <= e.limits.patience:
         return Unproven(f"{what}, and L0 itself stalled then", Check.JITTER)

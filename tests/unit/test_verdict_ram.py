@@ -12,7 +12,7 @@ from lab.observe.window import Window
 from lab.testing.simulated_guest import Rehearsal
 from lab.testing.simulated_ram import FakeRam
 from lab.verdict.evidence import Evidence, ParkedClaim
-from lab.verdict.judge import gone_on, judge
+from lab.verdict.judge import judge, judge_resumed
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 from tests.support.guests_and_their_ram import (
     finds_its_ram_changed_after,
@@ -124,6 +124,6 @@ def test_ram_is_judged_from_when_a_parked_guest_goes_on(wrong: str) -> None:
     r.guest.thaw()
     r.watch(8.3)
     later = replace(r.evidence(known.disruption), parked=ParkedClaim("PAUSED"), end=known.end)
-    found = gone_on(later, Window(began, r.guest.now), "parked")
+    found = judge_resumed(later, Window(began, r.guest.now), "parked")
     want = {"nothing": (Survived, Check.ALL), "no-look": (Unproven, Check.RAM)}
     assert (type(found), found.check) == want.get(wrong, (Lost, Check.RAM)), found.reason

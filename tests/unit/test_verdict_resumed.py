@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest that stood still is judged over the moment at which it goes on, and nothing is left out.
+"""A guest that was stopped is judged over the moment at which it is resumed: nothing is left out.
 
 The watch of a parked guest ends before it is adopted; these tests do to it, at that very moment,
 each thing that a kernel or VMM may do to a guest that it restores.
@@ -16,7 +16,7 @@ from lab.observe.identity import Happened
 from lab.observe.window import Window
 from lab.testing.simulated_guest import FakeVcpu, Rehearsal
 from lab.verdict.evidence import Evidence, MemoryWitness, ParkedClaim
-from lab.verdict.judge import gone_on, judge
+from lab.verdict.judge import judge, judge_resumed
 from lab.verdict.verdict import Check, Lost, Parked, Scope, Survived
 from tests.support.guests_wrong_in_time_and_place import shift
 
@@ -86,7 +86,7 @@ def test_a_guest_that_goes_on_as_itself_survives_with_its_stop_excused() -> None
     before, known, stretch = parked_and_adopted(nothing)
     assert isinstance(judge(before), Parked)
     assert isinstance(judge(known), Parked)
-    found = gone_on(known, stretch, "parked")
+    found = judge_resumed(known, stretch, "parked")
     assert isinstance(found, Survived), found.reason
 
 
@@ -106,7 +106,7 @@ def test_a_guest_that_goes_on_as_itself_survives_with_its_stop_excused() -> None
 )
 def test_a_guest_that_is_wrong_when_it_goes_on_is_lost(do: Wrong, check: Check) -> None:
     _, known, stretch = parked_and_adopted(do)
-    found = gone_on(known, stretch, "parked")
+    found = judge_resumed(known, stretch, "parked")
     assert (type(found), found.check) == (Lost, check), found.reason
 
 
@@ -127,7 +127,7 @@ def test_silence_is_counted_from_when_it_was_to_go_on_and_not_from_its_first_bea
     r.guest.thaw()
     r.watch(8)
     known = replace(r.evidence(struck), parked=known.parked, end=known.end)
-    found = gone_on(known, Window(began, r.guest.now), "parked")
+    found = judge_resumed(known, Window(began, r.guest.now), "parked")
     assert (type(found), found.check) == (Lost, Check.SILENCE), found.reason
 
 
@@ -154,17 +154,17 @@ def restored(do: Wrong) -> tuple[Evidence, Window]:
 def test_a_restored_guest_survives_in_memory_and_goes_on() -> None:
     known, stretch = restored(nothing)
     assert isinstance(judge(known), Survived)
-    assert isinstance(gone_on(known, stretch, "preserved"), Survived)
+    assert isinstance(judge_resumed(known, stretch, "preserved"), Survived)
 
 
 @pytest.mark.parametrize("do", [rewound, rebooted, broken, stripped_of_its_registers])
 def test_a_restored_guest_that_is_another_is_lost_in_memory_and_in_going_on(do: Wrong) -> None:
     known, stretch = restored(do)
     assert isinstance(judge(known), Lost)
-    assert isinstance(gone_on(known, stretch, "preserved"), Lost)
+    assert isinstance(judge_resumed(known, stretch, "preserved"), Lost)
 
 
 def test_a_restored_guest_whose_clock_was_set_back_is_lost() -> None:
     known, stretch = restored(set_back)
-    found = gone_on(known, stretch, "preserved")
+    found = judge_resumed(known, stretch, "preserved")
     assert (type(found), found.check) == (Lost, Check.CLOCK_STEP), found.reason
