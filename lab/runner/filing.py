@@ -37,7 +37,7 @@ def filed(folder: Path, cell: Cell, course: Course) -> Case | None:
         evidence_file.save(path, _case(cell, course))
         return evidence_file.load(path)
     except (OSError, ConfigError) as e:
-        raise InfraError(f"the evidence of {cell.id} cannot be kept: {e}") from e
+        raise InfraError(f"the evidence of {cell.id} cannot be written: {e}") from e
 
 
 def _case(cell: Cell, course: Course) -> Case:

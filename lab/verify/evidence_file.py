@@ -184,7 +184,7 @@ def unpacked(raw: bytes) -> bytes:
     if not engine.eof:
         raise ValueError("it is cut short")
     if engine.unused_data:
-        raise ValueError("something is behind its end")
+        raise ValueError("it has bytes after its end")
     return data
 
 

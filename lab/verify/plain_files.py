@@ -56,10 +56,13 @@ def digest_of(path: Path) -> str:
 
 
 def digests_in(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file in a folder, by its path there.
+    """Hash each file in a folder.
 
     Args:
-        folder: The folder; one that is not there has none.
+        folder: The folder; one that does not exist has no files.
+
+    Returns:
+        SHA-256 in hex, by the file's path in the folder.
 
     Raises:
         ConfigError: Something in it is no regular file.
@@ -120,10 +123,13 @@ def why_not_inside(folder: Path, name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text as it may be printed: names of files may move a cursor, or be no text.
+    """Escape what may not be printed: names of files may move a cursor, or be no text.
 
     Args:
-        text: The text.
+        text: Any text.
+
+    Returns:
+        The text, each control character by its escape in Python.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

@@ -89,6 +89,9 @@ def fingerprint(key: Path) -> str:
     Args:
         key: Its public half, or a private key whose public half is beside it.
 
+    Returns:
+        As `ssh-keygen -l` prints it: "SHA256:...".
+
     Raises:
         ConfigError: There is no such key.
         InfraError: ssh-keygen is missing.

@@ -127,7 +127,7 @@ def _apart(work: Callable[[], _T]) -> _T:
 
 
 def _report(files: Sequence[str], mutants: Sequence[Mutant], trials: Sequence[Trial]) -> int:
-    """Say what became of the mutants of each file, and what is wrong with that."""
+    """Return what became of the mutants of each file, and what is wrong with that."""
     known = lists.known_survivors()
     made = Counter(mutant.file for mutant in mutants)
     lives = Counter(trial.mutant.file for trial in trials if trial.survived)

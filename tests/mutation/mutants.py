@@ -112,7 +112,7 @@ def _mutant(
 
 
 def _change(source: str, whole: str) -> tuple[int, str, str]:
-    """Say from which line on what became what."""
+    """Return from which line on what became what."""
     old, new = source.splitlines(), whole.splitlines()
     blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     changed = [block for block in blocks if block[0] != "equal"]

@@ -159,13 +159,13 @@ class Driver:
         return RunningGuest(host, plan, host.session.start(), (host.session.start(),))
 
     def status(self, guest: RunningGuest, by: object) -> OrphanStatus:
-        """Say who owns it."""
+        """Return who owns it."""
         seen = VcpuSeen(0, "RUNNING", "INTR", None, 1, 1)
         owner = "PRESENT" if guest.vmm_lives else "GONE"
         return OrphanStatus(owner, "run", self.generation, (seen,))
 
     def verify_from_l0(self, *_: object) -> Proof:
-        """Say what L0 saw."""
+        """Return what L0 saw."""
         return Proof(Method.SVM_STATE, "on its own table", right=True)
 
     def adopt(self, guest: RunningGuest, by: object) -> RunningGuest:

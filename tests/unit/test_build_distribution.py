@@ -58,13 +58,13 @@ class Mirror:
         return "trixie-backports at http://m/debian"
 
     def versions(self, package: str, _sink: Any) -> tuple[Found, ...]:
-        """Say which versions there are, and count that it was asked."""
+        """Return the versions there are, and count the question."""
         self.asked += 1
         offered = self.offered if package in self.packages else []
         return tuple(Found(version, "trixie-backports") for version in offered)
 
     def stanza(self, package: str, version: str) -> Stanza | None:
-        """Say what is in the index."""
+        """Return what is in the index."""
         if package not in self.packages:
             return None
         needs = ""

@@ -75,7 +75,7 @@ class Silent:
         )
 
     def beacons(self, _by: object) -> Any:
-        """Say where the beacons are."""
+        """Return where the beacons are."""
         if self.where == "beacons":
             raise DeadlineError("no beacons")
         return SimpleNamespace(boot_id=b"")

@@ -143,8 +143,8 @@ def test_a_file_that_makes_no_sense_is_damaged(
     [
         (lambda raw: raw[:-9], "cut short"),
         (lambda raw: raw[:7], "cut short"),
-        (lambda raw: raw + b"more", "something is behind its end"),
-        (lambda raw: raw + raw, "something is behind its end"),
+        (lambda raw: raw + b"more", "it has bytes after its end"),
+        (lambda raw: raw + raw, "it has bytes after its end"),
         (lambda raw: raw[:40] + bytes([raw[40] ^ 255]) + raw[41:], "damaged: "),
         (lambda _: b"", "cut short"),
         (lambda _: b"{}", "damaged: "),
