@@ -209,7 +209,7 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
         sink=lambda _: None,
         connection=SimpleNamespace(versions=lambda: {"hypervisor": "10.0.3", "libvirt": "9.0.0"}),
         accelerators={},
-        accelerator=lambda _: SimpleNamespace(accel=Accel.TCG),
+        accelerator=lambda *_: SimpleNamespace(accel=Accel.TCG),
         blueprint=lambda *_: machine.blueprint,
         admission=Admission(state, Machine(100_000, 64)),
     )
