@@ -197,6 +197,16 @@ def _last_error(log: Path) -> str:
     return f": {errors[-1]}" if errors else ""
 
 
+def _refusal(log: Path) -> str:
+    """Return why pytest's log says that a run is not resumed."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    begin = next((n for n, line in enumerate(lines) if "--lab-resume: " in line), None)
+    if begin is None:
+        return f"read {log}"
+    why = [lines[begin].partition("--lab-resume: ")[2], *lines[begin + 1 :]]
+    return "\n".join(line for line in why if line and not line.startswith("put it back"))
+
+
 def _unmatched(log: Path) -> str:
     """Return what pytest's log says of a selection that matches nothing, with ": " before it."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -214,7 +224,7 @@ def _ladder(plan: _Plan, lock: int, notes: list[str]) -> int:
     came = _pytest(plan, lock, f"--lab-resume={run_id}" if resuming else f"--lab-run-id={run_id}")
     if resuming and came.status == _USAGE:
         raise ConfigError(
-            f"cannot resume run {run_id}: its cells or its kernel changed; read {_log(plan)}",
+            f"cannot resume run {run_id}: {_refusal(_log(plan))}",
             hint="to start a new night, type: lab nightly --fresh",
         )
     if came.timed_out:

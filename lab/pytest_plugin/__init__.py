@@ -16,6 +16,7 @@ from lab.pytest_plugin.checks import Checks
 from lab.pytest_plugin.judging import judge_turn
 from lab.pytest_plugin.record import Recorder
 from lab.pytest_plugin.run import NAME, Run
+from lab.pytest_plugin.sameness import insist_same
 from lab.pytest_plugin.selection import Selection
 from lab.pytest_plugin.turns import key_of, turn_of
 from lab.record.model import CellRecord
@@ -142,19 +143,20 @@ def _time_limit_s(config: pytest.Config) -> float | None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what the chosen tests boot, unless it is cached.
+    """Build what the chosen tests boot, unless it is cached; refuse to mix two experiments.
 
     Args:
         session: With the tests that were chosen.
 
     Raises:
-        UsageError: Something could not be built.
+        UsageError: Something could not be built, or the resumed run came about otherwise.
     """
     if session.config.option.collectonly:
         return
     run: Run = session.config.pluginmanager.getplugin(NAME)
     try:
         build(session, run)
+        insist_same(session.items, run)
     except LabError as e:
         raise pytest.UsageError(str(e)) from e
 

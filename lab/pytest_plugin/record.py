@@ -64,6 +64,7 @@ class Recorder:
         node.workerinput["lab_run_id"] = self._run.run_id
         node.workerinput["lab_started"] = self._run.started.isoformat()
 
+    @pytest.hookimpl(trylast=True)  # a run that may not be resumed is left as it is
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write down what is going to be run, before any of it is.
 

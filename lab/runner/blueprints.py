@@ -42,8 +42,6 @@ def blueprint_of(
         folder: The run's folder; the machine's own will be in it.
         state: The lab's state folder.
     """
-    models = lab.host.cpu_model
-    model = models.kvm if accel is Accel.KVM else models.tcg
     return Blueprint(
         run_id=run_id,
         role=role,
@@ -53,9 +51,24 @@ def blueprint_of(
         initrd=outfit.initrd,
         disks=outfit.disks,
         accel=accel,
-        cpu_model=None if model in _WHOLE_CPU else model,
+        cpu_model=cpu_of_hosts(lab, accel),
         folder=folder / role,
         state=state,
         patience=lab.patience,
         words=(*outfit.words, *clock),
     )
+
+
+def cpu_of_hosts(lab: LabConfig, accel: Accel) -> str | None:
+    """Return the CPU model of hosts.
+
+    Args:
+        lab: Says which.
+        accel: What runs them.
+
+    Returns:
+        A model of libvirt's; None for all that QEMU or the processor has.
+    """
+    models = lab.host.cpu_model
+    model = models.kvm if accel is Accel.KVM else models.tcg
+    return None if model in _WHOLE_CPU else model

@@ -10,12 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from lab.build.kernel import KernelImage
 from lab.child_env import child_env
-from lab.config.model import Patience, Watch
+from lab.config.model import Accel, Arch, Cell, Patience, Watch
+from lab.config.model import Errata as Setting
 from lab.errors import InfraError
 from lab.host.blueprint import Blueprint
 from lab.record.model import BootRecord, Provenance
+from lab.runner.blueprints import cpu_of_hosts
 from lab.runner.environment import cpu_model
+from lab.runner.image_store import Outfit
 from lab.runner.lab_session import LabSession
 from lab.runner.result import RanOn
 from lab.verify.plain_files import digest_of
@@ -41,41 +45,90 @@ def provenance_of(lab_session: LabSession, ran_on: RanOn, watch: Watch) -> Prove
         InfraError: libvirt does not say its version.
         ConfigError: An image that was booted is no file any more.
     """
-    blueprint, (commit, dirty) = ran_on.blueprint, lab_commit()
+    blueprint = ran_on.blueprint
+    return _noted(
+        lab_session,
+        watch,
+        images=images_of(blueprint, blueprint.through),
+        boots=tuple(
+            BootRecord(boot_id=b.boot_id, build_id=b.build_id, release=b.release)
+            for b in ran_on.boots
+        ),
+        errata=errata_word(ran_on.errata),
+        host_cpu=blueprint.cpu_model or "",
+    )
+
+
+def expected(lab_session: LabSession, cell: Cell) -> Provenance:
+    """Return by what a cell would come about, before any host is booted; images are built.
+
+    Args:
+        lab_session: The run that it would be of.
+        cell: It.
+
+    Returns:
+        The same as its record would have; `boots` has the kernels that may be booted.
+
+    Raises:
+        LabError: An image cannot be built, or libvirt does not answer.
+    """
+    lab, request = lab_session.lab, cell.request
+    outfit = lab_session.images.outfit(request.kernel, request.arch)
+    other = lab.kernel_for(request.through) if request.through else ""
+    through = lab_session.images.kernel(other, request.arch) if other else None
+    has_them = request.arch is Arch.X86_64 and cell.accel is Accel.TCG
+    fixed: Errata = "applied" if lab.libvirt.errata is Setting.APPLY else "left"
+    return _noted(
+        lab_session,
+        lab.watch,
+        images=images_of(outfit, through),
+        boots=tuple(
+            BootRecord(boot_id="", build_id=kernel.build_id, release=kernel.release)
+            for kernel in (outfit.kernel, through)
+            if kernel is not None
+        ),
+        errata=fixed if has_them else "none",
+        host_cpu=cpu_of_hosts(lab, cell.accel) or "",
+    )
+
+
+def _noted(
+    lab_session: LabSession,
+    watch: Watch,
+    *,
+    images: Mapping[str, Path],
+    boots: tuple[BootRecord, ...],
+    errata: Errata,
+    host_cpu: str,
+) -> Provenance:
+    commit, dirty = lab_commit()
     versions = lab_session.connection.versions()
     return Provenance(
         lab_commit=commit,
         lab_dirty=dirty,
         lab_source=source_digest(),
-        images={name: image_digest(path) for name, path in images_of(blueprint).items()},
-        boots=tuple(
-            BootRecord(boot_id=b.boot_id, build_id=b.build_id, release=b.release)
-            for b in ran_on.boots
-        ),
+        images={name: image_digest(path) for name, path in images.items()},
+        boots=boots,
         limits=limits_of(watch, lab_session.lab.patience),
         qemu=versions["hypervisor"],
         libvirt=versions["libvirt"],
-        errata=errata_word(ran_on.errata),
+        errata=errata,
         cpu_model=cpu_model() or "",
-        host_cpu=blueprint.cpu_model or "",
+        host_cpu=host_cpu,
         l0_kernel=os.uname().release,
     )
 
 
-def images_of(blueprint: Blueprint) -> Mapping[str, Path]:
+def images_of(booted: Blueprint | Outfit, through: KernelImage | None) -> Mapping[str, Path]:
     """Return the files that a host boots, by what they are.
 
     Args:
-        blueprint: What it is made from.
+        booted: What it is made from.
+        through: Another kernel, which it goes to by kexec.
     """
-    root, tools = blueprint.disks
-    found = {
-        "kernel": blueprint.kernel.image,
-        "initrd": blueprint.initrd,
-        "root": root,
-        "tools": tools,
-    }
-    return found | ({"through": blueprint.through.image} if blueprint.through else {})
+    root, tools = booted.disks
+    found = {"kernel": booted.kernel.image, "initrd": booted.initrd, "root": root, "tools": tools}
+    return found | ({"through": through.image} if through else {})
 
 
 def image_digest(path: Path) -> str:
