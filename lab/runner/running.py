@@ -46,10 +46,12 @@ def judge_running(
     """
     driver, options = driver_for(cell.vmm, cell.options.orphaning), cell.options
     with (
-        chaos.busy(cell, host),
+        chaos.busy(cell, host) as load,
         begun(driver, host, plan, watch, course) as (guest, seen, baseline),
     ):
         driver, handover = followed(driver, seen)
+        if load is not None:
+            load.look()  # it must run before the strike, and after it if its kernel is there
         delivered = strike(cell, guest, driver, seen, course, deed=deed or DEEDS[cell.disruption])
         with course.phase("watch"):
             seen.eye.mark("after")
@@ -62,11 +64,16 @@ def judge_running(
                 fate.guest, handover, policy=options.policy, watch=watch, seen=seen, course=course
             )
             insist_running(host)
+        tallies = handover.tallies(cell, delivered, gone=gone)
+        if load is not None:
+            load.look()
+            tallies = (*tallies, load.tally)
+            course.facts["load_ticks"] = load.ticks
         known = replace(
             known_of(cell, watch, baseline, delivered),
             end=fate.end,
             parked=fate.parked,
-            tallies=handover.tallies(cell, delivered, gone=gone),
+            tallies=tallies,
             handed=handover.began,
         )
         settle(fate.guest, seen, watch, known, course, resumed=fate.resumed, why="it was parked")

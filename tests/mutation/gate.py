@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gate: every mutant of what decides is killed by a test, or is listed as one of no effect.
 
-    make mutants                                  all files
-    make mutants ARGS=--changed                   those that differ from the merge base with main
-    make mutants ARGS='lab/verdict/judge.py'      these
+make mutants                                  all files
+make mutants ARGS=--changed                   those that differ from the merge base with main
+make mutants ARGS='lab/verdict/judge.py'      these
 """
 
 from __future__ import annotations

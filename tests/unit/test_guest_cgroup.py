@@ -172,4 +172,4 @@ def test_a_killed_vmm_is_waited_for_with_what_it_started() -> None:
 def test_what_a_vmm_started_is_killed_at_the_end_of_a_cell() -> None:
     session = Vmms()
     vmm_of(session).kill()
-    assert [argv[-1] for argv in session.ran] == ["/sys/fs/cgroup/lab-vmm-70"]
+    assert [argv[-1] for argv in session.ran] == ["70", "/sys/fs/cgroup/lab-vmm-70"]

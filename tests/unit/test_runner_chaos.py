@@ -12,7 +12,7 @@ import pytest
 
 from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, DisruptionKind, GuestKind, LabConfig, Options
-from lab.deadline import Deadline
+from lab.deadline import Deadline, until
 from lab.host import commands
 from lab.host.commands import process
 from lab.runner import chaos
@@ -49,7 +49,11 @@ class Spawning:
 
 def host_of(session: Session) -> Any:
     return SimpleNamespace(
-        session=Spawning(session), role="a", tainted=None, by_guest=lambda: Deadline.after(10)
+        session=Spawning(session),
+        role="a",
+        tainted=None,
+        by_guest=lambda: Deadline.after(10),
+        identity=SimpleNamespace(boot_id="1"),
     )
 
 
@@ -86,3 +90,47 @@ def test_process_reusing_the_loads_pid_after_kexec_is_not_killed(
 def test_only_linux_can_work_beside_its_beats() -> None:
     assert work_of(CHAOS) == ("beacon.work=1",)
     assert work_of(CHAOS.model_copy(update={"guest": GuestKind.SPINNER})) == ()
+
+
+def ran(load: chaos.Load) -> tuple[int, int]:
+    return load.tally.wanted, load.tally.counted
+
+
+def test_a_load_that_runs_is_witnessed_at_each_look(session: Session) -> None:
+    with chaos.busy(CHAOS, host_of(session)) as load:
+        assert load is not None
+        until("CPU time", lambda: load._had() > load._ticks[0] or None, Deadline.after(20))
+        load.look()
+        assert ran(load) == (1, 1)
+        assert load.ticks > 0
+
+
+def test_a_load_that_stands_still_is_not_one(session: Session) -> None:
+    host = host_of(session)
+    with chaos.busy(CHAOS, host) as load:
+        assert load is not None
+        session.check(["kill", "-STOP", "--", f"-{host.session.pids[0]}"])
+        stopped = load._had()
+        until("it to stand still", lambda: stopped == load._had() or None, Deadline.after(20))
+        load.look()
+        load.look()
+        assert load.tally.counted < load.tally.wanted == 2
+
+
+def test_a_load_that_has_ended_does_not_run(session: Session) -> None:
+    host = host_of(session)
+    with chaos.busy(CHAOS, host) as load:
+        assert load is not None
+        session.check(["kill", "-KILL", "--", f"-{host.session.pids[0]}"])
+        until("its end", lambda: load._had() == 0 or None, Deadline.after(20))
+        load.look()
+        assert ran(load) == (1, 0)
+
+
+def test_a_load_that_went_with_its_kernel_is_not_asked_for(session: Session) -> None:
+    host = host_of(session)
+    with chaos.busy(CHAOS, host) as load:
+        assert load is not None
+        host.identity = SimpleNamespace(boot_id="2")
+        load.look()
+        assert ran(load) == (0, 0)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +15,9 @@ import pytest
 from lab.config.model import DisruptionKind, Orphaning
 from lab.errors import InfraError
 from lab.observe.window import Window
-from lab.runner import running
+from lab.runner import chaos, running
 from lab.runner.adoption import Fate
-from lab.verdict.evidence import ParkedClaim
+from lab.verdict.evidence import ParkedClaim, Tally
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 from tests.support.cell_stage import Stage, cell, followed_abi, nothing
 
@@ -82,6 +84,24 @@ def test_a_host_that_was_stopped_by_another_tells_nothing(
     stage.states = states
     with pytest.raises(InfraError, match="a is paused"):
         stage.run(ASYNC, stage.r.guest.freeze, tmp_path)
+
+
+@pytest.mark.parametrize(("ran", "check"), [(True, Check.ALL), (False, Check.TALLY)])
+def test_a_chaos_cell_whose_load_did_not_run_is_not_proven(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ran: bool, check: Check
+) -> None:
+    looks: list[int] = []
+
+    @contextmanager
+    def busy(*_: object) -> Iterator[Any]:
+        tally = Tally("looks at a load that runs", 2, 2 if ran else 1)
+        yield SimpleNamespace(look=lambda: looks.append(1), tally=tally, ticks=7)
+
+    monkeypatch.setattr(chaos, "busy", busy)
+    course = Stage(monkeypatch).run(KILL, nothing, tmp_path)
+    assert course.verdict is not None
+    assert course.verdict.check is check
+    assert (len(looks), course.facts["load_ticks"]) == (2, 7)
 
 
 def test_so_many_kexecs_are_wanted_as_the_cell_says(
