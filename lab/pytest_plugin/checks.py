@@ -10,8 +10,9 @@ import pytest
 from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import turn_of
 from lab.record import shards
-from lab.record.model import CheckRecord, Outcome
+from lab.record.model import CheckRecord, DetectionRecord, Outcome
 
+DETECTION = "detection"  # the name of the property
 _LONGEST_CAUSE = 500
 _TIMEOUT = "Timeout "  # how pytest-timeout begins what it fails a test with
 
@@ -52,7 +53,25 @@ class Checks:
         update: dict[str, object] = {"duration_s": round(told.duration_s + report.duration, 3)}
         if told.outcome is Outcome.PASSED:
             update |= {"outcome": outcome_of(report, raised), "first_cause": cause(report, raised)}
+        if report.when == "teardown":  # by then, the test has told all
+            update["detections"] = detections(report)
         self._running[report.nodeid] = told.model_copy(update=update)
+
+
+def detections(report: pytest.TestReport) -> tuple[DetectionRecord, ...]:
+    """Return the stops of known length that a test told by `record_property("detection", ...)`.
+
+    Args:
+        report: pytest's, of its last phase.
+
+    Returns:
+        The stops, in order.
+
+    Raises:
+        ValidationError: What the test told is no such stop.
+    """
+    told = (value for name, value in report.user_properties if name == DETECTION)
+    return tuple(DetectionRecord.model_validate(value) for value in told)
 
 
 def outcome_of(report: pytest.TestReport, raised: BaseException | None) -> Outcome:

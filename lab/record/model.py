@@ -10,6 +10,7 @@ from pydantic import Field
 
 from lab.record.beats import ConsoleRecord, TimelineRecord, VcpuTimeline
 from lab.record.cell import CellRecord, ChildRecord, PlannedCell
+from lab.record.detection import DetectionRecord
 from lab.record.environment import AcceleratorRecord, EnvironmentRecord, KernelRecord, merged
 from lab.record.judgement import ExpectationRecord, VcpuFigures, VerdictRecord
 from lab.record.parts import NO_RECORD, SCHEMA_VERSION, Document, Name, Outcome, Part, Scalar, Utc
@@ -24,6 +25,7 @@ __all__ = [
     "CheckRecord",
     "ChildRecord",
     "ConsoleRecord",
+    "DetectionRecord",
     "Document",
     "EnvironmentRecord",
     "ExpectationRecord",
@@ -55,6 +57,8 @@ class CheckRecord(Document):
     """How long it took, in seconds."""
     first_cause: str = ""
     """What went wrong first, where something did."""
+    detections: tuple[DetectionRecord, ...] = ()
+    """Stops of known length, where it is a calibration of what decides."""
 
 
 class RunHeader(Document):

@@ -15,6 +15,7 @@ from lab.history.trend import CellPast, Past
 from lab.record.classify import Standing, exit_status, headline, must_run_gaps, standing_of
 from lab.record.groups import Group, grouped
 from lab.record.model import RunRecord
+from lab.report.detection import curves
 from lab.report.grid import SIDE, Row, lay_out
 from lab.report.plot import DotPlot, SilencePlot, dot_plot, silence_plot
 from lab.report.render import anchor, templates
@@ -113,6 +114,7 @@ def pages(
         "sheets": sheets,
         "troubled": [sheet for sheet in sheets.values() if sheet.open],
         "checks": sorted(record.checks, key=lambda check: _URGENT.index(standing_of(check))),
+        "curves": curves(one for check in record.checks for one in check.detections),
         "others": [name for name in by_page if name != INDEX],
         "bands": BANDS,
         "tcg": TCG if tcg else "",
