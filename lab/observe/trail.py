@@ -334,7 +334,11 @@ class Trail:
         self.verified.append(-1 if found is None else found)
         wrong = 0 if more is None else more.ram_mismatches
         if wrong > self._mismatches:
-            self._note(look, Kind.RAM, f"{wrong} pages of its RAM are not what it had written")
+            self._note(
+                look,
+                Kind.RAM,
+                f"its RAM was corrupted: {wrong} pages are not as it had filled them",
+            )
         self._mismatches = wrong
 
     def _settled(self, look: Look, page: Page) -> None:

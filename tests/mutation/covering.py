@@ -146,7 +146,13 @@ class Cache:
     def __init__(self, root: Path, files: Sequence[str]) -> None:
         self._root = root
         self._folder = root / ".pytest_cache" / "mutants"
-        code = sorted({*root.glob("lab/**/*.py"), *root.glob("tests/support/*"), *root.glob("tests/conftest.py")})
+        code = sorted(
+            {
+                *root.glob("lab/**/*.py"),
+                *root.glob("tests/support/*"),
+                *root.glob("tests/conftest.py"),
+            }
+        )
         self._lab = hashlib.sha256(repr(files).encode())
         for path in code:
             if path.is_file():

@@ -33,7 +33,9 @@ def _globbed(name: str, root: Path) -> tuple[str, ...]:
     for pattern in patterns:
         files = sorted(str(path.relative_to(root)) for path in root.glob(pattern))
         if not files:
-            raise SystemExit(f"tests/mutation/scope.toml: {name}: no file is '{pattern}'; remove it")
+            raise SystemExit(
+                f"tests/mutation/scope.toml: {name}: no file is '{pattern}'; remove it"
+            )
         found += files
     return tuple(dict.fromkeys(found))
 

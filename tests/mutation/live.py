@@ -71,7 +71,9 @@ def _remade(old: ast.Module, new: ast.Module, path: str) -> bool:
     """Make the changed table anew, and those after it, which may be made of it."""
     at = next((n for n, (a, b) in enumerate(zip(old.body, new.body, strict=False))
                if ast.dump(a) != ast.dump(b)), None)  # fmt: skip
-    module = next((m for m in list(sys.modules.values()) if getattr(m, "__file__", "") == path), None)
+    module = next(
+        (m for m in list(sys.modules.values()) if getattr(m, "__file__", "") == path), None
+    )
     if at is None or module is None or not isinstance(new.body[at], _TABLES):
         return False
     tables: list[ast.stmt] = [one for one in new.body[at:] if isinstance(one, _TABLES)]
@@ -94,7 +96,12 @@ def _differing(old: CodeType, new: CodeType) -> list[tuple[CodeType, CodeType]] 
     for x, y in zip(a, b, strict=True):
         if _same(x, y):
             continue
-        if x.co_flags & _FUNCTION and x.co_name not in {"<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>"}:
+        if x.co_flags & _FUNCTION and x.co_name not in {
+            "<genexpr>",
+            "<listcomp>",
+            "<dictcomp>",
+            "<setcomp>",
+        }:
             found.append((x, y))
         elif (inner := _differing(x, y)) is None:
             return None

@@ -111,9 +111,7 @@ class _Loop:
         for mutant in self.mutants:
             tests = trials.tests_for(mutant)
             chosen = [items[test] for test in tests if test in items]
-            killer = _forked(
-                lambda m=mutant, c=chosen: _put(trials.root, m, functions[m.file], c)
-            )
+            killer = _forked(lambda m=mutant, c=chosen: _put(trials.root, m, functions[m.file], c))
             if killer == _AFRESH:
                 trials.afresh.append(mutant)
             else:

@@ -165,7 +165,12 @@ CASES = [
     Case(has_its_canary_forged_without_the_key, Unproven, Check.PATH, "not signed"),
     Case(has_its_clock_set_back, Lost, Check.CLOCK, "went back by 1.99"),
     Case(counts_faults, Lost, Check.FAULTS, "counted 1 faults"),
-    Case(finds_its_ram_changed_after(FakeRam.flip_a_bit), Lost, Check.RAM, "1 pages of its RAM"),
+    Case(
+        finds_its_ram_changed_after(FakeRam.flip_a_bit),
+        Lost,
+        Check.RAM,
+        "its RAM was corrupted: 1 pages",
+    ),
     Case(has_its_clock_jump, Lost, Check.GUEST_SILENCE, "9.0 s of its own clock"),
     Case(has_its_clock_jump_while_l0_jitters, Lost, Check.GUEST_SILENCE, "9.0 s of its own"),
     Case(is_looked_at_too_rarely_because_l0_stood_still, Unproven, Check.JITTER, "too rare"),
