@@ -172,7 +172,7 @@ def _own(host: RunningHost) -> str:
 
 
 def _waiting(host: RunningHost, other: KernelImage | None, how: KexecLoad) -> Loaded:
-    """Return what will be loaded: without CONFIG_KEXEC_FILE there is one system call only."""
+    """Return what is going to be loaded: without CONFIG_KEXEC_FILE, by kexec_load()."""
     if host.runs.lacks("KEXEC_FILE"):
         how = KexecLoad.LOAD
     return Loaded(secrets.token_hex(8), other or host.blueprint.kernel, how)

@@ -105,6 +105,9 @@ class Answers:
         return self.run(argv, **how).stdout
 
 
+HAS_ALL = SimpleNamespace(name="stock", release="", version=(0, 0), lacks=lambda _: False)
+
+
 class Machine1:
     """An L1 of one guest."""
 

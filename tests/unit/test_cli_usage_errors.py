@@ -55,7 +55,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("--lab-toml no.toml status", "lab: no.toml: no such file", "hint: "),
         ("ssh a", "lab: no host 'a' is standing", "hint: nothing is standing; 'lab up' makes it"),
         ("console a", "lab: no host 'a' is standing", "hint: nothing is standing"),
-        ("kernel build fast", "lab: lab.toml: no kernel 'fast'", "hint: there are: stock"),
+        ("kernel build fast", "lab: lab.toml: no kernel 'fast'", "hint: there are: debian, stock"),
         ("report", "lab: reports/latest: no report is there", "hint: make one: pytest topologies"),
     ],
 )

@@ -67,6 +67,7 @@ def test_a_cell_whose_kernel_lacks_an_option_has_a_record_that_names_it(tmp_path
     config = tmp_path / "config"
     config.write_text("CONFIG_KVM=y\n")
     pool = pool_on(Accel.KVM)
+    (tmp_path / "cells").mkdir()
     kernel = KernelImage(
         name="theirs",
         arch="x86_64",
