@@ -36,7 +36,7 @@ if data:
     at = map(0, 4096, 3, 1, os.open(data, os.O_RDWR), 0)
     region = kvm.MemoryRegion(
         slot=1, guest_phys_addr=0x8000, memory_size=4096, userspace_addr=at)
-    call(vm, kvm.Request.KVM_SET_USER_MEMORY_REGION2, region)
+    kvm.set_memory_region(vm, region)
 vcpu = call(vm, kvm.Request.KVM_CREATE_VCPU, 0)
 run = mmap.mmap(vcpu, call(device, kvm.Request.KVM_GET_VCPU_MMAP_SIZE))
 sregs = kvm_x86.Sregs()

@@ -44,6 +44,7 @@ def test_structures_have_the_kernels_size(structure: type[ctypes.Structure], siz
     [
         (kvm.Request.KVM_RUN, 0xAE80),
         (kvm.Request.KVM_CHECK_EXTENSION, 0xAE03),
+        (kvm.Request.KVM_SET_USER_MEMORY_REGION, 0x4020AE46),
         (kvm.Request.KVM_SET_USER_MEMORY_REGION2, 0x40A0AE49),
         (kvm.Request.KVM_IRQ_LINE, 0x4008AE61),
         (kvm.Request.KVM_GET_CLOCK, 0x8030AE7C),
@@ -59,6 +60,31 @@ def test_structures_have_the_kernels_size(structure: type[ctypes.Structure], siz
 )
 def test_requests_have_the_numbers_of_the_kernels_headers(request_: int, number: int) -> None:
     assert request_ == number
+
+
+@pytest.mark.parametrize(
+    ("newer", "request_"),
+    [
+        (1, kvm.Request.KVM_SET_USER_MEMORY_REGION2),
+        (0, kvm.Request.KVM_SET_USER_MEMORY_REGION),
+    ],
+)
+def test_a_kernel_before_6_8_gets_the_older_request_for_memory(
+    newer: int, request_: kvm.Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def call(*words: object) -> int:
+        asked.append(words)
+        return newer
+
+    monkeypatch.setattr(kvm, "call", call)
+    region = kvm.MemoryRegion(slot=1, memory_size=4096)
+    kvm.set_memory_region(5, region)
+    assert asked == [
+        (5, kvm.Request.KVM_CHECK_EXTENSION, kvm.Capability.USER_MEMORY2),
+        (5, request_, region),
+    ]
 
 
 @pytest.mark.parametrize("vcpus", [1, 2, mptable.MAX_CPUS])

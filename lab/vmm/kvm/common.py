@@ -76,6 +76,7 @@ class Request(enum.IntEnum):
     KVM_CHECK_EXTENSION = io(KVM, 0x03)
     KVM_GET_VCPU_MMAP_SIZE = io(KVM, 0x04)
     KVM_CREATE_VCPU = io(KVM, 0x41)
+    KVM_SET_USER_MEMORY_REGION = iow(KVM, 0x46, MemoryRegion.guest_memfd_offset.offset)
     KVM_SET_USER_MEMORY_REGION2 = iow(KVM, 0x49, ctypes.sizeof(MemoryRegion))
     KVM_IRQ_LINE = iow(KVM, 0x61, ctypes.sizeof(IrqLevel))
     KVM_GET_CLOCK = ior(KVM, 0x7C, ctypes.sizeof(ClockData))
@@ -162,3 +163,21 @@ def has(fd: int, capability: Capability) -> int:
         0 for no; otherwise 1, a count or a mask of bits, as the capability has it.
     """
     return call(fd, Request.KVM_CHECK_EXTENSION, capability.value)
+
+
+def set_memory_region(vm: int, region: MemoryRegion) -> None:
+    """Make, change or delete a memory slot.
+
+    Kernels before 6.8 have only KVM_SET_USER_MEMORY_REGION, whose structure is the first half of
+    the newer one's: what it has not is about guest_memfd.
+
+    Args:
+        vm: The VM's descriptor.
+        region: The slot.
+
+    Raises:
+        OSError: KVM refused.
+    """
+    newer = has(vm, Capability.USER_MEMORY2)
+    request = Request.KVM_SET_USER_MEMORY_REGION2 if newer else Request.KVM_SET_USER_MEMORY_REGION
+    call(vm, request, region)

@@ -169,7 +169,7 @@ def try_slot(vm: int, gpa: int) -> dict[str, str]:
             slot=1, guest_phys_addr=gpa, memory_size=size, userspace_addr=address
         )
         try:
-            call(vm, kvm.Request.KVM_SET_USER_MEMORY_REGION2, region)
+            kvm.set_memory_region(vm, region)
             answers[what] = "ok"
         except OSError as e:
             answers[what] = errno.errorcode.get(e.errno or 0, str(e.errno))
@@ -190,4 +190,4 @@ def attach(vm: int, ram: Ram) -> None:
     if ram.kind is RamKind.GMEM:
         region.flags = kvm.MEM_GUEST_MEMFD
         region.guest_memfd = ram.fd
-    call(vm, kvm.Request.KVM_SET_USER_MEMORY_REGION2, region)
+    kvm.set_memory_region(vm, region)
