@@ -17,6 +17,7 @@ from lab.errors import ConfigError, InfraError
 from lab.events import Sink, Step, nowhere
 
 _SHOWN = 6
+_IMAGE, _BINARY, _PARTS = "linux-image-", "linux-binary-", ("linux-base-", "linux-modules-")
 _FLAVOUR = re.compile(r"linux-image-\d[\d.]*(?:[+~][^-]*|-\d+)?-(.*)")
 _HOW = 1
 _MIB = 700
@@ -110,11 +111,22 @@ def _hint(archive: Archive, offered: list[str], package: str) -> str:
     if offered:
         return f"set 'version' to one that it has: {', '.join(offered[:_SHOWN])}"
     flavour = _FLAVOUR.sub(r"\1", package)
-    names = [n for n in archive.names("linux-image-") if _FLAVOUR.sub(r"\1", n) == flavour]
-    newest = sorted(names, key=_natural, reverse=True)[:_SHOWN]
+    same = {n for n in archive.names(_IMAGE) if _FLAVOUR.sub(r"\1", n) == flavour}
+    newest = sorted(same - _partial(archive), key=_natural, reverse=True)[:_SHOWN]
     if not newest:
         return "set 'package' or 'suites' to where there is one"
     return f"set 'package' to one that it has, as {', '.join(newest)}"
+
+
+def _partial(archive: Archive) -> set[str]:
+    """Return the images of which a mirror has dropped a part: signed ones are listed for longer."""
+    parts = {part: set(archive.names(part)) for part in _PARTS}
+    releases = {name.removeprefix(_BINARY) for name in archive.names(_BINARY)}
+    return {
+        f"{_IMAGE}{release}"
+        for release in releases
+        if any(f"{part}{release}" not in there for part, there in parts.items())
+    }
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -45,6 +45,12 @@ class Mirror:
             "linux-image-7.10.1+deb13-cloud-amd64",
             "linux-image-6.1.0-57-cloud-amd64",
             "linux-image-cloud-amd64",
+            "linux-image-7.11.1+deb13-cloud-amd64",  # of which a part is gone
+            "linux-binary-7.11.1+deb13-cloud-amd64",
+            "linux-base-7.11.1+deb13-cloud-amd64",
+            "linux-binary-7.10.1+deb13-cloud-amd64",
+            "linux-base-7.10.1+deb13-cloud-amd64",
+            "linux-modules-7.10.1+deb13-cloud-amd64",
             "linux-image-7.3.5+deb13-cloud-amd64-dbg",
         ]
         self.asked = 0
@@ -81,8 +87,7 @@ class Mirror:
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Name other kernels."""
-        assert prefix == "linux-image-"
-        return tuple(self.others)
+        return tuple(name for name in self.others if name.startswith(prefix))
 
     def download(self, package: str, _version: str, into: Path) -> Path:
         """Write the package, and what is wrong with it."""
