@@ -5,25 +5,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.config.model import Cell, Tier
-from lab.errors import ConfigError, LabError
-from lab.events import Step, nowhere
-from lab.pytest_plugin.building import build
-from lab.pytest_plugin.checks import Checks
-from lab.pytest_plugin.judging import judge_turn
-from lab.pytest_plugin.record import Recorder
-from lab.pytest_plugin.run import NAME, Run
-from lab.pytest_plugin.sameness import insist_same
-from lab.pytest_plugin.selection import Selection
-from lab.pytest_plugin.turns import key_of, turn_of
-from lab.record.model import CellRecord
-from lab.runner.lab_session import LabSession, opened
-from lab.runner.pool import Pool
-from lab.signals import stoppable
+if TYPE_CHECKING:  # pytest imports this in every suite of a venv: what is heavy comes when needed
+    from lab.config.model import Cell
+    from lab.pytest_plugin.run import Run
+    from lab.record.model import CellRecord
+    from lab.runner.lab_session import LabSession
+    from lab.runner.pool import Pool
 
+NAME = "lab-run"
 pytest_plugins = ("lab.pytest_plugin.hosts",)
 OPTIONS = (
     ("toml", "lab.toml", "the lab's configuration"),
@@ -36,8 +29,9 @@ OPTIONS = (
     ("run-id", "", "the name of this run; a random one without it"),
     ("reports", "reports", "where the folder of this run is made"),
 )
-_CELL_S = 600.0
-_EACH_KEXEC_S = 60.0
+_OURS = frozenset(
+    {"cell", "cells", "judged", "lab_guest", "lab_host", "lab_session", "pool", "repeat"}
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,16 +42,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """
     group = parser.getgroup("lab", "Caretaker Lab")
     for name, default, text in OPTIONS:
-        variable = f"LAB_{name.upper().replace('-', '_')}"
         group.addoption(
             f"--lab-{name}",
-            default=os.environ.get(variable, default),
-            help=f"{text} (default: ${variable}, else '{default}')",
+            default=_default(name, default),
+            help=f"{text} (default: ${_variable(name)}, else '{default}')",
         )
 
 
+def _variable(name: str) -> str:
+    return f"LAB_{name.upper().replace('-', '_')}"
+
+
+def _default(name: str, usual: str) -> str:
+    return os.environ.get(_variable(name), usual)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the plugins of a run of cells; nothing is opened yet.
+    """Begin a run of cells if options say that it is one; else a test that needs one begins it.
 
     Args:
         config: pytest's.
@@ -70,37 +71,63 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "arch(word): boots hosts of this architecture only")
     config.addinivalue_line("markers", "lab_host(arch=, kernel=, mode=, ...): see the fixture")
     config.addinivalue_line("markers", "lab_guest(kind=, vmm=, vcpus=, ...): see the fixture")
-    worker = getattr(config, "workerinput", None)
-    run = Run(config, worker)
+    if _is_for_cells(config):
+        run_of(config)
+
+
+def _is_for_cells(config: pytest.Config) -> bool:
+    """Whether a run of cells was asked for, or may be one of workers that have to know its id."""
+    typed = (
+        config.getoption(f"--lab-{name}") != _default(name, usual) for name, usual, _ in OPTIONS
+    )
+    shared = getattr(config.option, "dist", "no") != "no" or hasattr(config, "workerinput")
+    return shared or any(typed)
+
+
+def run_of(config: pytest.Config) -> Run:
+    """Return the run of cells of this pytest, which begins when it is asked for first.
+
+    Args:
+        config: pytest's.
+
+    Returns:
+        The run, whose plugins are registered; nothing is opened yet.
+
+    Raises:
+        UsageError: An option is wrong.
+    """
+    if (known := config.pluginmanager.getplugin(NAME)) is not None:
+        begun: Run = known
+        return begun
+    from lab.pytest_plugin.checks import Checks
+    from lab.pytest_plugin.record import Recorder
+    from lab.pytest_plugin.run import Run
+    from lab.pytest_plugin.selection import Selection
+
+    run = Run(config, getattr(config, "workerinput", None))
     config.pluginmanager.register(run, NAME)
     config.pluginmanager.register(Recorder(config, run), f"{NAME}-recorder")
     config.pluginmanager.register(Selection(config, run), f"{NAME}-selection")
     config.pluginmanager.register(Checks(run), f"{NAME}-checks")
+    return run
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test of each cell, where a test takes a `cell`.
+    """Begin a run of cells for a test that needs one; make one test of each cell.
 
     Args:
         metafunc: The test.
 
     Raises:
-        UsageError: lab.toml or a topology is wrong.
+        UsageError: lab.toml, a topology or an option is wrong.
     """
-    if "cell" not in metafunc.fixturenames:
+    if _OURS.isdisjoint(metafunc.fixturenames):
         return
-    run: Run = metafunc.config.pluginmanager.getplugin(NAME)
-    try:
-        folder = metafunc.definition.path.parent
-        cells = run.cells(folder)
-        turns = run.turns(folder, cells) if "repeat" in metafunc.fixturenames else ()
-    except ConfigError as e:
-        raise pytest.UsageError(str(e)) from e
-    if not turns:
-        metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells], scope="session")
-        return
-    ids = [key_of(cell, repeat) for cell, repeat in turns]
-    metafunc.parametrize(("cell", "repeat"), turns, ids=ids, scope="function")
+    run = run_of(metafunc.config)
+    if "cell" in metafunc.fixturenames:
+        from lab.pytest_plugin.collecting import make_cells
+
+        make_cells(metafunc, run)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -109,37 +136,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Args:
         config: pytest's.
         items: The tests; changed in place.
+
+    Raises:
+        UsageError: An option is wrong.
     """
-    run: Run = config.pluginmanager.getplugin(NAME)
-    tiers = list(Tier)
-    within = set(tiers[: tiers.index(run.tier) + 1])
-    kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
-    for item in items:
-        marker = item.get_closest_marker("tier")
-        (kept if marker is None or Tier(marker.args[0]) in within else left_out).append(item)
-        _give_time(item)
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+    marked = any(item.get_closest_marker("tier") for item in items)
+    if marked or config.pluginmanager.has_plugin(NAME):
+        from lab.pytest_plugin.collecting import choose
 
-
-def _give_time(item: pytest.Item) -> None:
-    """Limit the time of a cell where nothing else does; one of many kexecs may take longer."""
-    turn = turn_of(item)
-    if turn is None:
-        return
-    limit_s = _time_limit_s(item.config)
-    more = turn[0].options.kexecs - 1
-    if limit_s is None or (limit_s and more):
-        usual_s = _CELL_S if limit_s is None else limit_s
-        item.add_marker(pytest.mark.timeout(usual_s + more * _EACH_KEXEC_S))
-
-
-def _time_limit_s(config: pytest.Config) -> float | None:
-    """Return the limit of pytest-timeout for each test, 0 for none; None where it was not set."""
-    places = config.getoption("timeout"), os.environ.get("PYTEST_TIMEOUT"), config.getini("timeout")
-    return next((float(said) for said in places if said not in {None, ""}), None)
+        choose(config, items, run_of(config))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -151,10 +156,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     Raises:
         UsageError: Something could not be built, or the resumed run came about otherwise.
     """
-    if session.config.option.collectonly:
+    if session.config.option.collectonly or not session.config.pluginmanager.has_plugin(NAME):
         return
-    run: Run = session.config.pluginmanager.getplugin(NAME)
+    from lab.errors import LabError
+    from lab.pytest_plugin.building import build
+    from lab.pytest_plugin.sameness import insist_same
+
     try:
+        run = run_of(session.config)
         build(session, run)
         insist_same(session.items, run)
     except LabError as e:
@@ -166,7 +175,11 @@ def lab_session(
     request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> Iterator[LabSession]:
     """Return the run of the lab of this worker; all that it makes is removed at the end."""
-    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    from lab.events import Step, nowhere
+    from lab.runner.lab_session import opened
+    from lab.signals import stoppable
+
+    run = run_of(pytestconfig)
     folder = request.session.items[0].path.parent
     logged = pytestconfig.get_verbosity() > 0
     terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
@@ -187,13 +200,14 @@ def lab_session(
 @pytest.fixture(scope="session")
 def cells(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> tuple[Cell, ...]:
     """Return every cell of this tier, for tests that need one without running it as such."""
-    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
-    return run.cells(request.session.items[0].path.parent)
+    return run_of(pytestconfig).cells(request.session.items[0].path.parent)
 
 
 @pytest.fixture(scope="session")
 def pool(lab_session: LabSession) -> Iterator[Pool]:
     """Return the pool of this worker, which has one warm host at a time."""
+    from lab.runner.pool import Pool
+
     warm = Pool(lab_session)
     yield warm
     warm.close()
@@ -213,4 +227,6 @@ def judged(cell: Cell, repeat: int, pool: Pool, request: pytest.FixtureRequest) 
         LabError: Something of the lab broke.
         InfraError: The verdict is Unproven.
     """
-    return judge_turn(pool, cell, request, repeat=repeat)
+    from lab.pytest_plugin.judging import judge_turn
+
+    return judge_turn(pool, cell, request, run_of(request.config), repeat=repeat)

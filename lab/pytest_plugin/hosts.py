@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.host.host import RunningHost
-from lab.runner.lab_session import LabSession
-from lab.runner.pool import Pool
-from lab.testing.markers import guest_request, host_request
-from lab.testing.watched_guest import WatchedGuest
+if TYPE_CHECKING:  # as in the package itself
+    from lab.host.host import RunningHost
+    from lab.runner.lab_session import LabSession
+    from lab.runner.pool import Pool
+    from lab.testing.watched_guest import WatchedGuest
 
 
 @pytest.fixture
@@ -35,6 +36,8 @@ def lab_host(request: pytest.FixtureRequest, pool: Pool) -> Iterator[RunningHost
     Tests that ask for the same host get the same one after each other, as long as it is healthy:
     its kernel has not complained, and no test broke off.
     """
+    from lab.testing.markers import host_request
+
     with pool.lease(host_request(request.node, pool.lab_session.lab)) as host:
         yield host
 
@@ -48,6 +51,9 @@ def lab_guest(
     Keys: kind, vmm, vcpus, memory_mib, words, orphaning, policy. L0 looks at it until the test
     ends, past its host: `insist_lives()` and `insist_silent()` say what became of it.
     """
+    from lab.testing.markers import guest_request
+    from lab.testing.watched_guest import WatchedGuest
+
     vmm, plan = guest_request(request.node)
     with ExitStack() as stack:
         yield WatchedGuest.begin(lab_host, vmm, plan, lab_session.lab.watch, stack)

@@ -7,7 +7,7 @@ import pytest
 
 from lab.config.model import Cell
 from lab.errors import InfraError
-from lab.pytest_plugin.run import NAME, Run
+from lab.pytest_plugin.run import Run
 from lab.record.model import CellRecord, Outcome
 from lab.runner.judge_cell import judge_cell
 from lab.runner.pool import Pool
@@ -17,7 +17,7 @@ _WANTS_A_LOOK = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED})
 
 
 def judge_turn(
-    pool: Pool, cell: Cell, request: pytest.FixtureRequest, *, repeat: int
+    pool: Pool, cell: Cell, request: pytest.FixtureRequest, run: Run, *, repeat: int
 ) -> CellRecord:
     """Run a cell, and return its record, which is on disk by then.
 
@@ -28,13 +28,13 @@ def judge_turn(
         pool: The worker's hosts.
         cell: What to run.
         request: Of the test that runs it.
+        run: The run that it is of.
         repeat: Which turn of this cell it is, from 1.
 
     Raises:
         LabError: Something of the lab broke.
         InfraError: The verdict is Unproven.
     """
-    run: Run = request.config.pluginmanager.getplugin(NAME)
     assert run.folder is not None  # noqa: S101 - made when the cells were collected
     record, broke = judge_cell(
         pool,

@@ -25,8 +25,6 @@ from lab.resources.ledger import state_dir
 from lab.verify.manifest import unseal
 from lab.virt.probe import likely_accelerators
 
-NAME = "lab-run"
-
 
 class Run:
     """One run of pytest over cells.

@@ -10,7 +10,7 @@ import pytest
 
 from lab.config.model import Cell, Scope
 from lab.deadline import pause
-from lab.pytest_plugin.run import NAME, Run
+from lab.pytest_plugin import run_of
 from lab.record import shards
 from lab.record.model import CellRecord, VerdictRecord
 from lab.record.plan import planned
@@ -23,7 +23,7 @@ def judged(
     cell: Cell, repeat: int, request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> CellRecord:
     """Return what $NIGHT_VERDICT says, after a moment."""
-    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    run = run_of(pytestconfig)
     assert run.folder is not None
     pause(float(os.environ.get("NIGHT_CELL_S", "0.3")))
     kind = os.environ.get("NIGHT_VERDICT", "Survived")

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import pytest
 
+from lab.build.kernel import KernelImage
 from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, Cell, DisruptionKind, LabConfig, Options, Orphaning, VmmKind
 from lab.deadline import Deadline
@@ -206,6 +207,11 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
     monkeypatch.setattr(pools, "booted", booted)
     monkeypatch.setattr(running, "driver_for", lambda *_: driver)
     monkeypatch.setattr(watches, "JitterProbe", Quiet)
+    kernel = KernelImage(
+        name="stock", arch="x86_64", image=state, vmlinux=state, config=None, release="7.3.4",
+        build_id="", digest="", source="",
+    )  # fmt: skip
+    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel)
     lab_session: Any = SimpleNamespace(
         lab=LAB,
         state=state,
@@ -213,6 +219,7 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
         connection=SimpleNamespace(versions=lambda: {"hypervisor": "10.0.3", "libvirt": "9.0.0"}),
         accelerators={},
         accelerator=lambda *_: SimpleNamespace(accel=Accel.TCG),
+        images=SimpleNamespace(outfit=lambda *_: outfit),
         blueprint=lambda *_: machine.blueprint,
         admission=Admission(state, Machine(100_000, 64)),
     )

@@ -26,16 +26,14 @@ def way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Way:
     header = RunHeader(
         run_id="7f3a", started=datetime.now(UTC), tier="ci", command_line=(), planned=()
     )
-    run = SimpleNamespace(
+    run: Any = SimpleNamespace(
         folder=shards.begin(tmp_path, header), rerun=lambda *_: "lab run X", worker_id="main"
     )
-    config = SimpleNamespace(
-        pluginmanager=SimpleNamespace(getplugin=lambda _: run), getoption=lambda _: "never"
-    )
+    config = SimpleNamespace(getoption=lambda _: "never")
     request: Any = SimpleNamespace(config=config, path=tmp_path / "test_cells.py")
     pool, cell = simulated_pool(monkeypatch, tmp_path), cell_of_an_orphan()
     with walked() as way:
-        record = judge_turn(pool, cell, request, repeat=1)
+        record = judge_turn(pool, cell, request, run, repeat=1)
     pool.close()
     assert record.outcome is Outcome.PASSED, record.first_cause
     assert [label for label, _ in record.phases][-3:] == ["watch adopted", "search", "evidence"]

@@ -12,7 +12,7 @@ import pytest
 from lab import data
 from lab.cli import main
 from lab.config.topology_folders import folders_of_pytest, usual_topologies
-from lab.pytest_plugin.run import NAME, Run
+from lab.pytest_plugin import run_of
 from tests.support.cli_lab import own_lab
 
 CELL = "x86_64-tcg-stock-spinner-labvmm-vmm_segv-3vcpus"
@@ -133,7 +133,7 @@ def test_a_record_names_the_topology_that_is_not_found_anyway(
     here: Path, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = suite(here / "own")
-    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    run = run_of(pytestconfig)
     cells = run.cells(path.parent)
     (lab, *words) = shlex.split(run.rerun(cells[0], path.parent))
     assert (lab, words[0]) == ("lab", "run")

@@ -17,10 +17,11 @@ from lab.cli import main
 from lab.config.load import load_lab, load_topologies
 from lab.config.matrix import expand, select
 from lab.config.model import Cell, Tier
-from lab.pytest_plugin import _give_time
+from lab.pytest_plugin import run_of
+from lab.pytest_plugin.collecting import give_time
 from lab.pytest_plugin.record import Recorder
 from lab.pytest_plugin.resume import configuration_of
-from lab.pytest_plugin.run import NAME, Run
+from lab.pytest_plugin.run import Run
 from lab.record import shards
 from lab.record.model import CellRecord, Outcome, RunHeader
 from lab.record.plan import planned
@@ -95,7 +96,7 @@ def test_a_cell_of_many_kexecs_may_take_longer(
         config=SimpleNamespace(getini=lambda _: limit, getoption=lambda _: None),
         add_marker=marked.append,
     )
-    _give_time(item)
+    give_time(item)
     assert [mark.args[0] for mark in marked] == given
 
 
@@ -211,7 +212,7 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
 def test_rerun_command_runs_exactly_that_cell(
     pytestconfig: pytest.Config, cells: tuple[Cell, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run: Run = pytestconfig.pluginmanager.getplugin(NAME)
+    run = run_of(pytestconfig)
     ids = [cell.id for cell in cells]
     cell = next(c for c in cells if sum(i.startswith(c.id) for i in ids) > 1)
 
