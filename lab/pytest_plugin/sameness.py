@@ -22,7 +22,7 @@ _MOST = 12  # lines that are shown
 
 
 def insist_same(items: Iterable[pytest.Item], run: Run) -> None:
-    """Insist that what is left of a stopped run would come about as what it has did.
+    """Require that the rest of a stopped run would come about as what it has already.
 
     Args:
         items: The tests that are left; what they boot is built.

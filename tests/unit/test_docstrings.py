@@ -140,6 +140,14 @@ def _raises(node: ast.AST) -> bool:
     return False
 
 
+def _yields(node: ast.AST) -> bool:
+    return any(
+        isinstance(child, ast.Yield | ast.YieldFrom)
+        or (not isinstance(child, Function | ast.Lambda | ast.ClassDef) and _yields(child))
+        for child in ast.iter_child_nodes(node)
+    )
+
+
 def _sections(node: Function) -> list[str]:
     decorators = _decorators(node)
     if decorators & {"property", "cached_property", "overload"}:
@@ -148,7 +156,7 @@ def _sections(node: Function) -> list[str]:
     generator = bool(decorators & {"contextmanager"})
     returns = ast.unparse(node.returns) if node.returns else "None"
     if returns not in NOTHING | ({"Iterator[None]"} if generator else set()):
-        wanted.append("Yields" if generator else "Returns")
+        wanted.append("Yields" if generator else "Returns|Yields" if _yields(node) else "Returns")
     return [*wanted, *(["Raises"] if _raises(node) else [])]
 
 
@@ -167,7 +175,7 @@ def lacking(node: Function | ast.ClassDef) -> str | None:
     else:
         wanted = _sections(node)
         parameters = _parameters(node) if wanted else []
-    missing = [w for w in wanted if not re.search(rf"^{w}:", text, re.MULTILINE)]
+    missing = [w for w in wanted if not re.search(rf"^(?:{w}):", text, re.MULTILINE)]
     if not missing:
         documented = _documented(text)
         missing += [f"argument {name}" for name in parameters if name not in documented]
@@ -258,6 +266,16 @@ def test_a_missing_section_is_seen(tmp_path: Path, section: str, use: str) -> No
     assert undocumented(_crossing(tmp_path, GOOD, use)) == {}
     doc = GOOD.replace(f"{section}:", "Note:")
     assert undocumented(_crossing(tmp_path, doc, use)) == {"lab.a.m:f": section}
+
+
+@pytest.mark.parametrize(("section", "lacks"), [("Yields", None), ("Note", "Returns|Yields")])
+def test_a_generator_may_say_what_it_yields(
+    tmp_path: Path, section: str, lacks: str | None
+) -> None:
+    known = _crossing(tmp_path, GOOD.replace("Returns:", f"{section}:"))
+    (found,) = (node for name, node in _public(known) if name == "lab.a.m:f")
+    found.body.append(ast.parse("yield 1").body[0])
+    assert lacking(found) == lacks
 
 
 def test_an_argument_without_an_entry_is_seen(tmp_path: Path) -> None:
