@@ -19,6 +19,7 @@ from rich.table import Table
 from lab.cli.settings import Settings, err, out
 from lab.errors import ConfigError
 from lab.history.compare import Pair, Tally, compared, tallied
+from lab.history.counts import Counts
 from lab.history.store import NAME, PastResult, opened
 from lab.record.labels import milliseconds
 from lab.report import index, publish
@@ -156,7 +157,7 @@ def _is_of(row: PastResult, kernel: str) -> bool:
 
 
 def _tally_json(tally: Tally) -> dict[str, object]:
-    found = tally.survival
+    counts = tally.counts
     return {
         "cell": tally.cell,
         "accel": tally.accel,
@@ -166,7 +167,13 @@ def _tally_json(tally: Tally) -> dict[str, object]:
         "words": [row.word for row in tally.results],
         "flaky": tally.flaky,
         "silences_ms": list(tally.silences),
-        **asdict(found),
+        **asdict(counts.survival),
+        "untold": counts.untold,
+        "worst_low": counts.worst.low,
+        "worst_high": counts.worst.high,
+        "false_starts": counts.false_starts,
+        "boots": counts.boots,
+        "whole_boots": counts.whole_boots,
     }
 
 
@@ -179,15 +186,26 @@ def _pair_json(pair: Pair) -> dict[str, object]:
         "silence": asdict(pair.ranks),
         "silence_p_adjusted": pair.adjusted,
         "survival_p": pair.odds,
+        "survival_p_adjusted": pair.odds_adjusted,
     }
 
 
 def _show_tallies(tallies: Sequence[Tally]) -> None:
     table = _table(
-        "cell", "kernel", "build", "last", "lived", "rate at 95 %", "to claim < 1 % lost", "silence"
+        "cell",
+        "kernel",
+        "build",
+        "last",
+        "lived",
+        "untold",
+        "rate at 95 %",
+        "worst",
+        "to claim < 1 % lost",
+        "silence",
     )
     for tally in tallies:
-        found = tally.survival
+        counts = tally.counts
+        found = counts.survival
         last = "FLAKY" if tally.flaky else tally.results[-1].word
         table.add_row(
             tally.cell,
@@ -195,26 +213,38 @@ def _show_tallies(tallies: Sequence[Tally]) -> None:
             tally.build_id[:12],
             last,
             f"{found.lived} of {found.judged}",
-            f"{100 * found.low:.1f} to {100 * found.high:.1f} %" if found.judged else "-",
+            str(counts.untold),
+            _rate(counts),
             f"{found.needed} more" if found.needed else "can be claimed",
             _median(tally.silences),
         )
     out.print(table)
     out.print(
-        "lived: of those that were judged. rate: Wilson's interval. silence: median of the longest."
+        "lived: of those that can be told. untold: voids, Unproven and broken off. rate: exact "
+        "interval; at worst: its lower end if all untold were lost. silence: median of the longest."
     )
+
+
+def _rate(counts: Counts) -> str:
+    if not counts.judged:
+        return "-"
+    found = counts.survival
+    worst = f", {100 * counts.worst.low:.1f} at worst" if counts.untold else ""
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f} %{worst}"
 
 
 def _show_pairs(a: str, b: str, pairs: Sequence[Pair]) -> None:
     table = _table(
-        "shape", f"{a} lived", f"{b} lived", "p (Fisher)", f"{a} silence", f"{b} silence",
+        "shape", f"{a} lived", f"{b} lived", "p (Fisher)", "adjusted",
+        f"{a} silence", f"{b} silence",
         "p (Mann-Whitney)", "adjusted",
     )  # fmt: skip
     for pair in pairs:
         table.add_row(
             pair.shape,
-            *(f"{side.lived} of {len(side.judged)}" for side in (pair.a, pair.b)),
+            *(f"{side.counts.lived} of {side.counts.judged}" for side in (pair.a, pair.b)),
             _p(pair.odds),
+            _p(pair.odds_adjusted),
             milliseconds(pair.ranks.median_a),
             milliseconds(pair.ranks.median_b),
             _p(pair.ranks.p) if pair.ranks.p is not None else pair.ranks.why_not,
@@ -223,7 +253,7 @@ def _show_pairs(a: str, b: str, pairs: Sequence[Pair]) -> None:
     out.print(table)
     builds = [", ".join(sorted({side(p).build_id for p in pairs})) for side in (_a, _b)]
     out.print(f"{a} is build {builds[0] or 'unknown'}; {b} is build {builds[1] or 'unknown'}")
-    out.print("adjusted: the false discovery rate over all rows. Accelerators are never mixed.")
+    out.print("adjusted: Holm's, over all p-values of the table. Accelerators are never mixed.")
 
 
 def _a(pair: Pair) -> Tally:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.config.fields import did_you_mean
 from lab.errors import ConfigError
-from lab.history.statistics import Ranks, Survival, discovered, odds, ranks, survival
+from lab.history.counts import Counts, counted, fared
+from lab.history.statistics import Ranks, holm, odds, ranks
 from lab.history.store import PastResult
-from lab.record.classify import Standing
-from lab.record.groups import both, fate
+from lab.record.groups import both
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,13 @@ class Tally:
 
     @property
     def judged(self) -> tuple[PastResult, ...]:
-        """The results that say whether the guest lived."""
-        return tuple(
-            row for row in self.results if row.standing != Standing.LAB and fate(row.verdict)
-        )
+        """The results of which can be told whether the guest lived."""
+        return tuple(row for row in self.results if fared(row) in {"lived", "lost"})
 
     @property
-    def lived(self) -> int:
-        """In how many of them the guest lived."""
-        return sum(fate(row.verdict) == "lived" for row in self.judged)
+    def counts(self) -> Counts:
+        """How they came out."""
+        return counted(self.results)
 
     @property
     def flaky(self) -> bool:
@@ -45,18 +43,13 @@ class Tally:
     @property
     def silences(self) -> tuple[float, ...]:
         """The longest silences of those that lived, in milliseconds."""
-        lived = (row for row in self.judged if fate(row.verdict) == "lived")
+        lived = (row for row in self.results if fared(row) == "lived")
         return tuple(row.silence_ms for row in lived if row.silence_ms is not None)
-
-    @property
-    def survival(self) -> Survival:
-        """The claim that the counts allow."""
-        return survival(self.lived, len(self.judged))
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One shape of cell on two kernels; `adjusted` is the ranks' p, paid for by all pairs."""
+    """One shape of cell on two kernels; Holm's p-values are paid for by all tests of all pairs."""
 
     shape: str
     accel: str
@@ -64,11 +57,14 @@ class Pair:
     b: Tally
     ranks: Ranks
     odds: float | None
-    adjusted: float | None = None
+    adjusted: float | None = None  # of the ranks
+    odds_adjusted: float | None = None
 
 
 def tallied(results: Iterable[PastResult]) -> list[Tally]:
     """Group results by cell, accelerator and kernel build, in order of appearance.
+
+    Where the build is unknown, those of one run are together, and no others.
 
     Args:
         results: From the history, oldest first.
@@ -76,14 +72,20 @@ def tallied(results: Iterable[PastResult]) -> list[Tally]:
     Returns:
         One tally for each.
     """
-    found: dict[tuple[str, str, str, str], list[PastResult]] = defaultdict(list)
+    found: dict[tuple[str, str, str, str, str], list[PastResult]] = defaultdict(list)
     for row in results:
-        found[row.cell, row.accel, row.kernel, row.build_id].append(row)
-    return [Tally(*key, tuple(rows)) for key, rows in found.items()]
+        run = "" if row.build_id else row.run_id  # it is not known to be the kernel of another run
+        found[row.cell, row.accel, row.kernel, row.build_id, run].append(row)
+    return [
+        Tally(cell, accel, kernel, build, tuple(rows))
+        for (cell, accel, kernel, build, _), rows in found.items()
+    ]
 
 
 def compared(results: Sequence[PastResult], a: str, b: str) -> list[Pair]:
     """Compare kernel `a` with kernel `b`, wherever the same was done to both.
+
+    Of each, the build that was run last counts; results of unknown builds do not.
 
     Args:
         results: From the history.
@@ -104,18 +106,14 @@ def compared(results: Sequence[PastResult], a: str, b: str) -> list[Pair]:
             hint="accelerators are not mixed; run the same cells with both kernels",
         )
     pairs = [_pair(*key, sides[0][key], sides[1][key]) for key in shared]
-    known = [n for n, pair in enumerate(pairs) if pair.ranks.p is not None]
-    adjusted = dict(
-        zip(
-            known,
-            discovered([p for n in known if (p := pairs[n].ranks.p) is not None]),
-            strict=True,
-        )
-    )
-    return [
-        Pair(p.shape, p.accel, p.a, p.b, p.ranks, p.odds, adjusted.get(n))
-        for n, p in enumerate(pairs)
-    ]
+    return _adjusted(pairs)
+
+
+def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
+    told = [p for pair in pairs for p in (pair.ranks.p, pair.odds)]
+    adjusted = iter(holm([p for p in told if p is not None]))
+    paid = iter([None if p is None else next(adjusted) for p in told])
+    return [replace(pair, adjusted=next(paid), odds_adjusted=next(paid)) for pair in pairs]
 
 
 def _side(results: Sequence[PastResult], kernel: str) -> dict[tuple[str, str], Tally]:
@@ -125,21 +123,28 @@ def _side(results: Sequence[PastResult], kernel: str) -> dict[tuple[str, str], T
         names = sorted({row.kernel for row in results if row.kernel})
         hint = did_you_mean(kernel, names) or f"there are: {', '.join(names) or 'none yet'}"
         raise ConfigError(f"the history has no result of kernel {kernel!r}", hint=hint)
+    if not any(row.build_id for row in rows):
+        raise ConfigError(
+            f"no result of kernel {kernel!r} tells its build: they may be of different kernels",
+            hint="run its cells again; the build id is read from the running host",
+        )
     found: dict[tuple[str, str], list[PastResult]] = defaultdict(list)
     for row in rows:
-        found[row.shape, row.accel].append(row)
-    return {
-        key: Tally(each[0].cell, key[1], each[0].kernel, _builds(each), tuple(each))
-        for key, each in found.items()
-    }
+        if row.build_id:
+            found[row.shape, row.accel].append(row)
+    return {key: _of_one_build(key[1], each) for key, each in found.items()}
 
 
-def _builds(rows: Sequence[PastResult]) -> str:
-    return ", ".join(dict.fromkeys(row.build_id[:12] for row in rows if row.build_id))
+def _of_one_build(accel: str, rows: Sequence[PastResult]) -> Tally:
+    """Return the results of the build that was run last: two builds are two kernels."""
+    last = rows[-1]
+    mine = tuple(row for row in rows if row.build_id == last.build_id)
+    return Tally(last.cell, accel, last.kernel, last.build_id, mine)
 
 
 def _pair(shape: str, accel: str, a: Tally, b: Tally) -> Pair:
     chance = None
-    if a.judged and b.judged:
-        chance = odds(a.lived, len(a.judged) - a.lived, b.lived, len(b.judged) - b.lived)
+    one, other = a.counts, b.counts
+    if one.judged and other.judged:
+        chance = odds(one.lived, one.judged - one.lived, other.lived, other.judged - other.lived)
     return Pair(shape, accel, a, b, ranks(a.silences, b.silences), chance)

@@ -6,10 +6,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, median
+from statistics import median
 from typing import Any
 
 from lab.errors import UnavailableError
+from lab.history.exact import clopper_pearson
 
 CLAIM = 0.01  # "fewer than one in a hundred is lost"
 CONFIDENCE = 0.95
@@ -21,7 +22,7 @@ class Survival:
     """How many of `judged` guests lived, and the claim that the counts allow.
 
     Attributes:
-        low: The lower end of the Wilson interval of the rate of survival, at 95 %.
+        low: The lower end of the exact interval of the rate of survival, at 95 %.
         high: Its upper end.
         needed: So many more must live, one after another, before fewer than 1 % lost can be
             claimed at 95 %; 0 when it can be.
@@ -57,11 +58,7 @@ def survival(lived: int, judged: int) -> Survival:
     needed = max(0, _trials(judged - lived) - judged)
     if judged == 0:
         return Survival(0, 0, 0.0, 1.0, needed)
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    middle = (2 * lived + z * z) / (2 * (judged + z * z))
-    half = z * math.sqrt(4 * lived * (judged - lived) / judged + z * z) / (2 * (judged + z * z))
-    low = middle - half if lived else 0.0
-    high = middle + half if lived < judged else 1.0
+    low, high = clopper_pearson(lived, judged, CONFIDENCE)
     return Survival(lived, judged, low, high, needed)
 
 
@@ -104,13 +101,22 @@ def odds(lived_a: int, died_a: int, lived_b: int, died_b: int) -> float:
     return float(_scipy_stats().fisher_exact([[lived_a, died_a], [lived_b, died_b]]).pvalue)
 
 
-def discovered(p: Sequence[float]) -> list[float]:
-    """Adjust p-values for how many there are (Benjamini and Hochberg's false discovery rate).
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjust p-values for how many there are, so that one false alarm in all is as rare as said.
 
-    Raises:
-        UnavailableError: scipy is not installed.
+    Args:
+        p: All p-values of one comparison; the tests need not be independent.
+
+    Returns:
+        The adjusted ones, in the same order.
+
+    Source: Holm, Scandinavian Journal of Statistics 6 (1979).
     """
-    return [float(each) for each in _scipy_stats().false_discovery_control(p)] if p else []
+    adjusted, least = [0.0] * len(p), 0.0
+    for rank, n in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        least = max(least, min(1.0, (len(p) - rank) * p[n]))
+        adjusted[n] = least
+    return adjusted
 
 
 def _scipy_stats() -> Any:

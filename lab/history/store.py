@@ -9,16 +9,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.errors import ConfigError, InfraError
-from lab.record.classify import exit_status, headline, standing
+from lab.record.classify import exit_status, false_starts, headline, standing
 from lab.record.labels import word
 from lab.record.model import CellRecord, RunRecord
 
-VERSION = 2  # 2: how long tests beside the cells took
+VERSION = 3  # 2: how long tests beside the cells took; 3: voids, false starts, boots of hosts
 NAME = "history.sqlite"
 _WAIT_S = 30.0
 
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS results (
     cell TEXT NOT NULL, repeat INTEGER NOT NULL, arch TEXT NOT NULL, accel TEXT NOT NULL,
     kernel TEXT NOT NULL, build_id TEXT NOT NULL, shape TEXT NOT NULL, expects TEXT NOT NULL,
     word TEXT NOT NULL, standing TEXT NOT NULL, verdict TEXT, silence_ms REAL, duration_s REAL,
+    voids INTEGER NOT NULL DEFAULT 0, false_starts INTEGER NOT NULL DEFAULT 0,
+    boot_id TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (run_id, cell, repeat)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checks (
@@ -39,6 +41,11 @@ CREATE TABLE IF NOT EXISTS checks (
     id TEXT NOT NULL, word TEXT NOT NULL, duration_s REAL, PRIMARY KEY (run_id, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS results_by_cell ON results (cell, run_id);
+"""
+_ADDED_BY_3 = """
+ALTER TABLE results ADD COLUMN voids INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN false_starts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN boot_id TEXT NOT NULL DEFAULT '';
 """
 
 
@@ -72,6 +79,9 @@ class PastResult:
     verdict: str | None
     silence_ms: float | None
     duration_s: float | None
+    voids: int = 0  # tries in which L0 was late
+    false_starts: int = 0
+    boot_id: str = ""  # of the host that it began on; "" if unknown
 
 
 _RUN = "run_id, started, folder, tier, status, headline"
@@ -95,7 +105,7 @@ class History:
         Raises:
             InfraError: It could not be written; the history is as it was.
         """
-        rows = [_row(record, cell) for cell in record.cells]
+        rows = [astuple(result_of(record, cell)) for cell in record.cells]
         marks = ", ".join("?" * len(PastResult.__slots__))
         started = record.started.isoformat(timespec="seconds")
         row = (record.run_id, started, folder, record.tier, exit_status(record))
@@ -193,8 +203,19 @@ def opened(path: Path) -> Iterator[History]:
                 hint="read it with the lab that wrote it; nothing of it was changed",
             )
         if version < VERSION:  # what an older one has stays as it is
-            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            _bring_up_to_date(db)
         yield History(db, path)
+
+
+def _bring_up_to_date(db: sqlite3.Connection) -> None:
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        (version,) = db.execute("PRAGMA user_version").fetchone()  # another may have done it by now
+        if version < VERSION:
+            added = _ADDED_BY_3 if version else ""
+            for statement in filter(str.strip, f"{added}{_SCHEMA}".split(";")):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 @contextmanager
@@ -213,19 +234,29 @@ def _naming(path: Path) -> Iterator[None]:
         ) from e
 
 
-def _row(record: RunRecord, cell: CellRecord) -> tuple[object, ...]:
+def result_of(record: RunRecord, cell: CellRecord) -> PastResult:
+    """Return the result of a cell as the history has it.
+
+    Args:
+        record: The run.
+        cell: One of its cells.
+
+    Returns:
+        The result.
+    """
     place = {name: str(value) for name, value in cell.dimensions.items()}
     arch, kernel = place.get("arch", ""), place.get("kernel", "")
     built = record.environment.kernels.get(f"{kernel} {arch}")
     verdict = cell.verdict
-    return (
+    boot = cell.provenance.boots[0] if cell.provenance and cell.provenance.boots else None
+    return PastResult(
         record.run_id,
         cell.id,
         cell.repeat,
         arch,
         place.get("accel", ""),
         kernel,
-        built.build_id if built else "",
+        boot.build_id if boot else built.build_id if built else "",
         " ".join([cell.topology, *(v for name, v in place.items() if name != "kernel" and v)]),
         cell.expectation.word if cell.expectation else "",
         word(cell, must_run=cell.id in record.must_run),
@@ -233,4 +264,12 @@ def _row(record: RunRecord, cell: CellRecord) -> tuple[object, ...]:
         verdict.kind if verdict else None,
         verdict.longest_silence_ms if verdict else None,
         cell.duration_s or None,
+        voids=_voids(cell),
+        false_starts=false_starts(cell),
+        boot_id=boot.boot_id if boot else "",
     )
+
+
+def _voids(cell: CellRecord) -> int:
+    told = cell.verdict.figures.get("void_tries", 0) if cell.verdict else 0
+    return told if isinstance(told, int) else 0

@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lab.history.store import History, PastResult, PastRun
-from lab.record.classify import AS_EXPECTED, Standing, standing
+from lab.history.counts import Counts, counted, fared
+from lab.history.store import History, PastResult, PastRun, result_of
+from lab.record.classify import AS_EXPECTED, Standing
 from lab.record.groups import FLAKY, Group, both, fate, grouped
 from lab.record.model import RunRecord
 
@@ -56,8 +57,7 @@ class CellPast:
     """The past of one cell; counts are of the kernel build that it runs on now, and no other."""
 
     strip: tuple[Once, ...] = ()  # oldest first
-    lived: int = 0
-    judged: int = 0
+    counts: Counts = field(default_factory=Counts)
     silences: tuple[float, ...] = ()
     first_failing: str = ""  # build ids
     last_failing: str = ""
@@ -99,8 +99,7 @@ def past_of(record: RunRecord, history: History, folders: Collection[str] = ()) 
         if row.cell in ids:
             rows[row.cell].append(row)
     cells = {
-        group.id: _cell_past(group, rows[group.id], shown, _build(record, group))
-        for group in grouped(record)
+        group.id: _cell_past(record, group, rows[group.id], shown) for group in grouped(record)
     }
     flaky = frozenset(cell for cell, past in cells.items() if past.flaky)
     now = grouped(record, flaky=flaky)
@@ -182,40 +181,32 @@ def _kernels(record: RunRecord, then: Mapping[str, Sequence[PastResult]]) -> Ite
             yield Change("other build", name, before[name], kernel.build_id)
 
 
-def _build(record: RunRecord, group: Group) -> str:
-    name = f"{group.dimensions.get('kernel', '')} {group.dimensions.get('arch', '')}"
-    kernel = record.environment.kernels.get(name)
-    return kernel.build_id if kernel else ""
-
-
 def _cell_past(
-    group: Group, rows: Sequence[PastResult], runs: Mapping[str, PastRun], build: str
+    record: RunRecord,
+    group: Group,
+    rows: Sequence[PastResult],
+    runs: Mapping[str, PastRun],
 ) -> CellPast:
     by_run: dict[str, list[PastResult]] = defaultdict(list)
     for row in rows:
         by_run[row.run_id].append(row)
     strip = [_once(runs[run_id], each) for run_id, each in by_run.items() if run_id in runs]
-    judged = [row for row in rows if row.build_id == build and _judged(row)]
-    kinds = [row.verdict for row in judged]
-    kinds += [
-        c.verdict.kind
-        for c in group.cells
-        if c.verdict and fate(c.verdict.kind) and standing(c) is not Standing.LAB
-    ]
+    now = [result_of(record, cell) for cell in group.cells]
+    build = now[0].build_id
+    # Where the build is unknown, no other run is known to be of the same kernel.
+    then = [row for row in rows if build and row.build_id == build]
     failing = [row.build_id for row in rows if row.standing == Standing.PRODUCT]
     failing += [build] if group.standing is Standing.PRODUCT else []
-    lived = [fate(kind) for kind in kinds].count("lived")
     return CellPast(
         strip=tuple(strip[-_STRIP:]),
-        lived=lived,
-        judged=len(kinds),
+        counts=counted([*then, *now]),
         silences=tuple(
-            row.silence_ms for row in judged
-            if row.silence_ms is not None and fate(row.verdict) == "lived"
+            row.silence_ms for row in then
+            if row.silence_ms is not None and fared(row) == "lived"
         ),
         first_failing=failing[0] if failing else "",
         last_failing=failing[-1] if failing else "",
-        flaky=bool(build) and both(kinds),
+        flaky=bool(build) and both(row.verdict for row in (*then, *now) if _judged(row)),
     )  # fmt: skip
 
 

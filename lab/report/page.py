@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
+from lab.history.counts import Counts
 from lab.history.published import BANDS, TCG, placed
-from lab.history.statistics import Survival, survival
 from lab.history.trend import CellPast, Past
 from lab.record.classify import Standing, exit_status, headline, must_run_gaps, standing_of
 from lab.record.groups import Group, grouped
@@ -59,11 +59,11 @@ class Sheet:
         return dot_plot(self.group.silences, self.past.silences)
 
     @cached_property
-    def survival(self) -> Survival | None:
+    def counts(self) -> Counts | None:
         """How often it lived on this kernel build; None where the guest is not expected to live."""
         wanted = self.group.worst.expectation
         hoped = wanted is not None and wanted.kind in {"survives", "xfail"}
-        return survival(self.past.lived, self.past.judged) if hoped and self.past.judged else None
+        return self.past.counts if hoped and self.past.counts.judged else None
 
     @property
     def band(self) -> str:
