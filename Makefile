@@ -13,8 +13,8 @@ install: ## Install what is missing: Debian packages, then .venv
 	@lab/install/debian.sh
 
 .PHONY: lab-up
-lab-up: install ## Bring a lab up, and leave it standing
-	.venv/bin/lab up
+lab-up: install ## Bring a lab up on Debian's kernel, and leave it standing
+	.venv/bin/lab up --kernel=debian
 
 .PHONY: lab-down
 lab-down: install ## Take down what is standing

@@ -15,6 +15,7 @@ from rich.table import Table
 from lab import data
 from lab.cli.progress import progress_on
 from lab.cli.settings import DEFAULT_TOPOLOGIES, Settings, err, out
+from lab.config.load import with_hosts_on
 from lab.config.model import Accel
 from lab.doctor.examine import insist
 from lab.record.labels import seconds
@@ -45,11 +46,17 @@ def up(
         list[str] | None,
         typer.Argument(help=f"Names or paths; without them, {' and '.join(DEFAULT_TOPOLOGIES)}."),
     ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(help="A kernel of lab.toml for hosts of 'stock'; 'debian' is not compiled."),
+    ] = None,
 ) -> None:
     """Build what is missing, boot the hosts of topologies, and leave them standing."""
     settings: Settings = ctx.obj
     lab = settings.lab()
     chosen = [settings.topology(name, lab) for name in topologies or DEFAULT_TOPOLOGIES]
+    if kernel is not None:
+        chosen = [with_hosts_on(each, kernel, lab) for each in chosen]
     insist(lab)
     hosts: list[StandingHost] = []
     for wanted in chosen:

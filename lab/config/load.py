@@ -149,6 +149,30 @@ def with_overrides(
     return lab.model_copy(update=update)
 
 
+def with_hosts_on(topology: Topology, kernel: str, lab: LabConfig) -> Topology:
+    """Return a topology whose hosts of kernel 'stock' boot another one.
+
+    Args:
+        topology: The topology.
+        kernel: The other kernel.
+        lab: Where it must be defined.
+
+    Returns:
+        The topology; hosts of other kernels are as they were.
+
+    Raises:
+        ConfigError: lab.toml has no such kernel.
+    """
+    if kernel not in lab.kernel:
+        hint = did_you_mean(kernel, list(lab.kernel)) or f"there are: {', '.join(lab.kernel)}"
+        raise ConfigError(f"lab.toml: no kernel {kernel!r}", hint=hint)
+    hosts = {
+        name: spec.model_copy(update={"kernel": kernel}) if spec.kernel == STOCK else spec
+        for name, spec in topology.hosts.items()
+    }
+    return topology.model_copy(update={"hosts": hosts})
+
+
 def _mine(lab: LabConfig, tree: Path) -> KernelSpec:
     stock = lab.kernel.get(STOCK)
     raw: dict[str, object] = {"tree": tree, "stands_for": STOCK}

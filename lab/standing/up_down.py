@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.config.model import LabConfig, Topology
 from lab.deadline import Deadline
-from lab.errors import InfraError
+from lab.errors import ConfigError, InfraError
 from lab.events import Sink, Step
 from lab.host.host import boot
 from lab.resources.ledger import flocked, state_dir
@@ -38,6 +38,7 @@ def raise_topology(
         The hosts, and whether they stood before.
 
     Raises:
+        ConfigError: They stand on other kernels.
         InfraError: A host did not come up; then none is left behind. Or libvirt cannot be asked.
         UnavailableError: A host cannot be in its mode here.
     """
@@ -48,7 +49,7 @@ def raise_topology(
         with surveyed(lab, sink) as found:
             if found.blind:
                 raise InfraError(found.blind, hint="type: lab doctor")
-            there = _standing_already(found, topology, state, sink)
+            there = _standing_already(found, lab, topology, sink)
             for leftover in found.leftovers:
                 sink(Step(what=f"left over: {leftover}; 'lab down' removes it"))
         if there:
@@ -102,12 +103,19 @@ def take_down(lab: LabConfig, sink: Sink) -> tuple[str, ...]:
 
 
 def _standing_already(
-    found: Survey, topology: Topology, state: Path, sink: Sink
+    found: Survey, lab: LabConfig, topology: Topology, sink: Sink
 ) -> tuple[StandingHost, ...]:
     """Return the hosts of a topology if each of them runs; else remove those that there are."""
+    state = state_dir(lab.state)
     mine = [(host, word) for host, word in found.standing if host.topology == topology.name]
-    running = {host.role for host, word in mine if word == RUNNING}
-    if running >= set(topology.hosts):
+    running = {host.role: host for host, word in mine if word == RUNNING}
+    if running.keys() >= topology.hosts.keys():
+        for role, spec in topology.hosts.items():
+            if (is_on := running[role].kernel) != (wanted := lab.kernel_for(spec.kernel)):
+                raise ConfigError(
+                    f"host {role} of {topology.name} stands on kernel {is_on!r}, not {wanted!r}",
+                    hint="to take it down first, type: lab down",
+                )
         return tuple(host for host, _ in mine)
     for host, word in mine:
         sink(Step(what=f"{host.role} of an earlier 'lab up' is {word}: removing what it left"))

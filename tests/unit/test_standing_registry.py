@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 
 from lab.cli.ssh_console import ssh_options
-from lab.config.model import Accel, Arch, HostMode
+from lab.config.load import load_lab, load_topology, with_hosts_on
+from lab.config.model import Accel, Arch, HostMode, LabConfig
 from lab.errors import ConfigError
+from lab.events import nowhere
+from lab.standing.inventory import RUNNING, Survey
 from lab.standing.registry import Standing, StandingHost
+from lab.standing.up_down import _standing_already
+
+TOPOLOGIES = Path(__file__).parents[2] / "topologies"
 
 
 def host(folder: Path, role: str = "a", run_id: str = "7f3a01") -> StandingHost:
@@ -103,3 +109,29 @@ def test_ssh_trusts_this_host_only(tmp_path: Path) -> None:
         assert words[words.index(setting) - 1] == "-o"
     assert words[:2] == ["-F", "/dev/null"]
     assert words[-1] == "root@127.0.0.1"
+
+
+def test_hosts_that_stand_on_another_kernel_are_not_taken_for_those(tmp_path: Path) -> None:
+    lab = LabConfig.model_validate(
+        {
+            "state": tmp_path,
+            "kernel": {"stock": {"recipe": "stock"}, "debian": {"package": "p", "version": "1"}},
+        }
+    )
+    topology = load_topology(TOPOLOGIES / "x86_64-one-host.toml")
+    stands = host(tmp_path).model_copy(update={"topology": topology.name, "kernel": "debian"})
+    found = Survey(standing=((stands, RUNNING),))
+    on_debian = with_hosts_on(topology, "debian", lab)
+    assert _standing_already(found, lab, on_debian, nowhere) == (stands,)
+    with pytest.raises(ConfigError, match=r"host a of .* stands on kernel 'debian', not 'stock'"):
+        _standing_already(found, lab, topology, nowhere)
+
+
+def test_hosts_of_other_kernels_stay_on_them() -> None:
+    lab = load_lab(TOPOLOGIES.parent / "lab.toml")
+    topology = load_topology(TOPOLOGIES / "x86_64-reference.toml", lab)
+    kernels = {spec.kernel for spec in with_hosts_on(topology, "debian", lab).hosts.values()}
+    assert kernels == {"debian", "reference"}
+    with pytest.raises(ConfigError, match="no kernel 'debain'") as caught:
+        with_hosts_on(topology, "debain", lab)
+    assert "did you mean 'debian'?" in str(caught.value)
