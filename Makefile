@@ -9,11 +9,16 @@ help: ## Say what there is (the default)
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: install
-install: ## Install what is missing: Debian packages, then .venv
+install: ## Install what a first verdict needs: Debian packages, then .venv
 	@lab/install/debian.sh
 
+.PHONY: install-all
+install-all: ## Install what any of these targets needs
+	@lab/install/debian.sh --with all
+
 .PHONY: lab-up
-lab-up: install ## Bring a lab up on Debian's kernel, and leave it standing
+lab-up: ## Bring a lab up on Debian's kernel, and leave it standing
+	@lab/install/debian.sh --with arm64
 	.venv/bin/lab up --kernel=debian
 
 .PHONY: lab-down
@@ -25,19 +30,23 @@ lab-status: install ## Say what is standing
 	.venv/bin/lab status
 
 .PHONY: topologies
-topologies: install ## Run the ladder (tier ci): the verdicts on the kernels under test
+topologies: ## Run the ladder (tier ci): the verdicts on the kernels under test
+	@lab/install/debian.sh --with arm64,kernels
 	.venv/bin/pytest topologies
 
 .PHONY: nightly
-nightly: install ## The whole ladder with repeats, then the report; goes on if it was killed
+nightly: ## The whole ladder with repeats, then the report; goes on if it was killed
+	@lab/install/debian.sh --with arm64,kernels
 	.venv/bin/lab nightly
 
 .PHONY: test
-test: install ## Test the lab itself
+test: ## Test the lab itself
+	@lab/install/debian.sh --with all
 	.venv/bin/pytest tests
 
 .PHONY: bench
-bench: install ## Measure how fast the lab is here, into reports/bench.json
+bench: ## Measure how fast the lab is here, into reports/bench.json
+	@lab/install/debian.sh --with kernels
 	.venv/bin/lab bench
 
 .PHONY: check

@@ -151,7 +151,7 @@ def tools_for(made_for: Architecture, words: Sequence[str] = ()) -> dict[str, st
     native = os.uname().machine == made_for.triplet.split("-")[0]
     prefix = said.get("CROSS_COMPILE", "" if native else f"{made_for.triplet}-")
     for program in ("make", "flex", "bison", "bc", "lz4", "cpio"):
-        need(program, package=program)
+        need(program, package="make flex bison bc lz4 cpio libelf-dev libssl-dev")
     tools = {"PREFIX": prefix}
     if llvm := said.get("LLVM"):
         # As Makefile: LLVM=1, LLVM=-18 for a version, LLVM=/path/ for a folder.

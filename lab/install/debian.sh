@@ -3,7 +3,12 @@
 # Brings a Debian 12 or 13 to where the lab runs: packages, then .venv, which a wheel does without. Quick and silent when
 # nothing is missing.
 #
-#   debian.sh           install what is missing, without asking back
+#   debian.sh           install what is missing for a first verdict, without asking back
+#   debian.sh --with S  the same, and what sets want more, as in arm64,kernels:
+#                         arm64    hosts and guests of arm64
+#                         kernels  building kernels
+#                         tests    the lab's own tests
+#                         all      all of these
 #   debian.sh --plan    only say what would be installed; for this machine, or for the one that these files tell of:
 #                         --os-release FILE   as /etc/os-release
 #                         --present FILE      lines '<package> <version>'
@@ -20,44 +25,46 @@ python=${PYTHON:-/usr/bin/python3}
 source_file=/etc/apt/sources.list.d/caretaker-lab-backports.sources
 qemu_wanted=1:9.2 # older ones get nested paging wrong in real mode
 
-# package; 'young' if it must be of one age with a new enough QEMU; its program, which other distributions must have
+# package; 'young' if it must be of one age with a new enough QEMU; its program, which other distributions must have; the
+# set that it is of
 packages='
-qemu-system-x86             young  qemu-system-x86_64
-qemu-system-arm             young  qemu-system-aarch64
-qemu-utils                  young  qemu-img
-libvirt-daemon-system       young  libvirtd
-libvirt-daemon-driver-qemu  young  -
-libvirt-clients             young  virsh
-libvirt-dev                 young  -
-passt                       any    passt
-mmdebstrap                  any    mmdebstrap
-debian-archive-keyring      any    -
-squashfs-tools              any    mksquashfs
-cpio                        any    cpio
-xz-utils                    any    xz
-zstd                        any    zstd
-lz4                         any    lz4
-gcc                         any    gcc
-gcc-aarch64-linux-gnu       any    aarch64-linux-gnu-gcc
-libc6-dev-arm64-cross       any    -
-make                        any    make
-ccache                      any    ccache
-flex                        any    flex
-bison                       any    bison
-bc                          any    bc
-patch                       any    patch
-kmod                        any    modprobe
-libelf-dev                  any    -
-libssl-dev                  any    -
-pkgconf                     any    pkg-config
-python3-dev                 any    -
-python3-venv                any    -
-device-tree-compiler        any    dtc
-git                         any    git
-rsync                       any    rsync
-iproute2                    any    ip
-chromium                    any    -
-fonts-dejavu-core           any    -
+qemu-system-x86             young  qemu-system-x86_64      base
+qemu-utils                  young  qemu-img                base
+libvirt-daemon-system       young  libvirtd                base
+libvirt-daemon-driver-qemu  young  -                       base
+libvirt-clients             young  virsh                   base
+libvirt-dev                 young  -                       base
+passt                       any    passt                   base
+mmdebstrap                  any    mmdebstrap              base
+debian-archive-keyring      any    -                       base
+squashfs-tools              any    mksquashfs              base
+xz-utils                    any    xz                      base
+zstd                        any    zstd                    base
+lz4                         any    lz4                     base
+gcc                         any    gcc                     base
+make                        any    make                    base
+python3-dev                 any    -                       base
+python3-venv                any    -                       base
+iproute2                    any    ip                      base
+qemu-system-arm             young  qemu-system-aarch64     arm64
+gcc-aarch64-linux-gnu       any    aarch64-linux-gnu-gcc   arm64
+libc6-dev-arm64-cross       any    -                       arm64
+cpio                        any    cpio                    kernels
+ccache                      any    ccache                  kernels
+flex                        any    flex                    kernels
+bison                       any    bison                   kernels
+bc                          any    bc                      kernels
+patch                       any    patch                   kernels
+kmod                        any    modprobe                kernels
+libelf-dev                  any    -                       kernels
+libssl-dev                  any    -                       kernels
+pkgconf                     any    pkg-config              kernels
+git                         any    git                     kernels
+rsync                       any    rsync                   kernels
+device-tree-compiler        any    dtc                     tests
+libarchive-tools            any    bsdtar                  tests
+chromium                    any    -                       tests
+fonts-dejavu-core           any    -                       tests
 '
 
 say() { printf 'lab: %s\n' "$*"; }
@@ -73,21 +80,34 @@ os_release=/etc/os-release
 present_file=
 sources_file=
 plan_only=no
+sets=base
+
+read_sets() {
+    local set
+    for set in ${1//,/ }; do
+        case $set in
+            arm64 | kernels | tests) sets+=" $set" ;;
+            all) sets+=' arm64 kernels tests' ;;
+            *) give_up "unknown set '$set'; there are arm64, kernels, tests and all" ;;
+        esac
+    done
+}
 
 read_arguments() {
     while (($#)); do
         case $1 in
             --plan) plan_only=yes ;;
-            --os-release | --present | --sources)
-                (($# > 1)) || give_up "$1 wants a file"
+            --with | --os-release | --present | --sources)
+                (($# > 1)) || give_up "$1 wants a $([[ $1 == --with ]] && echo set || echo file)"
                 case $1 in
+                    --with) read_sets "$2" ;;
                     --os-release) os_release=$2 ;;
                     --present) present_file=$2 ;;
                     --sources) sources_file=$2 ;;
                 esac
                 shift
                 ;;
-            *) give_up "unknown argument '$1'; there are --plan, --os-release, --present and --sources" ;;
+            *) give_up "unknown argument '$1'; there are --plan, --with, --os-release, --present and --sources" ;;
         esac
         shift
     done
@@ -134,6 +154,14 @@ sources() {
 
 missing=()
 
+# The rows of the sets that were asked for.
+wanted() {
+    local name age program set
+    while read -r name age program set; do
+        [[ " $sets " != *" $set "* ]] || echo "$name $age $program"
+    done <<<"$packages"
+}
+
 find_missing() {
     local name age program version_there
     declare -A there=()
@@ -144,11 +172,11 @@ find_missing() {
     if dpkg --compare-versions "${there[qemu-system-x86]:-0}" lt "$qemu_wanted"; then
         while read -r name age program; do
             [[ $age != young ]] || unset "there[$name]"
-        done <<<"$packages"
+        done < <(wanted)
     fi
     while read -r name age program; do
         [[ -z $name || -n ${there[$name]:-} ]] || missing+=("$name")
-    done <<<"$packages"
+    done < <(wanted)
 }
 
 # Sets `mirror` to where this machine gets bookworm from, or to nothing if it has backports already.
@@ -174,7 +202,7 @@ insist_on_programs() {
     local name age program absent=()
     while read -r name age program; do
         [[ -z $name || $program == - ]] || command -v "$program" >/dev/null || absent+=("$program")
-    done <<<"$packages"
+    done < <(wanted)
     ((${#absent[@]} == 0)) || give_up \
         "this is ${pretty:-an unknown system}, and the lab installs packages on Debian 12 and 13 only; please install what has these programs, and type the same again: ${absent[*]}" \
         "QEMU must be 9.2 or newer, Python 3.11 or newer; the headers of libvirt, libelf, OpenSSL and Python are needed too"

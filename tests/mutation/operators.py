@@ -61,7 +61,9 @@ def _no_turn(node: Any) -> Iterator[Any]:
 def _removed(node: Any) -> Iterator[Any]:
     """Remove a statement; an assignment's variable is then unset, or what it was before."""
     for n, one in enumerate(node.body):
-        if (isinstance(one, cst.Expr) and not isinstance(one.value, cst.BaseString)) or isinstance(one, cst.Assign | cst.AugAssign | cst.Raise | cst.Del):
+        if (isinstance(one, cst.Expr) and not isinstance(one.value, cst.BaseString)) or isinstance(
+            one, cst.Assign | cst.AugAssign | cst.Raise | cst.Del
+        ):
             yield node.with_changes(body=(*node.body[:n], cst.Pass(), *node.body[n + 1 :]))
 
 

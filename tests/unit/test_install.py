@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,13 @@ BACKPORTS = f"{MIRROR}|bookworm-backports||main\n"
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg") is None, reason="no dpkg: not a Debian")
 
 
-def packages(*, young: bool = False) -> list[str]:
+SETS = ("base", "arm64", "kernels", "tests")
+
+
+def packages(*, young: bool = False, sets: Sequence[str] = SETS) -> list[str]:
     table = INSTALLER.read_text().partition("packages='\n")[2].partition("'")[0]
     rows = [row.split() for row in table.splitlines()]
-    return [name for name, age, _ in rows if age == "young" or not young]
+    return [name for name, age, _, own in rows if (age == "young" or not young) and own in sets]
 
 
 class Plans:
@@ -48,10 +52,11 @@ class Plans:
         sources: str = BOOKWORM,
         *,
         succeeds: bool = True,
+        sets: str = "all",
         **env: str,
     ) -> str:
         """Plan for the machine that the files tell of; it must succeed, or must not."""
-        command = [str(INSTALLER), "--plan"]
+        command = [str(INSTALLER), "--plan", *(["--with", sets] if sets else [])]
         told = {"--os-release": os_release, "--present": present, "--sources": sources}
         for option, content in told.items():
             file = self._folder / option.strip("-")
@@ -100,6 +105,27 @@ def test_a_suite_is_known_by_its_code_name_too(plan: Plans) -> None:
     said = plan(debian(12), sources=f"{MIRROR}|oldstable|bookworm|main\n")
 
     assert f"adding bookworm-backports from {MIRROR}" in said
+
+
+@needs_dpkg
+def test_a_first_verdict_needs_no_kernel_tools_no_cross_compiler_and_no_browser(
+    plan: Plans,
+) -> None:
+    first = installed(plan(debian(13), sets=""))
+    assert first == packages(sets=["base"])
+    assert {"gcc", "make", "qemu-system-x86", "mmdebstrap", "python3-venv"} < set(first)
+    assert not {"chromium", "flex", "libssl-dev", "gcc-aarch64-linux-gnu", "ccache"} & set(first)
+
+
+@needs_dpkg
+def test_each_set_adds_what_it_is_for(plan: Plans) -> None:
+    for own in SETS[1:]:
+        assert installed(plan(debian(13), sets=own)) == packages(sets=["base", own])
+    several = installed(plan(debian(13), sets="arm64,kernels"))
+    assert several == packages(sets=["base", "arm64", "kernels"])
+    assert "unknown set 'kernel'; there are arm64, kernels" in plan(
+        debian(13), sets="kernel", succeeds=False
+    )
 
 
 @needs_dpkg
@@ -181,7 +207,7 @@ def test_a_misspelt_argument_is_told() -> None:
 @needs_dpkg
 def test_doctor_costs_less_than_a_second_of_cpu_time() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([INSTALLER, "--plan"], check=True, capture_output=True)
+    subprocess.run([INSTALLER, "--plan", "--with", "all"], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
