@@ -30,9 +30,9 @@ def test_the_interval_is_exact() -> None:
     assert (found.low, found.high) == pytest.approx((0.44390, 0.97479), abs=1e-5)
     assert (survival(0, 0).low, survival(0, 0).high) == (0.0, 1.0)
     whole = survival(10, 10)
-    assert (whole.low, whole.high) == (pytest.approx(0.025**0.1), 1.0)  # by hand
+    assert (whole.low, whole.high) == pytest.approx((0.025**0.1, 1.0))  # by hand
     none = survival(0, 10)
-    assert (none.low, none.high) == (0.0, pytest.approx(1 - 0.025**0.1))
+    assert (none.low, none.high) == pytest.approx((0.0, 1 - 0.025**0.1))
 
 
 @pytest.mark.parametrize("lost", [*range(12), 50, 200, 500])

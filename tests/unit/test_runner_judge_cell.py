@@ -81,7 +81,6 @@ def test_a_cell_whose_kernel_lacks_an_option_has_a_record_that_names_it(tmp_path
     )
     outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel)
     pool.lab_session.images = SimpleNamespace(outfit=lambda *_: outfit)
-    (tmp_path / "cells").mkdir()
     cell = CellRequest(disruption=DisruptionKind.KEXEC).cell(LAB, accel=Accel.KVM)
     record, broke = judge_cell(pool, cell, tmp_path, rerun="lab run X")
     assert (broke, record.outcome) == (None, Outcome.UNAVAILABLE)
