@@ -12,6 +12,7 @@ from lab.errors import InfraError
 from lab.host.commands import kill, lives, process
 from lab.host.host import RunningHost
 from lab.observe.identity import ProcessIdentity
+from lab.runner.course import Course
 from lab.verdict.evidence import Tally
 
 # Forks, files, pipes and arithmetic, until it is killed.
@@ -82,6 +83,23 @@ def busy(cell: Cell, host: RunningHost) -> Iterator[Load | None]:
         yield Load(host, load)
     finally:
         _end(host, load)
+
+
+def tallies(load: Load | None, course: Course) -> tuple[Tally, ...]:
+    """Look once more whether a load runs, and note how much CPU time it had.
+
+    Args:
+        load: The load; None of a cell without one.
+        course: Where to note it.
+
+    Returns:
+        How often it was looked at, and how often it had run; nothing of a cell without one.
+    """
+    if load is None:
+        return ()
+    load.look()
+    course.facts["load_ticks"] = load.ticks
+    return (load.tally,)
 
 
 def _end(host: RunningHost, load: ProcessIdentity) -> None:

@@ -64,11 +64,7 @@ def judge_running(
                 fate.guest, handover, policy=options.policy, watch=watch, seen=seen, course=course
             )
             insist_running(host)
-        tallies = handover.tallies(cell, delivered, gone=gone)
-        if load is not None:
-            load.look()
-            tallies = (*tallies, load.tally)
-            course.facts["load_ticks"] = load.ticks
+        tallies = (*handover.tallies(cell, delivered, gone=gone), *chaos.tallies(load, course))
         known = replace(
             known_of(cell, watch, baseline, delivered),
             end=fate.end,

@@ -3,35 +3,22 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.errors import ConfigError
 from lab.record.files import load as load_record
 from lab.record.files import write_document
 from lab.record.model import CellRecord, Outcome
-from lab.verdict import judge, silence_checks
-from lab.verdict.evidence import Evidence
-from lab.verdict.verdict import Check, Lost, Verdict
-from lab.verify import cell as verify_cell
 from lab.verify import manifest
 from lab.verify.cell import State
-from lab.verify.plain_files import printable
-from lab.verify.run import VerifiedRun, verify
-from lab.verify.signature import sign, signature_of
+from lab.verify.run import verify
+from tests.support.changed_run import BEATS, CONSOLE, RECORD, edit, flip, state
 from tests.support.stored_run import DIES, LIVES, end, made, unpacked
-
-BEATS = f"evidence/{LIVES}/beats.json.gz"
-CONSOLE = f"evidence/{LIVES}/host-console.log"
-RECORD = f"cells/{LIVES}.json"
 
 
 @pytest.fixture(scope="module")
@@ -42,31 +29,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / whole.name, symlinks=True))
-
-
-def state(found: VerifiedRun, key: str = LIVES) -> tuple[State, tuple[str, ...]]:
-    return next((c.state, c.reasons) for c in found.cells if c.cell == key)
-
-
-def flip(path: Path, at: int = 20) -> None:
-    raw = bytearray(path.read_bytes())
-    raw[at] ^= 1
-    path.write_bytes(raw)
-
-
-def edit(path: Path, change: Callable[[Any], object]) -> None:
-    packed = path.suffix == ".gz"
-    raw = path.read_bytes()
-    data = json.loads(gzip.decompress(raw) if packed else raw)
-    change(data)
-    text = json.dumps(data).encode()
-    path.write_bytes(gzip.compress(text) if packed else text)
-
-
-def edit_record(run: Path, change: Callable[[Any], object]) -> None:
-    """Change the record of a cell in both places."""
-    edit(run / RECORD, change)
-    edit(run / "run.json", lambda d: change(next(c for c in d["cells"] if c["id"] == LIVES)))
 
 
 def test_a_run_that_nobody_changed_is_verified(whole: Path) -> None:
@@ -143,279 +105,6 @@ def test_evidence_is_told_without_a_hash_tree_by_its_record(run: Path) -> None:
     assert (found.status, state(found)) == (1, (State.EVIDENCE, (f"{CONSOLE} was changed",)))
 
 
-def _figure(data: Any) -> None:
-    data["verdict"]["figures"]["rewind_ms"] = 0.5
-
-
-def _silence(data: Any) -> None:
-    data["verdict"]["vcpus"][0]["longest_guest_ms"] += 0.001
-
-
-def _kind(data: Any) -> None:
-    data["verdict"]["kind"] = "Lost"
-
-
-def _check(data: Any) -> None:
-    data["verdict"]["figures"]["check"] = "silence"
-
-
-def _fact(data: Any) -> None:
-    data["verdict"]["figures"]["mode"] = "swallowed"
-
-
-def _more(data: Any) -> None:
-    data["verdict"]["figures"]["more"] = True
-
-
-def _witness(data: Any) -> None:
-    data["witness"]["what"] = "kexec"
-
-
-def _outcome(data: Any) -> None:
-    data["outcome"] = "xpassed"
-
-
-def _cause(data: Any) -> None:
-    data["first_cause"] = "the kernel of a complained: Oops"
-
-
-def _timeline(data: Any) -> None:
-    data["timeline"]["vcpus"][0]["l0"][3] += 1
-
-
-def _vcpus(data: Any) -> None:
-    data["dimensions"]["vcpus"] = 2
-
-
-def _disruption(data: Any) -> None:
-    data["dimensions"]["disruption"] = "kexec"
-
-
-def _expectation(data: Any) -> None:
-    data["expectation"] = None
-
-
-CHANGES = [
-    (_figure, "verdict.figures.rewind_ms: the record has 0.5, the evidence gives "),
-    (_silence, "verdict.vcpus.0.longest_guest_ms: the record has "),
-    (_kind, "verdict.kind: the record has 'Lost', the evidence gives 'Survived'"),
-    (_check, "verdict.figures.check: the record has 'silence', the evidence gives 'all'"),
-    (_fact, "verdict.figures.mode: the record has 'swallowed', the evidence gives 'native'"),
-    (_more, "verdict.figures.more: the record has True, the evidence gives None"),
-    (_witness, "witness.what: the record has 'kexec', the evidence gives 'vmm-kill'"),
-    (_outcome, "outcome: the record has 'xpassed', the evidence gives 'passed'"),
-    (_cause, "first_cause: the record has 'the kernel of a complained: Oops'"),
-    (_timeline, "timeline.vcpus.0.l0.3: the record has "),
-    (_vcpus, "vcpus: the record has '2', the evidence gives '1'"),
-    (_disruption, "disruption: the record has 'kexec', the evidence gives 'vmm-kill'"),
-    (_expectation, "expectation: the record has none"),
-]
-
-
-@pytest.mark.parametrize(("change", "says"), CHANGES)
-def test_a_changed_record_is_told_with_the_figure(
-    run: Path, change: Callable[[Any], None], says: str
-) -> None:
-    edit_record(run, change)
-    found = verify(run)
-    assert (found.status, state(found)[0]) == (1, State.RECORD)
-    assert f"{RECORD} was changed" in state(found)[1]
-    assert any(each.startswith(says) for each in state(found)[1]), state(found)
-
-
-@pytest.mark.parametrize(("change", "says"), CHANGES)
-def test_a_record_that_was_sealed_anew_is_told_by_its_evidence(
-    run: Path, change: Callable[[Any], None], says: str
-) -> None:
-    edit(run / RECORD, change)
-    end(run)
-    found = verify(run)
-    assert (found.status, state(found)[0]) == (1, State.RECORD)
-    assert state(found)[1][0].startswith(says)
-
-
-@pytest.mark.parametrize("change", [_figure, _kind, _cause])
-def test_a_record_that_was_changed_in_run_json_alone_is_told(
-    run: Path, change: Callable[[Any], None]
-) -> None:
-    edit(run / "run.json", lambda d: change(next(c for c in d["cells"] if c["id"] == LIVES)))
-    found = verify(run)
-    assert (found.status, state(found)[0]) == (1, State.RECORD)
-    assert state(found)[1][0] == f"run.json has another record of {LIVES} than its own file"
-
-
-def test_evidence_that_was_sealed_anew_is_told_by_the_record(run: Path) -> None:
-    flip(run / CONSOLE)
-    end(run)
-    assert state(verify(run)) == (State.EVIDENCE, (f"{CONSOLE} was changed",))
-
-
-def test_evidence_of_another_cell_is_told(run: Path) -> None:
-    shutil.copy(run / f"evidence/{DIES}/beats.json.gz", run / BEATS)
-
-    def known(data: Any) -> None:
-        data["digests"] = {}
-
-    edit(run / RECORD, known)
-    end(run)
-    found = verify(run)
-    assert state(found)[0] is State.RECORD
-    assert state(found)[1][0] == f"cell: the record has '{LIVES}', the evidence gives '{DIES}'"
-
-
-def _loses_everything(_: Evidence) -> Verdict:
-    return Lost("nothing survives", Check.SILENCE)
-
-
-def test_a_changed_judge_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "_CHECKS", (_loses_everything,))
-    monkeypatch.setattr(verify_cell, "source_digest", lambda: "another")
-    found = verify(run)
-    assert (found.status, state(found)[0]) == (1, State.JUDGE)
-    assert state(found)[1][0].startswith("verdict.kind: the record has 'Survived'")
-    assert state(found)[1][-1].startswith("it was judged by another lab: commit 2657a1e2657a")
-
-
-def test_another_judge_that_says_the_same_is_well(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verify_cell, "source_digest", lambda: "another")
-    assert verify(run).status == 0
-
-
-def test_a_judge_that_breaks_tells_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silence_checks, "silences", None)
-    found = verify(run)
-    assert (found.status, state(found)[0]) == (125, State.UNTOLD)
-    assert "makes the judge fail: TypeError: " in state(found)[1][0]
-
-
-def old(data: Any) -> None:
-    data.pop("evidence_version")
-    data["version"] = 1
-
-
-def test_evidence_of_before_cannot_be_verified(run: Path) -> None:
-    edit(run / BEATS, old)
-
-    def known(data: Any) -> None:
-        data["digests"], data["provenance"] = {}, None
-
-    edit(run / RECORD, known)
-    end(run)
-    found = verify(run)
-    assert found.status == 125
-    assert state(found) == (State.UNTOLD, ("written before evidence version 2",))
-
-
-def test_a_run_of_before_cannot_be_verified(run: Path) -> None:
-    shutil.rmtree(run / "evidence")
-    (run / manifest.NAME).unlink()
-
-    def known(data: Any) -> None:
-        data["digests"] = {}
-
-    edit_record(run, known)
-    found = verify(run)
-    assert state(found) == (State.UNTOLD, ("written before evidence version 2",))
-    assert found.untold[0].startswith("it has no hash tree")
-
-
-@pytest.mark.parametrize("stored", ["run-v1.json", "run-v3.json"])
-def test_records_of_old_schemas_cannot_be_verified(stored: str, tmp_path: Path) -> None:
-    shutil.copy(Path(__file__).parents[1] / "golden" / "record" / stored, tmp_path / "run.json")
-    assert verify(tmp_path).status == 125
-
-
-@pytest.mark.parametrize(
-    "record", [b"", b"{}", b"[" * 200_000, b'{"schema_version": 99}', b"\xff", b"null"]
-)
-def test_a_damaged_record_tells_nothing(run: Path, record: bytes) -> None:
-    (run / "run.json").write_bytes(record)
-    found = verify(run)
-    assert (found.status, len(found.untold)) == (125, 1)
-    assert found.cells == ()
-
-
-def _hostile(path: str) -> Callable[[Any], object]:
-    def change(data: Any) -> None:
-        data["files"][path] = "0" * 64
-        cells = {key: entry["digest"] for key, entry in data["cells"].items()}
-        data["root"] = manifest.root_of(data["run_id"], data["files"], cells)
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("path", "says"),
-    [
-        ("/etc/passwd", "leads out of the run's folder"),
-        ("evidence/../../secret", "leads out of the run's folder"),
-        ("", "leads out of the run's folder"),
-        ("a\0b", "leads out of the run's folder"),
-        ("evidence", "cannot be read"),
-        ("none", "is missing"),
-        ("x" * 300, "is missing"),
-    ],
-)
-def test_no_path_of_a_hash_tree_leads_out(run: Path, path: str, says: str) -> None:
-    (run.parent / "secret").touch()
-    edit(run / manifest.NAME, _hostile(path))
-    found = verify(run)
-    assert (found.status, len(found.differs)) == (1, 1)
-    assert found.differs[0].startswith(f"{printable(path)} {says}"), found.differs
-
-
-def test_a_record_whose_evidence_leads_out_is_refused(run: Path) -> None:
-    edit(run / "run.json", lambda d: d["cells"][0].update(evidence="../../etc"))
-    found = verify(run)
-    assert found.status == 125
-    assert "leaves the run's folder" in found.untold[0]
-
-
-def test_a_name_of_a_file_that_is_no_text_is_told(run: Path) -> None:
-    name = os.fsencode(run / "evidence" / LIVES) + b"/\xff\x1b[2J"
-    Path(os.fsdecode(name)).touch()
-    assert state(verify(run))[1] == (
-        f"evidence/{LIVES}/\\udcff\\x1b[2J is in no hash tree of the run",
-    )
-
-
-def test_a_record_that_is_no_file_is_not_read(run: Path) -> None:
-    (run / "cells" / "x.json").symlink_to("/dev/zero")
-    os.mkfifo(run / "checks" / "y.json")
-    assert sorted(verify(run).differs) == [
-        "cells/x.json is a symbolic link",
-        "checks/y.json is in no hash tree of the run",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda d: d.update(root="0" * 64), "the digest of the run is not"),
-        (lambda d: d["files"].pop("header.json"), "the digest of the run is not"),
-        (lambda d: d["cells"][LIVES]["files"].popitem(), f"the digest of cell {LIVES} is not"),
-        (lambda d: d.update(run_id="other"), "the digest of the run is not"),
-        (lambda d: d.update(manifest_version=2), "manifest_version: 1 was wanted, 2 came"),
-        (lambda d: d.update(more=1), "more: Extra inputs"),
-        (lambda d: d["files"].update(x="y"), "files.x: String should match"),
-    ],
-)
-def test_a_changed_hash_tree_is_told(run: Path, change: Callable[[Any], object], says: str) -> None:
-    edit(run / manifest.NAME, change)
-    found = verify(run)
-    assert found.status == 1
-    assert says in found.differs[0]
-    assert state(found) == (State.VERIFIED, ())
-
-
-def test_a_hash_tree_that_is_no_json_is_told(run: Path) -> None:
-    for raw in (b"", b"[" * 200_000, b"[]"):
-        (run / manifest.NAME).write_bytes(raw)
-        assert verify(run).status == 1
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -467,58 +156,6 @@ def test_a_run_without_a_verdict_is_not_verified(run: Path) -> None:
     end(run)
     found = verify(run)
     assert (found.status, found.differs, found.untold) == (125, (), ())
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    for name in ("own", "other"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(command, check=True)
-    return folder
-
-
-def test_a_signature_is_checked(run: Path, keys: Path) -> None:
-    own = sign(run / manifest.NAME, keys / "own")
-    found = verify(run, trusted=own)
-    assert (found.status, found.signed_by) == (0, own)
-
-
-def test_no_signature_is_said_where_one_was_wanted(run: Path) -> None:
-    found = verify(run, trusted="SHA256:x")
-    assert found.status == 125
-    assert found.untold == ("it is not signed, and a signature by SHA256:x was wanted",)
-
-
-def test_a_run_that_another_signed_is_told(run: Path, keys: Path) -> None:
-    other = sign(run / manifest.NAME, keys / "other")
-    found = verify(run, trusted="SHA256:own")
-    assert found.status == 1
-    assert found.differs == (f"it is signed by another key, {other}, and SHA256:own was wanted",)
-
-
-def test_a_run_that_was_sealed_anew_after_it_was_signed_is_told(run: Path, keys: Path) -> None:
-    sign(run / manifest.NAME, keys / "own")
-    signature = signature_of(run / manifest.NAME).read_bytes()
-    edit(run / RECORD, lambda d: d.update(duration_s=1.0))
-    end(run)
-    assert verify(run).status == 0, "nobody signed it, and no figure of the evidence differs"
-    signature_of(run / manifest.NAME).write_bytes(signature)
-    found = verify(run)
-    assert found.status == 1
-    assert "is no signature of manifest.json" in found.differs[0]
-
-
-def test_a_run_that_is_sealed_anew_has_no_signature_of_before(run: Path, keys: Path) -> None:
-    sign(run / manifest.NAME, keys / "own")
-    end(run)
-    assert verify(run).signed_by == ""
-
-
-def test_a_file_that_is_none_is_not_sealed(run: Path) -> None:
-    os.mkfifo(run / "evidence" / LIVES / "pipe")
-    with pytest.raises(ConfigError, match="no regular file"):
-        end(run)
 
 
 def test_all_parts_of_a_record_are_verified_or_sealed() -> None:
