@@ -17,7 +17,7 @@ from lab.deadline import Deadline, pause
 from lab.errors import ConfigError, UnavailableError
 from lab.resources.ledger import state_dir
 from lab.standing.inventory import open_session
-from lab.standing.registry import Standing, StandingHost
+from lab.standing.registry import StandingHost, StandingHosts
 
 _LOOK_S = 0.2
 
@@ -132,4 +132,4 @@ def _copy(path: Path, *, follow: bool) -> None:
 
 
 def _find(settings: Settings, name: str) -> StandingHost:
-    return Standing(state_dir(settings.lab().state)).find(name)
+    return StandingHosts(state_dir(settings.lab().state)).find(name)

@@ -15,7 +15,7 @@ from lab.events import Sink, nowhere
 from lab.resources.ledger import state_dir
 from lab.resources.run_folders import RunFolder, run_folders
 from lab.ssh.session import Session
-from lab.standing.registry import Standing, StandingHost
+from lab.standing.registry import StandingHost, StandingHosts
 from lab.virt.connection import Connection, connect, uri_for
 from lab.virt.daemons import ensure_daemons
 from lab.virt.leftovers import Leftover, ours
@@ -65,7 +65,7 @@ def surveyed(lab: LabConfig, sink: Sink = nowhere, *, wake: bool = False) -> Ite
     """
     state = state_dir(lab.state)
     uri = uri_for(lab.libvirt.uris[0])
-    if wake and (Standing(state).hosts() or abandoned_folders(state)):
+    if wake and (StandingHosts(state).hosts() or abandoned_folders(state)):
         ensure_daemons(uri, state, sink)
     with ExitStack() as stack:
         connection, blind = None, ""
@@ -85,7 +85,7 @@ def _look(state: Path, connection: Connection | None, uri: str, blind: str) -> S
     # In this order: a command that dies after the first look has written its record by then.
     machines = [m for m in ours(connection) if _from_here(m, state)] if connection else []
     folders = abandoned_folders(state)
-    hosts = Standing(state).hosts()
+    hosts = StandingHosts(state).hosts()
     names, runs = {host.domain for host in hosts}, {host.run_id for host in hosts}
     theirs = {m.name: m for m in machines if m.name in names}
     states = {name: m.domain.state() for name, m in theirs.items()}

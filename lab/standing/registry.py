@@ -72,7 +72,7 @@ class StandingHost(Model):
     since: AwareDatetime
 
 
-class Standing:
+class StandingHosts:
     """The registry of standing hosts: one file, changed under a lock.
 
     Args:
@@ -218,6 +218,6 @@ def leave_standing(pool: Pool) -> str | None:
     if host is None:
         return None
     made = as_standing(host, pool.lab_session)
-    Standing(pool.lab_session.state).add((made,))
+    StandingHosts(pool.lab_session.state).add((made,))
     pool.lab_session.keep_folder()
     return f"lab ssh {made.role}, lab console {made.role}; lab down takes it down"

@@ -17,7 +17,7 @@ from lab.resources.owner import Owner
 from lab.resources.run_folders import RunFolder
 from lab.runner.lab_session import LabSession
 from lab.standing.inventory import RUNNING, UNKNOWN, Survey, surveyed
-from lab.standing.registry import Standing, StandingHost, as_standing
+from lab.standing.registry import StandingHost, StandingHosts, as_standing
 from lab.virt.connection import uri_for
 from lab.virt.daemons import ensure_daemons, stop_what_we_started
 
@@ -128,10 +128,10 @@ def _remove_host(host: StandingHost, found: Survey, state: Path) -> None:
     machine = found.machines.get(host.domain)
     if machine is not None:
         machine.remove()
-    others = [h for h in Standing(state).hosts() if h.domain != host.domain]
+    others = [h for h in StandingHosts(state).hosts() if h.domain != host.domain]
     if not any(h.run_id == host.run_id for h in others):
         RunFolder(host.folder, None).remove()
-    Standing(state).remove([host.domain])
+    StandingHosts(state).remove([host.domain])
 
 
 def _raise(lab: LabConfig, topology: Topology, sink: Sink) -> tuple[StandingHost, ...]:
@@ -155,7 +155,7 @@ def _raise(lab: LabConfig, topology: Topology, sink: Sink) -> tuple[StandingHost
                 boot(undo, lab_session.connection, blueprint, sink) for blueprint in blueprints
             ]
         made = tuple(as_standing(host, lab_session) for host in hosts)
-        standing = Standing(lab_session.state)
+        standing = StandingHosts(lab_session.state)
         undo.callback(standing.remove, [host.domain for host in made])
         standing.add(made)
         undo.pop_all()  # from here on they stand; sessions end with this process

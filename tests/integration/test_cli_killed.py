@@ -22,7 +22,7 @@ import pytest
 
 from lab.cli.settings import Settings
 from lab.deadline import Deadline, pause, until
-from lab.standing.registry import Standing
+from lab.standing.registry import StandingHosts
 
 pytestmark = pytest.mark.vm
 
@@ -139,7 +139,7 @@ def test_killed_at_any_moment_leaves_only_what_down_removes(lab: Lab) -> None:
         removed = set(re.findall(r"removed (?:machine|host \S+) \(?(lab-[\w-]+)", told))
         assert removed == left, (where, told)
         assert not removed & others, where
-        assert Standing(lab.state).hosts() == (), where
+        assert StandingHosts(lab.state).hosts() == (), where
         again = lab.say("down")
         assert again[0] == 0, where
         assert "nothing was standing, and nothing was left behind" in again[1], where

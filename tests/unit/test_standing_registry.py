@@ -14,7 +14,7 @@ from lab.config.model import Accel, Arch, HostMode, LabConfig
 from lab.errors import ConfigError
 from lab.events import nowhere
 from lab.standing.inventory import RUNNING, Survey
-from lab.standing.registry import Standing, StandingHost
+from lab.standing.registry import StandingHost, StandingHosts
 from lab.standing.up_down import _standing_already
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
@@ -47,34 +47,34 @@ def host(folder: Path, role: str = "a", run_id: str = "7f3a01") -> StandingHost:
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     a, b = host(tmp_path), host(tmp_path, "b")
-    Standing(tmp_path).add([a])
-    Standing(tmp_path).add([b])
-    assert Standing(tmp_path).hosts() == (a, b)
-    Standing(tmp_path).remove([a.domain, "lab-nobody-z"])
-    assert Standing(tmp_path).hosts() == (b,)
+    StandingHosts(tmp_path).add([a])
+    StandingHosts(tmp_path).add([b])
+    assert StandingHosts(tmp_path).hosts() == (a, b)
+    StandingHosts(tmp_path).remove([a.domain, "lab-nobody-z"])
+    assert StandingHosts(tmp_path).hosts() == (b,)
 
 
 def test_nothing_stands_at_first(tmp_path: Path) -> None:
-    assert Standing(tmp_path).hosts() == ()
+    assert StandingHosts(tmp_path).hosts() == ()
     with pytest.raises(ConfigError, match="no host 'a' is standing") as e:
-        Standing(tmp_path).find("a")
+        StandingHosts(tmp_path).find("a")
     assert e.value.hint == "nothing is standing; 'lab up' makes it"
 
 
 def test_a_host_is_found_by_either_name(tmp_path: Path) -> None:
     a, b = host(tmp_path), host(tmp_path, "b")
-    Standing(tmp_path).add([a, b])
-    assert Standing(tmp_path).find("a") == a
-    assert Standing(tmp_path).find("lab-7f3a01-b") == b
+    StandingHosts(tmp_path).add([a, b])
+    assert StandingHosts(tmp_path).find("a") == a
+    assert StandingHosts(tmp_path).find("lab-7f3a01-b") == b
     with pytest.raises(ConfigError) as e:
-        Standing(tmp_path).find("c")
+        StandingHosts(tmp_path).find("c")
     assert e.value.hint == "standing: a, b"
 
 
 def test_a_name_that_two_hosts_have_is_not_guessed(tmp_path: Path) -> None:
-    Standing(tmp_path).add([host(tmp_path), host(tmp_path, run_id="beef00")])
+    StandingHosts(tmp_path).add([host(tmp_path), host(tmp_path, run_id="beef00")])
     with pytest.raises(ConfigError, match="several hosts are called 'a'") as e:
-        Standing(tmp_path).find("a")
+        StandingHosts(tmp_path).find("a")
     assert e.value.hint == "say which: lab-7f3a01-a, lab-beef00-a"
 
 
@@ -82,7 +82,7 @@ def test_a_damaged_record_is_told_and_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "standing.json"
     path.write_text('[{"role": "a"}]', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"standing\.json: damaged"):
-        Standing(tmp_path).add([host(tmp_path)])
+        StandingHosts(tmp_path).add([host(tmp_path)])
     assert path.read_text(encoding="utf-8") == '[{"role": "a"}]'
 
 
@@ -90,7 +90,7 @@ def test_the_key_itself_is_in_no_record(tmp_path: Path) -> None:
     a = host(tmp_path)
     a.key.parent.mkdir(parents=True)
     a.key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----", encoding="ascii")
-    Standing(tmp_path).add([a])
+    StandingHosts(tmp_path).add([a])
     assert "PRIVATE" not in (tmp_path / "standing.json").read_text(encoding="utf-8")
 
 
