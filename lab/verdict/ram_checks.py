@@ -19,21 +19,21 @@ _PAGES_IN_A_MIB = 256
 
 
 def since(e: Evidence) -> float:
-    """Return from when on the guest was to go on, all that was done to it over; L0's clock."""
+    """Return when baseline, disruption and stops of the guest were over, on L0's clock."""
     done = e.disruption.done if isinstance(e.disruption, Happened) else e.baseline.ended
     return max([done, *(stop.ended for stop in e.stops)])
 
 
 def verified_mib(e: Evidence, trail: Trail) -> float | None:
-    """Measure how much of its RAM a vCPU found as it had filled it, since it was to go on.
+    """Measure how much of its RAM a vCPU found as it had filled it, since `since(e)`.
 
     Args:
         e: The evidence.
         trail: What was seen of that vCPU.
 
     Returns:
-        MiB, counted from the first look that began after it was to go on: what it had verified by
-        then may be from before. None if it verifies none.
+        MiB, counted from the first look that began after that: what the vCPU had verified by then
+        may be from before. None if it verifies none.
     """
     first = bisect_left(trail.after, since(e))
     stop = bisect_right(trail.by, e.end)
@@ -45,10 +45,10 @@ def verified_mib(e: Evidence, trail: Trail) -> float | None:
 
 
 def ram(e: Evidence) -> Verdict | None:
-    """Require that each vCPU that can has verified some of its RAM since it was to go on.
+    """Require that each vCPU that can has verified some of its RAM since `since(e)`.
 
     Args:
-        e: The evidence; of a guest that is parked nothing is asked until it goes on.
+        e: The evidence; of a guest that is parked nothing is required until it is resumed.
 
     Returns:
         `Unproven`, or None.
@@ -64,5 +64,5 @@ def ram(e: Evidence) -> Verdict | None:
 
 def _what(e: Evidence) -> str:
     if e.stops:
-        return "it was to go on"
+        return "it was resumed"
     return e.disruption.what if isinstance(e.disruption, Happened) else "its baseline"

@@ -62,7 +62,7 @@ class VcpuFigures:
         clock_step_s: The largest step of its clock against L0's.
         beat_rate: Beats a second after the disruption, as a share of those before it.
         rewind_s: The largest rewind that could have been missed, and in beats.
-        ram_mib: How much RAM it verified since it was to go on, in MiB; None if it verifies none.
+        ram_mib: How much RAM it verified since stops and disruption, in MiB; None if it cannot.
     """
 
     vcpu: int
@@ -91,7 +91,7 @@ class Figures:
     """What was measured. `silence_began_s` of a vCPU counts from the disruption.
 
     `beats_on` says that every vCPU was seen to beat up to the end of the watch. `ram_mib` is how
-    much RAM they all verified since they were to go on, in MiB; None if none of them verifies any.
+    much RAM they all verified since stops and disruption, in MiB; None if none of them can.
     """
 
     watched_s: float = 0.0

@@ -70,7 +70,7 @@ def says_that_it_cannot_look_any_more(r: Rehearsal) -> Evidence:
 
 
 def looks_at_its_ram_until_it_was_stopped(r: Rehearsal) -> Evidence:
-    """Verify pages after it was struck, and none after it was to go on."""
+    """Verify pages after it was struck, and none after it was resumed."""
     struck = r.now()
     r.watch(2)
     began = r.guest.now

@@ -60,7 +60,7 @@ def test_ram_that_was_wrong_before_is_no_loss_by_the_disruption(story: Story) ->
         (looks_at_its_ram_no_more, "none of its RAM since vmm-kill"),
         (is_left_alone_and_looks_no_more, "none of its RAM since its baseline"),
         (says_that_it_cannot_look_any_more, "none of its RAM since vmm-kill"),
-        (looks_at_its_ram_until_it_was_stopped, "none of its RAM since it was to go on"),
+        (looks_at_its_ram_until_it_was_stopped, "none of its RAM since it was resumed"),
     ],
 )
 def test_a_guest_that_verified_none_of_its_ram_proves_nothing(story: Story, says: str) -> None:
