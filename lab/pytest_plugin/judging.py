@@ -19,7 +19,7 @@ _WANTS_A_LOOK = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED})
 def judge_turn(
     pool: Pool, cell: Cell, request: pytest.FixtureRequest, run: Run, *, repeat: int
 ) -> CellRecord:
-    """Run a cell, and return its record, which is on disk by then.
+    """Run a cell, and write its record.
 
     What broke in the lab, or cannot be told, is raised here, so that pytest calls it an error;
     what the kernel under test did wrong is left to the test, so that it is a failure.
@@ -29,10 +29,13 @@ def judge_turn(
         cell: What to run.
         request: Of the test that runs it.
         run: The run that it is of.
-        repeat: Which turn of this cell it is, from 1.
+        repeat: Which repeat of this cell it is, from 1.
+
+    Returns:
+        The record.
 
     Raises:
-        LabError: Something of the lab broke.
+        LabError: The lab broke.
         InfraError: The verdict is Unproven.
     """
     assert run.folder is not None  # noqa: S101 - made when the cells were collected
