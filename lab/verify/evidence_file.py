@@ -41,8 +41,11 @@ _Witness = type[Happened] | type[DidNot] | type[Undisturbed]
 _WITNESSES: dict[str, _Witness] = {k.__name__: k for k in (Happened, DidNot, Undisturbed)}
 _APART = {"trails", "disruption"}  # fields of Evidence that are written by themselves
 _HINTS = get_type_hints(Evidence)
+# What an older lab did not know yet has its default: it was not known.
 _FIELDS: dict[str, Any] = {
-    f.name: (_HINTS[f.name], ...) for f in dataclasses.fields(Evidence) if f.name not in _APART
+    f.name: (_HINTS[f.name], ... if f.default is dataclasses.MISSING else f.default)
+    for f in dataclasses.fields(Evidence)
+    if f.name not in _APART
 }
 _Known: type[FilePart] = create_model("_Known", __base__=FilePart, **_FIELDS)
 

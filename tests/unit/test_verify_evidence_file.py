@@ -110,9 +110,15 @@ def test_a_file_of_another_version_is_said_to_be(
         load(tmp_path / "e")
 
 
+def test_what_an_older_lab_did_not_know_was_not_known(good: Path, tmp_path: Path) -> None:
+    _changed(tmp_path / "e", good, lambda d: d["known"].pop("tallies"))
+    assert load(tmp_path / "e").evidence.tallies == ()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        (lambda d: d["known"].pop("end"), "damaged: known.end: Field required"),
         (lambda d: d.pop("evidence_version"), "it has no evidence_version"),
         (lambda d: d.pop("known"), "damaged: known: Field required"),
         (_with("more", 1), "damaged: more: Extra inputs"),
