@@ -50,7 +50,11 @@ class Recorder:
         folder = next((item.path.parent for item in items if cell_of(item)), None)
         if before is None or folder is None:
             return
-        done = already_run(before, items, self._run.configuration(folder))
+        try:
+            done = already_run(before, items, self._run.configuration(folder))
+        except pytest.UsageError:
+            items.clear()  # pytest goes on to the end of the collection: nothing may begin there
+            raise
         config.hook.pytest_deselected(items=done)
         items[:] = [item for item in items if item not in done]
 
@@ -124,6 +128,8 @@ class Recorder:
         run = self._run
         if run.is_worker or self._config.option.collectonly:
             return
+        if run.before is not None and session.exitstatus == pytest.ExitCode.USAGE_ERROR:
+            return  # it was not resumed, and is left as it is
         folder = run.own_folder
         if not (folder / "header.json").is_file():
             return

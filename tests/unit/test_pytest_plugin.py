@@ -142,6 +142,22 @@ def test_a_run_is_not_resumed_with_another_kernel(tmp_path: Path, cells: tuple[C
     assert "other cells than these, or another kernel" in said.stderr + said.stdout
 
 
+def test_a_run_that_is_not_resumed_is_left_as_it_is(
+    tmp_path: Path, cells: tuple[Cell, ...]
+) -> None:
+    folder = begun(tmp_path, cells, configuration_of(cells, "~/src/linux"))
+    header = (folder / "header.json").read_bytes()
+
+    options = ("--lab-resume=last", f"--lab-reports={tmp_path}", "--lab-accel=tcg")
+    command = [sys.executable, "-m", "pytest", str(CHECKOUT / "topologies"), *options]
+    said = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+    assert said.returncode == pytest.ExitCode.USAGE_ERROR, said.stdout + said.stderr
+    assert (folder / "header.json").read_bytes() == header
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert not (folder / "run.json").exists()
+
+
 def test_repeats_do_the_whole_ladder_before_any_of_it_again(cells: tuple[Cell, ...]) -> None:
     said = collect("--lab-repeat=2", "--lab-accel=tcg")
 
