@@ -15,11 +15,11 @@ from lab.build.cache import standard
 from lab.build.kernel import KernelImage
 from lab.build.recipes import kernel_for
 from lab.config.enums import Arch
-from lab.config.kernels import KernelSpec
+from lab.config.load import load_lab
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]  # from nothing, a kernel takes long
 
-STOCK = Path(__file__).resolve().parents[2] / "guest-images/kernels/stock"
+ROOT = Path(__file__).resolve().parents[2]
 FILES = {
     "ssh_host_ed25519_key": (b"not a key\n", 0o600),
     "authorized_keys": (b"", 0o600),
@@ -29,10 +29,11 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def kernel() -> KernelImage:
-    spec = KernelSpec.model_construct(recipe=STOCK)
-    return kernel_for("stock", spec, Arch.X86_64, standard())
+@pytest.fixture(scope="module", params=["stock", "debian"])
+def kernel(request: pytest.FixtureRequest) -> KernelImage:
+    """A kernel with all that L1 needs built in, and one whose drivers its init loads."""
+    spec = load_lab(ROOT / "lab.toml").kernel[request.param]
+    return kernel_for(request.param, spec, Arch.X86_64, standard())
 
 
 def console(
