@@ -33,6 +33,10 @@ class UnavailableError(LabError):
     """What was requested cannot exist on this machine; the message is the evidence."""
 
 
+class ProductError(LabError):
+    """The kernel under test failed before a guest could be judged; the message is the evidence."""
+
+
 class InfraError(LabError):
     """The lab itself broke; says nothing about the kernel under test."""
 

@@ -22,16 +22,24 @@ from lab.testing.swallowed import Boot, SwallowedHost
 _PLACES = ((Arch.X86_64, HostMode.NATIVE), (Arch.ARM64, HostMode.NVHE), (Arch.ARM64, HostMode.VHE))
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say of each test that wants a swallowed host, that a cell of the run has to have one."""
+    if "swallowed_request" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.needs_cell(mode=HostMode.SWALLOWED))
+
+
+def _param(arch: Arch, mode: HostMode) -> object:
+    needs = pytest.mark.needs_cell(arch=arch, mode=mode, orphaning=True)
+    return pytest.param((arch, mode), id=f"{arch}-{mode}", marks=needs)
+
+
 # Of the module, so that pytest does all tests of one host before it turns to the next.
-@pytest.fixture(scope="module", params=_PLACES, ids="-".join)
+@pytest.fixture(scope="module", params=[_param(*place) for place in _PLACES])
 def place(request: pytest.FixtureRequest, cells: tuple[Cell, ...]) -> Cell:
     """Return a cell of each kind of host whose guests can be orphaned."""
     arch, mode = request.param
     mine = (cell for cell in cells if (cell.arch, cell.mode) == (arch, mode))
-    able = next((cell for cell in mine if cell.options.orphaning), None)
-    if able is None:
-        pytest.skip(f"no cell of this run has guests of {arch}, {mode}, that can be orphaned")
-    return able
+    return next(cell for cell in mine if cell.options.orphaning)
 
 
 @pytest.fixture
@@ -47,10 +55,7 @@ def orphans(place: Cell, pool: Pool) -> Iterator[Orphans]:
 @pytest.fixture(scope="session")
 def swallowed_request(cells: tuple[Cell, ...]) -> HostRequest:
     """Return what a host is like that is swallowed at boot."""
-    swallowed = next((cell for cell in cells if cell.mode is HostMode.SWALLOWED), None)
-    if swallowed is None:
-        pytest.skip("no cell of this run has a swallowed host")
-    return swallowed.request
+    return next(cell.request for cell in cells if cell.mode is HostMode.SWALLOWED)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from lab.testing.swallowed import SwallowedHost
+from lab.testing.unavailable import unavailable_here
 
 pytestmark = [pytest.mark.tier("nightly"), pytest.mark.arch("x86_64")]
 
@@ -22,7 +23,8 @@ def test_no_guest_gets_a_vmsave_that_is_not_virtual(swallowed: SwallowedHost) ->
 
 def test_efer_takes_no_bit_that_the_processor_lacks(swallowed: SwallowedHost) -> None:
     if " tce" in swallowed.host.session.check(["cat", "/proc/cpuinfo"]):
-        pytest.skip("this processor has translation cache extension")
+        why = "this processor has translation cache extension"
+        unavailable_here(why, saw="flag tce in /proc/cpuinfo")
     now = int(swallowed.caretaker.do("rdmsr", EFER)[1], 16)
     grown = swallowed.counted("msr_refused")
     assert swallowed.caretaker.do("wrmsr", EFER, now | TCE) == [EIO]

@@ -19,6 +19,7 @@ from lab.host import kexec as kexecs
 from lab.runner.lab_session import LabSession
 from lab.testing.resident import Resident
 from lab.testing.swallowed import SwallowedHost
+from lab.testing.unavailable import unavailable_here
 
 pytestmark = [
     pytest.mark.tier("nightly"),
@@ -68,7 +69,8 @@ def test_no_ipi_raises_an_exception_there(
 def test_a_kernel_of_another_depth_is_not_entered(resident: Resident) -> None:
     flags = resident.host.session.check(["cat", "/proc/cpuinfo"])
     if " la57" not in flags:
-        pytest.skip("this processor's page tables have 4 levels only")
+        why = "this processor's page tables have 4 levels only"
+        unavailable_here(why, saw="no flag la57 in /proc/cpuinfo")
     resident.make_resident()
     resident.load("-s", cmdline=f"{resident.host.cmdline(nonce='0' * 16)} no5lvl")
     resident.insist_kexec_refused(

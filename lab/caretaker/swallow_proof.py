@@ -20,7 +20,7 @@ from lab.build.kernel import KernelImage
 from lab.caretaker.control import MAGIC, Caretaker, Region
 from lab.config.model import HostMode
 from lab.deadline import Deadline, until
-from lab.errors import InfraError, UnavailableError
+from lab.errors import InfraError, ProductError, UnavailableError
 from lab.ssh.session import Session
 from lab.virt.cpus import Cpu
 from lab.virt.domain import Domain
@@ -72,8 +72,9 @@ def require_swallowed(
         What was seen, one sentence for each part of the proof.
 
     Raises:
-        UnavailableError: Its kernel has no caretaker.
-        InfraError: It is native, or in part, or the caretaker hides nothing.
+        UnavailableError: Its kernel has no caretaker, and nobody knows how it was built.
+        ProductError: It was built with one, and did not come up swallowed.
+        InfraError: It is native in part, or the caretaker hides nothing.
     """
     inside = Caretaker(session)
     proofs = [_answered(inside, kernel, session.peer)]
@@ -101,10 +102,13 @@ def _answered(inside: Caretaker, kernel: KernelImage, peer: str) -> str:
     native, asked = inside.native_cpus()
     if native or not asked:
         state = inside.state
-        if not state:
+        if not state and kernel.config is None:
             raise _no_caretaker(kernel)
-        raise InfraError(
-            f"{peer} should be swallowed, but is not: {', '.join(native) or state}",
+        # It says so where the machine lacks what it needs; all else is its own failure.
+        kind = InfraError if state.startswith("unavailable") else ProductError
+        said = ", ".join(native) or state or "its kernel says nothing of a caretaker"
+        raise kind(
+            f"{peer} should be swallowed, but is not: {said}",
             hint="read the lines with 'caretaker:' on its console",
         )
     return f"the caretaker answers on each of {asked} CPUs"

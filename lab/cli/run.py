@@ -131,6 +131,7 @@ def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
             command_line=tuple(shlex.split(rerun)),
             versions={"lab": __version__},
             planned=(planned(cell, rerun=rerun),),
+            notes=tuple(filter(None, [target.uncontrolled(cell)])),
         )
         folder = shards.begin(reports, header)
         at_last.callback(end, folder)
@@ -157,6 +158,8 @@ def _show(folder: Path, record: RunRecord, status: int) -> None:
     if verdict and cause(cell) not in {"", verdict.reason}:
         _line(f"but: {cause(cell)}")
     _line(f"expected: {wanted.word if wanted else 'nothing'}")
+    for note in record.notes:
+        _line(note)
     if verdict and verdict.vcpus:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in (

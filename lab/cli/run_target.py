@@ -15,6 +15,7 @@ from lab.cli.settings import Settings
 from lab.config.close_ids import cell_of_id
 from lab.config.load import with_overrides
 from lab.config.model import Accel, Cell, LabConfig
+from lab.config.twins import needs_twin
 from lab.errors import ConfigError
 from lab.record.rerun import rerun_command, toml_option
 from lab.resources.ledger import state_dir
@@ -53,18 +54,35 @@ class Target:
         if self.named:
             words = replace(options, topology=self.found_in).words(*BESIDE_AN_ID)
             return rerun_command(cell.id, toml=toml, options=words)
-        if self._has_twin(cell):
+        if self._in_a_topology(cell) is not None:
             return rerun_command(cell.id, toml=toml, options=options.words("lab_kernel"))
         return shlex.join(["lab", *toml_option(toml), "run", *options.words()])
 
-    def _has_twin(self, cell: Cell) -> bool:
-        """Return whether a topology has this very cell; topologies with mistakes have none."""
+    def uncontrolled(self, cell: Cell) -> str:
+        """Return what a survival of the cell lacks, which is run without its control.
+
+        Args:
+            cell: The cell of this target, with the accelerator that was probed.
+
+        Returns:
+            A sentence with its control's id; "" for a cell that needs none.
+        """
+        if not needs_twin(cell):
+            return ""
+        same = cell if self.named else self._in_a_topology(cell)
+        twin = same.twin if same else ""
+        told = f"its control is {twin}" if twin else "no cell of the topologies is its control"
+        return f"a survival here is uncontrolled: {told}; 'pytest topologies' runs both"
+
+    def _in_a_topology(self, cell: Cell) -> Cell | None:
+        """Return this very cell as a topology has it; topologies with mistakes have none."""
         try:
-            twin = cell_of_id(cell.id, self.settings.cells(self.lab, cell.accel))
+            same = cell_of_id(cell.id, self.settings.cells(self.lab, cell.accel))
         except ConfigError:
-            return False
-        host = replace(cell.request, topology=twin.topology, role=twin.host)
-        return twin == cell.model_copy(update={"request": host, "tier": twin.tier})
+            return None
+        host = replace(cell.request, topology=same.topology, role=same.host)
+        copy = {"request": host, "tier": same.tier, "twin": same.twin}
+        return same if same == cell.model_copy(update=copy) else None
 
 
 def target_of(ctx: typer.Context, cell_id: str, options: RunOptions) -> Target:

@@ -108,6 +108,11 @@ class DisruptionKind(StrEnum):
     CPR_TRANSFER = "cpr-transfer"
 
     @property
+    def takes_away(self) -> bool:
+        """Whether a guest loses what it runs by: a survival of it needs a control that dies."""
+        return self not in {DisruptionKind.NONE, DisruptionKind.VCPU_STOP}
+
+    @property
     def ends_vmm(self) -> bool:
         """Whether the VMM alone dies of it."""
         return self.value.startswith("vmm-")

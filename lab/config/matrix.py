@@ -8,6 +8,8 @@ from itertools import product
 
 from lab.config.model import Accel, Arch, Cell, Grid, GuestKind, HostSpec, LabConfig, Tier, Topology
 from lab.config.pairwise import pairwise
+from lab.config.topology import Twin
+from lab.config.twins import with_twins
 from lab.errors import ConfigError
 
 GUEST_MEMORY_MIB = {GuestKind.LINUX: 128, GuestKind.SPINNER: 16, GuestKind.TICKER: 16}
@@ -27,11 +29,13 @@ def expand(topologies: Sequence[Topology], lab: LabConfig, *, accel: Accels) -> 
         The cells.
 
     Raises:
-        ConfigError: Two grids make the same cell.
+        ConfigError: Two grids make the same cell; or the twin that a grid names is no cell that is
+            to die.
         ValueError: `accel` is AUTO.
     """
     cells: dict[str, Cell] = {}
     made_by: dict[str, str] = {}
+    named: dict[str, Twin] = {}
     for topology in topologies:
         for i, grid in enumerate(topology.grids, 1):
             where = f"{topology.name}.toml: cells[{i}]"
@@ -41,9 +45,18 @@ def expand(topologies: Sequence[Topology], lab: LabConfig, *, accel: Accels) -> 
                     raise ConfigError(message, hint="take it out of one of the two lists")
                 cells[cell.id] = cell
                 made_by[cell.id] = where
+                if grid.twin:
+                    named[cell.id] = _resolved(grid.twin, lab)
     # Booting a host takes longer than many a cell: those of one host are run together.
     places = [(t.name, host) for t in topologies for host in t.hosts]
-    return tuple(sorted(cells.values(), key=lambda c: places.index((c.topology, c.host))))
+    ordered = sorted(cells.values(), key=lambda c: places.index((c.topology, c.host)))
+    return with_twins(ordered, named, made_by, stock=lab.kernel_for("stock"))
+
+
+def _resolved(twin: Twin, lab: LabConfig) -> Twin:
+    """Return a twin with the kernel that stands for the one it names."""
+    kernel = lab.kernel_for(twin.kernel) if twin.kernel else None
+    return twin.model_copy(update={"kernel": kernel})
 
 
 def _all(topology: Topology, grid: Grid, lab: LabConfig, accel: Accels) -> Iterator[Cell]:
@@ -102,7 +115,7 @@ def dimensions(cell: Cell) -> tuple[tuple[str, str], ...]:
 
 
 def select(cells: Sequence[Cell], tier: Tier) -> tuple[Cell, ...]:
-    """Return the cells of a tier, in their order.
+    """Return the cells of a tier, in their order; with each, its twin, whatever tier that is of.
 
     `ci` is what is marked so; `nightly` adds as many of those marked `nightly` as it takes to
     have every pair of dimension values that occurs among the two; `soak` is all.
@@ -115,11 +128,12 @@ def select(cells: Sequence[Cell], tier: Tier) -> tuple[Cell, ...]:
         Its cells.
     """
     ci = [cell for cell in cells if cell.tier is Tier.CI]
-    if tier is Tier.CI:
-        return tuple(ci)
     if tier is Tier.SOAK:
         return tuple(cells)
-    nightly = [cell for cell in cells if cell.tier is Tier.NIGHTLY]
-    rows = pairwise([dimensions(c) for c in nightly], have=[dimensions(c) for c in ci])
-    chosen = {cell.id for cell in ci} | {nightly[i].id for i in rows}
-    return tuple(cell for cell in cells if cell.id in chosen)
+    chosen = list(ci)
+    if tier is Tier.NIGHTLY:
+        nightly = [cell for cell in cells if cell.tier is Tier.NIGHTLY]
+        rows = pairwise([dimensions(c) for c in nightly], have=[dimensions(c) for c in ci])
+        chosen += [nightly[i] for i in rows]
+    ids = {name for cell in chosen for name in (cell.id, cell.twin)}
+    return tuple(cell for cell in cells if cell.id in ids)

@@ -58,10 +58,15 @@ class Xfail(Model):
 
 
 class Unavailable(Model):
-    """No machine of ours can run it; `source` says where that is known from."""
+    """No machine of ours can run it; `source` says where that is known from.
+
+    `probe` is a command for the shell of the cell's host that succeeds where it can be run; without
+    one, the lab has to have a probe of its own.
+    """
 
     reason: Text
     source: Text | None = None
+    probe: Text | None = None
     scope: enums.Scope = enums.Scope.RUNNING
 
 
@@ -74,11 +79,12 @@ _PLAIN: Mapping[str, type[Survives | Dies | Parks]] = {
 }
 _EXPECTATIONS = (
     'type "survives", "dies" or "parks", {dies = {by = ["silence"]}}, '
-    '{xfail = "why", link = "https://...", by = ["silence"]}, or {unavailable = "why"}'
+    '{xfail = "why", link = "https://...", by = ["silence"]}, '
+    'or {unavailable = "why", probe = "COMMAND"}'
 )
 
 
-def read_expectation(value: Any) -> Expectation:  # noqa: PLR0911 - one for each form
+def read_expectation(value: Any) -> Expectation:
     """Read an expectation as a topology has it: a word, or a table with a reason.
 
     Args:
@@ -100,10 +106,8 @@ def read_expectation(value: Any) -> Expectation:  # noqa: PLR0911 - one for each
             return Xfail(reason=reason, link=link, by=_losses(by))
         case {"xfail": str(reason), "link": str(link), **rest} if not rest:
             return Xfail(reason=reason, link=link)
-        case {"unavailable": str(reason), **rest} if not rest:
-            return Unavailable(reason=reason)
-        case {"unavailable": str(reason), "source": str(source), **rest} if not rest:
-            return Unavailable(reason=reason, source=source)
+        case {"unavailable": str(reason), **rest} if _only(rest, "source", "probe"):
+            return Unavailable.model_validate({**rest, "reason": reason})
         case {"xfail": _}:
             raise wrong(f"an xfail needs a reason and a link, got {value!r}", _EXPECTATIONS)
         case str():
@@ -111,6 +115,10 @@ def read_expectation(value: Any) -> Expectation:  # noqa: PLR0911 - one for each
             raise wrong(f"no such expectation: {value!r}", hint)
         case _:
             raise wrong(f"no such expectation: {value!r}", _EXPECTATIONS)
+
+
+def _only(table: Mapping[object, object], *keys: str) -> bool:
+    return table.keys() <= {*keys} and all(isinstance(each, str) for each in table.values())
 
 
 def _losses(names: list[Any]) -> tuple[enums.Loss, ...]:
@@ -194,6 +202,25 @@ class GuestSpec(Model):
     """Memory of such a guest, in MiB."""
 
 
+class Twin(Model):
+    """The control of each surviving cell of a grid: the same cell, but for what this names."""
+
+    kernel: Text | None = None
+    """Its host's kernel: a name in lab.toml."""
+    mode: enums.HostMode | None = None
+    """The mode of its host."""
+    disruption: enums.DisruptionKind | None = None
+    """What is done to it."""
+    options: Options | None = None
+    """All of its options."""
+
+    @model_validator(mode="after")
+    def _differs(self) -> Self:
+        if not self.model_fields_set:
+            raise wrong("a twin without a key is the cell itself", 'type twin = {kernel = "stock"}')
+        return self
+
+
 class Grid(Model):
     """One [[cells]]: the product of its lists, with one expectation for all of it."""
 
@@ -213,9 +240,12 @@ class Grid(Model):
     """What makes a cell special beyond its dimensions: a table, or a list of tables."""
     expect: Annotated[Expectation, BeforeValidator(read_expectation)]
     """What comes out if all is well: "survives", "dies", "parks", {xfail = "why", link = "URL"} or
-    {unavailable = "why", source = "how that is known"}."""
+    {unavailable = "why", source = "how that is known", probe = "COMMAND"}."""
     scope: enums.Scope = enums.Scope.RUNNING
     """What is judged: that the guest runs on, or that its memory is the same."""
+    twin: Twin | None = None
+    """The control of each cell: the same one but for the keys of this table. Left out, it is the
+    cell that dies with the feature off, or else on the stock kernel."""
     tier: enums.Tier
     """How often the cells are run; each tier contains the ones before it."""
 
@@ -300,6 +330,7 @@ class Cell(Model):
     options: Options = Options()
     expectation: Expectation
     tier: enums.Tier
+    twin: str = ""  # the id of its control; "" where it needs none, or none is there
 
     @property
     def topology(self) -> str:

@@ -68,6 +68,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("markers", "cell: one cell of a topology, run on real machines")
     config.addinivalue_line("markers", "tier(word): run in this tier and in those above it")
+    config.addinivalue_line(
+        "markers",
+        "needs_cell(arch=, mode=, kernel=, orphaning=): run if a cell of this run has all of that",
+    )
     config.addinivalue_line("markers", "arch(word): boots hosts of this architecture only")
     config.addinivalue_line("markers", "lab_host(arch=, kernel=, mode=, ...): see the fixture")
     config.addinivalue_line("markers", "lab_guest(kind=, vmm=, vcpus=, ...): see the fixture")

@@ -11,6 +11,7 @@ from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import turn_of
 from lab.record import shards
 from lab.record.model import CheckRecord, DetectionRecord, Outcome
+from lab.testing.unavailable import UnavailableHere
 
 DETECTION = "detection"  # the name of the property
 _LONGEST_CAUSE = 500
@@ -81,6 +82,8 @@ def outcome_of(report: pytest.TestReport, raised: BaseException | None) -> Outco
         report: pytest's, of one phase.
         raised: What the phase raised; None if nothing.
     """
+    if report.skipped and isinstance(raised, UnavailableHere):
+        return Outcome.UNAVAILABLE
     expected = hasattr(report, "wasxfail")
     if report.passed:
         return Outcome.XPASSED if expected else Outcome.PASSED
@@ -109,6 +112,8 @@ def cause(report: pytest.TestReport, raised: BaseException | None) -> str:
         return str(known)
     if report.passed:
         return ""
+    if isinstance(raised, UnavailableHere):
+        return str(raised.msg)
     if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
         return report.longrepr[2].removeprefix("Skipped: ")
     said = f"{type(raised).__name__}: {raised}" if raised else str(report.longrepr)

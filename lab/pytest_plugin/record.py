@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab import __version__
-from lab.config.load import MUST_RUN
-from lab.config.model import Accel, Arch, Cell, LabConfig
-from lab.config.must_run import load_must_run
+from lab.config.model import Cell, LabConfig
 from lab.errors import ConfigError
 from lab.history.store import NAME as HISTORY
+from lab.pytest_plugin.plan import folder_of, is_in_the_plan, must_run_of, plan_of
 from lab.pytest_plugin.resume import already_run
 from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import cell_of, turn_of
@@ -33,30 +32,53 @@ class Recorder:
         self._config = config
         self._run = run
         self._lines: list[str] = []
+        self._collected: list[pytest.Item] = []
+        self._cells: dict[Path, tuple[Cell, ...]] = {}
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
-        """Deselect what the resumed run has an outcome of.
+    ) -> Generator[None, object, object]:
+        """Deselect what this tier has no place for, and what the resumed run has an outcome of.
 
         Args:
             config: pytest's.
             items: The tests; changed in place.
 
+        Yields:
+            Once, for all other plugins to deselect.
+
         Raises:
-            UsageError: The resumed run had other cells, or another kernel.
+            UsageError: The resumed run had other cells, or another kernel; or lab.toml, a topology
+                or must-run.toml is wrong.
         """
-        before = self._run.before
-        folder = next((item.path.parent for item in items if cell_of(item)), None)
-        if before is None or folder is None:
-            return
         try:
-            done = already_run(before, items, self._run.configuration(folder))
-        except pytest.UsageError:
-            items.clear()  # pytest goes on to the end of the collection: nothing may begin there
-            raise
-        config.hook.pytest_deselected(items=done)
-        items[:] = [item for item in items if item not in done]
+            self._deselect(items, [i for i in items if not self._is_in_the_plan(i)])
+        except ConfigError as e:
+            raise pytest.UsageError(str(e)) from e
+        self._collected = list(items)
+        result = yield
+        folder = next((item.path.parent for item in items if cell_of(item)), None)
+        if self._run.before is not None and folder is not None:
+            try:
+                done = already_run(self._run.before, items, self._run.configuration(folder))
+            except pytest.UsageError:
+                items.clear()  # pytest goes on to the end of the collection: nothing may begin there
+                raise
+            self._deselect(items, done)
+        return result
+
+    def _deselect(self, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
+        if left_out:
+            self._config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
+
+    def _is_in_the_plan(self, item: pytest.Item) -> bool:
+        run, folder = self._run, item.path.parent
+        if item.get_closest_marker("needs_cell") is None:
+            return is_in_the_plan(item, run.tier, ())
+        cells = self._cells[folder] = self._cells.get(folder) or run.cells(folder)
+        return is_in_the_plan(item, run.tier, cells)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -74,18 +96,23 @@ class Recorder:
 
         Args:
             session: With the tests that were chosen.
+
+        Raises:
+            UsageError: lab.toml, a topology or must-run.toml is wrong.
         """
         if self._config.option.collectonly or not session.items:
             return
         if self._run.before is not None:
             self._run.resume(self._run.before)
-        elif any(cell_of(item) for item in session.items):
-            self._run.begin(self._header(session.items))
+        elif (folder := folder_of(session.items)) is not None:
+            try:
+                self._run.begin(self._header(folder, session.items))
+            except ConfigError as e:
+                raise pytest.UsageError(str(e)) from e
 
-    def _header(self, items: list[pytest.Item]) -> RunHeader:
+    def _header(self, folder: Path, items: list[pytest.Item]) -> RunHeader:
         run = self._run
         cells = [(item, turn) for item in items if (turn := turn_of(item))]
-        folder = cells[0][0].path.parent
         return RunHeader(
             run_id=run.run_id,
             started=run.started,
@@ -101,29 +128,16 @@ class Recorder:
                 for item, (cell, n) in cells
             ),
             checks_planned=tuple(item.nodeid for item in items if not turn_of(item)),
-            must_run=self._must_run(folder / MUST_RUN, [cell for _, (cell, _) in cells]),
+            must_run=must_run_of(items),
+            plan=plan_of(self._config, run, folder, self._collected or items, items),
         )
 
-    def _must_run(self, path: Path, cells: Sequence[Cell]) -> tuple[str, ...]:
-        ids = {cell.id for cell in cells}
-        accelerated = {cell.arch for cell in cells if cell.accel is Accel.KVM}
-        lists = load_must_run(path) if path.exists() else None
-        wanted = [i for a in Arch if a not in accelerated for i in (lists.ids(a) if lists else ())]
-        return tuple(i for i in wanted if self._whole or i in ids)
-
-    @property
-    def _whole(self) -> bool:
-        """Whether nothing was picked out: then every cell of must-run.toml has to be there."""
-        option = self._config.option
-        picked = option.keyword or option.markexpr or option.lf or option.deselect
-        named = any("::" in str(arg) for arg in self._config.args)
-        return not (picked or named or self._run.kernel_tree)
-
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Put the record together; a cell that had to run and did not fails the run.
+        """Put the record together, whose exit status is that of pytest, too.
 
         Args:
-            session: Its exit status is changed where pytest's own would be too good.
+            session: Its exit status is changed where pytest's own would be too good, or says that
+                the product failed where only the lab did.
         """
         run = self._run
         if run.is_worker or self._config.option.collectonly:
@@ -144,9 +158,11 @@ class Recorder:
         )
         gaps = [str(gap) for gap in must_run_gaps(record)]
         page = folder / "index.html"
-        self._lines = [headline(record), *gaps, *notes, f"report: {page}"]
-        if exit_status(record) != 0 and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        alone = [f"{cell.key}: {cell.lacks}" for cell in record.cells if cell.lacks]
+        self._lines = [headline(record), *gaps, *alone, *notes, f"report: {page}"]
+        status = exit_status(record)
+        if status != 0 and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+            session.exitstatus = status
 
     def _lab_of(self, session: pytest.Session) -> LabConfig | None:
         """Return lab.toml, also where nothing was left to run; None if it cannot be read."""

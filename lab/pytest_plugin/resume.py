@@ -49,6 +49,8 @@ def already_run(
 ) -> list[pytest.Item]:
     """Return the tests whose outcome a stopped run has; what broke or was skipped is run again.
 
+    So is a cell whose twin is: the two show something only together.
+
     Args:
         folder: The stopped run's.
         items: The tests that were chosen now.
@@ -65,6 +67,14 @@ def already_run(
         )
     before = assemble(folder)
     final = {cell.key for cell in before.cells if cell.outcome in _FINAL}
+    open_ids = {cell.id for cell in before.cells if cell.key not in final}
+    apart = {
+        name
+        for pair in (header.plan.controls.items() if header.plan else ())
+        if open_ids & {*pair}
+        for name in pair
+    }
+    final -= {cell.key for cell in before.cells if cell.id in apart}
     final |= {check.id for check in before.checks if check.outcome in _FINAL}
     return [item for item in items if name_of(item) in final]
 

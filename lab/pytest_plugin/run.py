@@ -14,7 +14,7 @@ import pytest
 from lab import data
 from lab.config.load import load_lab, load_topologies, with_overrides
 from lab.config.matrix import expand, select
-from lab.config.model import Accel, Cell, LabConfig, Tier
+from lab.config.model import Accel, Arch, Cell, LabConfig, Tier
 from lab.config.topology_folders import usual_topologies
 from lab.pytest_plugin.resume import configuration_of, stopped_run
 from lab.record import shards
@@ -133,6 +133,19 @@ class Run:
         accels = likely_accelerators(state_dir(lab.state), lab.host.accelerator)
         cells = expand(load_topologies(folder, lab), lab, accel=accels)
         return select(cells, tier or self.tier)
+
+    def accelerator(self, folder: Path, arch: Arch) -> Accel:
+        """Return what hosts of an architecture run on, as far as it is known without a probe.
+
+        Args:
+            folder: Where the topologies are.
+            arch: The architecture.
+
+        Raises:
+            ConfigError: lab.toml is wrong.
+        """
+        lab = self.lab(folder)
+        return likely_accelerators(state_dir(lab.state), lab.host.accelerator)[arch]
 
     def turns(self, folder: Path, cells: Sequence[Cell]) -> tuple[tuple[Cell, int], ...]:
         """Return each cell as often as it is run: the whole ladder, then all of it again.

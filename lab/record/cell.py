@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from lab.record.beats import ConsoleRecord, TimelineRecord
 from lab.record.judgement import ExpectationRecord, VerdictRecord
@@ -77,3 +77,11 @@ class CellRecord(PlannedCell):
     """By what it came about; null where nothing was run, and in older records."""
     digests: dict[str, str] = {}
     """SHA-256 of each file of its evidence, by its path in the folder of evidence."""
+    lacks: str = Field(default="", exclude_if=lambda lacks: not lacks)
+    """What its run lacks for its outcome to count: its control, or a probe. "" for nothing."""
+
+    @model_serializer(mode="wrap")
+    # Without an annotation: with one, the schema would be that of any dictionary.
+    def _sparse(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        written = handler(self)
+        return written if self.lacks else {k: v for k, v in written.items() if k != "lacks"}

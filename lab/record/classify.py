@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lab.record.doubt import doubt
+from lab.record.doubt import PROBE, doubt
 from lab.record.model import NO_RECORD, CellRecord, CheckRecord, Outcome, RunRecord
 
 AS_EXPECTED = 0
@@ -72,13 +72,13 @@ _AWAY = frozenset({Status.UNAVAILABLE, Status.SKIPPED})
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A cell that must be available on this machine, and was not."""
+    """A cell, or a test beside them, that had to run and did not."""
 
     cell_id: str
     why: str
 
     def __str__(self) -> str:
-        return f"{self.cell_id} must be available here: {self.why}"
+        return f"{self.cell_id} had to run here: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,8 @@ class Classified:
     """One test of a run, and what became of it.
 
     Attributes:
-        name: A cell's key, a test's id; "run" for the run itself.
+        name: A cell's key, a test's id; "run" for the run itself, "ladder" for what of it nobody
+            asked for.
         status: What became of it.
         why: Why it has no record of its own; "" where it has one.
         record: Its record; None for a cell that left none, and for the run itself.
@@ -103,18 +104,28 @@ def status_of(test: CellRecord | CheckRecord, *, must_run: bool = False) -> Stat
 
     Args:
         test: A cell, whose outcome counts only if its evidence carries it; or a test beside the
-            cells, of which there is nothing but its outcome.
-        must_run: Whether it may not be absent.
+            cells, of which there is nothing but its outcome. Such a test was chosen and has to run:
+            where it cannot, it says by which evidence it is unavailable; it is not skipped.
+        must_run: Whether the cell may not be absent, unless a probe showed why it is.
 
     Returns:
         Its status.
     """
     if isinstance(test, CellRecord) and doubt(test):
         return Status.ERROR
+    if isinstance(test, CheckRecord) and test.outcome is Outcome.SKIPPED:
+        return Status.NOT_RUN
     if test.outcome is Outcome.ERROR and test.first_cause == NO_RECORD:
         return Status.INTERRUPTED
     status = _STATUS[test.outcome]
-    return Status.NOT_RUN if must_run and status in _AWAY else status
+    absent = must_run and status in _AWAY and not _is_probed(test)
+    return Status.NOT_RUN if absent else status
+
+
+def _is_probed(test: CellRecord | CheckRecord) -> bool:
+    """Whether it is unavailable by what was seen, and not by the word of a topology alone."""
+    witness = test.witness if isinstance(test, CellRecord) else {}
+    return test.outcome is Outcome.UNAVAILABLE and bool(witness.get(PROBE))
 
 
 def classified(
@@ -127,8 +138,9 @@ def classified(
         must_run: Ids of the cells that may not be absent; what the record itself says when None.
 
     Returns:
-        Cells and tests as the record has them; cells that left no record and had to; the run,
-        where it did not end, or judged nothing.
+        Cells and tests as the record has them; cells that left no record and had to; what was left
+        out and had to run; the run, where it did not end, or judged nothing; the ladder, where only
+        a part of it was asked for.
     """
     wanted = record.must_run if must_run is None else must_run
     there = {cell.id for cell in record.cells}
@@ -146,20 +158,29 @@ def classified(
         for cell_id in dict.fromkeys(wanted)
         if cell_id not in there
     ]
+    plan = record.plan
+    if plan is not None:
+        found += [
+            Classified(name, Status.NOT_RUN, f"{Gap(name, why)}")
+            for name, why in plan.left_out.items()
+        ]
     if record.ended is None:
         found.append(Classified(RUN, Status.INTERRUPTED, "the run did not end"))
     elif not _tells(found):
         found.append(Classified(RUN, Status.NOT_RUN, "no cell was judged"))
+    if plan is not None and plan.part:
+        found.append(Classified(LADDER, Status.SKIPPED, plan.part))
     return tuple(found)
 
 
-RUN = "run"
+RUN, LADDER = "run", "ladder"
 _MISSING = "it is missing from the run"
 
 
 def _tells(found: Sequence[Classified]) -> bool:
     """Whether a cell was as expected, or something says already that the run is not good."""
-    judged = (each for each in found if isinstance(each.record, CellRecord))
+    cells = [each for each in found if isinstance(each.record, CellRecord)]
+    judged = cells or found  # of a part that has no cell, the tests tell
     expected = any(_STANDING[each.status] is Standing.EXPECTED for each in judged)
     return expected or any(each.status in _EXIT for each in found)
 
@@ -189,7 +210,7 @@ def standing_of(check: CheckRecord) -> Standing:
 
 
 def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) -> tuple[Gap, ...]:
-    """List the cells that must be available and were unavailable, skipped or missing.
+    """List what had to run and was unavailable, skipped, left out or missing.
 
     Args:
         record: The run.
@@ -199,17 +220,18 @@ def must_run_gaps(record: RunRecord, must_run: Collection[str] | None = None) ->
         A gap for each of them, in the order of the ids.
     """
     gaps: dict[str, Gap] = {}
+    left_out = record.plan.left_out if record.plan else {}
     for each in classified(record, must_run):
-        cell = each.record
+        test = each.record
         if each.status is not Status.NOT_RUN or each.name == RUN:
             continue
-        if isinstance(cell, CellRecord):
-            why = f"it was {cell.outcome}: {cell.first_cause or 'no reason'}"
-            gaps[cell.id] = Gap(cell.id, why)
+        if test is not None:
+            why = f"it was {test.outcome}: {test.first_cause or 'no reason'}"
+            gaps[test.id] = Gap(test.id, why)
         else:
-            gaps[each.name] = Gap(each.name, _MISSING)
-    order = list(record.must_run if must_run is None else must_run)
-    return tuple(sorted(gaps.values(), key=lambda gap: order.index(gap.cell_id)))
+            gaps[each.name] = Gap(each.name, left_out.get(each.name, _MISSING))
+    order = {name: n for n, name in enumerate(record.must_run if must_run is None else must_run)}
+    return tuple(sorted(gaps.values(), key=lambda gap: order.get(gap.cell_id, len(order))))
 
 
 def exit_status(record: RunRecord, must_run: Collection[str] | None = None) -> int:
@@ -252,6 +274,7 @@ def headline(record: RunRecord) -> str:
     """
     stands = Counter(standing(cell) for cell in record.cells)
     word = {AS_EXPECTED: "AS EXPECTED", NOT_AS_EXPECTED: "FAILED", CANNOT_TELL: "CANNOT TELL"}
+    part = f"{record.plan.part}; " if record.plan and record.plan.part else ""
     parts = [f"{stands[Standing.EXPECTED]} of {len(record.cells)} cells as expected"]
     parts += [
         f"{stands[which]} {which}"
@@ -262,10 +285,12 @@ def headline(record: RunRecord) -> str:
         parts.append(_beside(record.checks))
     if late := sum(false_starts(cell) for cell in record.cells):
         parts.append(f"false starts: {late}")
+    if alone := sum(bool(cell.lacks) for cell in record.cells):
+        parts.append(f"{alone} without a control, or a probe")
     if gaps := must_run_gaps(record):
-        parts.append(f"{len(gaps)} absent that must be available")
+        parts.append(f"{len(gaps)} that had to run and did not")
     parts += [each.why for each in classified(record) if each.name == RUN]
-    return f"{word[exit_status(record)]}: {', '.join(parts)}"
+    return f"{word[exit_status(record)]}: {part}{', '.join(parts)}"
 
 
 def _beside(checks: Sequence[CheckRecord]) -> str:

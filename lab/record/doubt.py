@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from lab.record.expectation import OUTCOMES, compare
 from lab.record.model import CellRecord, ChildRecord, Outcome
 
+PROBE = "probe"  # the key of a witness that has what was asked of a machine; "saw" is its answer
+
 
 def failing(children: Iterable[ChildRecord]) -> tuple[str, ...]:
     """Name the tests inside a cell that failed; one that did not come to its end is one.
@@ -24,6 +26,8 @@ def failing(children: Iterable[ChildRecord]) -> tuple[str, ...]:
 
 def doubt(cell: CellRecord) -> str:
     """Return why the outcome of a cell cannot be believed; empty when it can."""
+    if cell.lacks:
+        return cell.lacks
     kind = cell.verdict.kind if cell.verdict else None
     match cell.outcome:
         case Outcome.PASSED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from lab.record.asked import PlanRecord
 from lab.record.beats import ConsoleRecord, TimelineRecord, VcpuTimeline
 from lab.record.cell import CellRecord, ChildRecord, PlannedCell
 from lab.record.detection import DetectionRecord
@@ -32,6 +33,7 @@ __all__ = [
     "KernelRecord",
     "Outcome",
     "Part",
+    "PlanRecord",
     "PlannedCell",
     "Provenance",
     "RunHeader",
@@ -81,7 +83,9 @@ class RunHeader(Document):
     checks_planned: tuple[str, ...] = ()
     """Ids of the tests beside the cells."""
     must_run: tuple[str, ...] = ()
-    """Ids of the cells that may not be unavailable here."""
+    """Ids of the cells that have to be judged here."""
+    plan: PlanRecord | None = None
+    """What had to be judged, and what was asked for; null for one cell, and in older records."""
     resumed: tuple[Utc, ...] = ()
     """When it was resumed after it had been stopped."""
     notes: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from lab.errors import ConfigError, InfraError
+from lab.record.controls import with_what_is_lacking
 from lab.record.files import load_document, write_document
 from lab.record.model import (
     NO_RECORD,
@@ -143,7 +144,7 @@ def assemble(folder: Path) -> RunRecord:
     """Merge what the workers of a run have written.
 
     A planned cell or test without a file, and a file that cannot be read, become errors: what left
-    no record is never taken for a pass.
+    no record is never taken for a pass. Neither is a survival whose control is not there.
 
     Args:
         folder: The run's folder.
@@ -167,10 +168,11 @@ def assemble(folder: Path) -> RunRecord:
         load_document(path, EnvironmentRecord)
         for path in sorted((folder / "environment").glob("*.json"))
     ]
+    cells = tuple(({**planned, **found})[key] for key in [*planned, *extra])
     return RunRecord(
         **{name: getattr(header, name) for name in RunHeader.model_fields},
         environment=reduce(merged, seen, EnvironmentRecord()),
-        cells=tuple(({**planned, **found})[key] for key in [*planned, *extra]),
+        cells=with_what_is_lacking(cells, header.plan),
         checks=tuple((missing | checks).values()),
     )
 

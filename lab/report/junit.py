@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
-from lab.record.classify import RUN, Classified, Status, classified
+from lab.record.classify import LADDER, RUN, Classified, Status, classified
 from lab.record.labels import result, why
 from lab.record.model import CellRecord, RunRecord
 
@@ -58,7 +58,7 @@ def _case(each: Classified) -> ET.Element:
     elif test is not None:
         place, _, name = test.id.partition("::")
     else:
-        place, name = "run" if each.name == RUN else "must-run", each.name
+        place, name = "run" if each.name in {RUN, LADDER} else "must-run", each.name
     time = test.duration_s if test else 0.0
     case = ET.Element("testcase", classname=_clean(place), name=_clean(name), time=f"{time:.3f}")
     match each.status:

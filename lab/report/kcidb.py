@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from lab.config.enums import Scope
-from lab.record.classify import RUN, Classified, Status, classified
+from lab.record.classify import LADDER, RUN, Classified, Status, classified
 from lab.record.labels import cause, result, why
 from lab.record.model import (
     CellRecord,
@@ -135,7 +135,7 @@ def _beside(record: RunRecord, each: Classified) -> dict[str, object]:
     file, _, name = each.name.partition("::")
     parts = ["caretaker", "beside", file.removesuffix(".py").replace("/", "_"), name]
     if each.record is None:
-        parts = ["caretaker", "run" if each.name == RUN else "must-run"]
+        parts = ["caretaker", each.name if each.name in {RUN, LADDER} else "must-run"]
     return {
         "id": f"{ORIGIN}:{_clean(record.run_id)}/{_clean(each.name)}",
         "build_id": _id("build", _NO_BUILD, None),

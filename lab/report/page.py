@@ -16,7 +16,7 @@ from lab.record.classify import Standing, exit_status, headline, must_run_gaps, 
 from lab.record.groups import Group, grouped
 from lab.record.model import RunRecord
 from lab.report.detection import curves
-from lab.report.grid import SIDE, Row, lay_out
+from lab.report.grid import SIDE, Grid, Row, lay_out
 from lab.report.plot import DotPlot, SilencePlot, dot_plot, silence_plot
 from lab.report.render import anchor, templates
 
@@ -74,9 +74,10 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The part of the ladder that is one host: its labels, and its rows."""
+    """The part of the ladder that is one host: its labels, its rows, and the columns they use."""
 
     labels: tuple[str, ...]
+    columns: tuple[str, ...]
     rows: tuple[Row[Group], ...]
 
 
@@ -108,8 +109,7 @@ def pages(
         "status": exit_status(record),
         "gaps": must_run_gaps(record),
         "counts": Counter(group.word for group in groups),
-        "columns": grid.columns,
-        "blocks": _blocks(grid.rows),
+        "blocks": _blocks(grid),
         "side": SIDE[_HEAD:],
         "sheets": sheets,
         "troubled": [sheet for sheet in sheets.values() if sheet.open],
@@ -143,8 +143,14 @@ def _sheets(groups: Sequence[Group], past: Past) -> Mapping[str, Sheet]:
     return found
 
 
-def _blocks(rows: Sequence[Row[Group]]) -> tuple[Block, ...]:
-    return tuple(
-        Block(labels, tuple(each))
-        for labels, each in groupby(rows, key=lambda row: row.labels[:_HEAD])
-    )
+def _blocks(grid: Grid[Group]) -> tuple[Block, ...]:
+    blocks = groupby(grid.rows, key=lambda row: row.labels[:_HEAD])
+    return tuple(_block(labels, tuple(rows), grid.columns) for labels, rows in blocks)
+
+
+def _block(
+    labels: tuple[str, ...], rows: tuple[Row[Group], ...], columns: tuple[str, ...]
+) -> Block:
+    used = [n for n in range(len(columns)) if any(row.boxes[n] for row in rows)]
+    trimmed = tuple(Row(row.labels, tuple(row.boxes[n] for n in used)) for row in rows)
+    return Block(labels, tuple(columns[n] for n in used), trimmed)

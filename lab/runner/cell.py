@@ -7,10 +7,12 @@ from pathlib import Path
 
 from lab.config.model import Cell, Watch
 from lab.disruption.deliver import Deed
+from lab.errors import InfraError
 from lab.host.health import complaint, stall
 from lab.host.host import RunningHost
 from lab.runner.collect import collect
 from lab.runner.course import Course
+from lab.runner.features import insist_on_the_feature
 from lab.runner.guest_plan import guest_plan
 from lab.runner.memory import judge_memory
 from lab.runner.running import judge_running
@@ -39,6 +41,7 @@ def run_cell(
 
     Raises:
         UnavailableError: The cell is for a confidential guest of a kind that cannot be started.
+        ProductError: The host's kernel was built for such guests, and came up without.
         InfraError: The lab broke; this says nothing about the kernel under test.
     """
     plan = guest_plan(cell, words)
@@ -47,7 +50,12 @@ def run_cell(
         if cell.options.memory:
             judge_memory(cell, plan, host, watch, course)
         else:
-            judge_running(cell, plan, host, watch, course, deed=deed)
+            try:
+                judge_running(cell, plan, host, watch, course, deed=deed)
+            except InfraError as e:
+                if course.delivered is None:
+                    insist_on_the_feature(host, cell, e)
+                raise
         voids = course.settled.evidence.voids if course.settled else ()
         heard = complaint(host, since, cell.disruption), stall(host, since, voids)
         course.problems += filter(None, heard)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config.model import Cell, Unavailable
-from lab.errors import InfraError, LabError
+from lab.errors import InfraError, LabError, UnavailableError
 from lab.record import shards
 from lab.record.model import CellRecord
 from lab.record.plan import planned
@@ -20,14 +20,16 @@ from lab.runner.provenance import provenance_of
 from lab.runner.recording import record_of, unavailable
 from lab.runner.result import CellResult
 from lab.runner.retry import attempted
-from lab.runner.unavailable import why_not
+from lab.runner.unavailable import probed
 from lab.verify.plain_files import digests_in
 
 
 def judge_cell(
     pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int = 1, worker: str = "main"
 ) -> tuple[CellRecord, LabError | None]:
-    """Run a cell on a host of a pool, or find out why it cannot be run, and write its record.
+    """Run a cell on a host of a pool, or see by a probe that it cannot be, and write its record.
+
+    What its topology calls unavailable, and the probe finds available, is run as any other cell.
 
     Args:
         pool: Has the hosts.
@@ -41,16 +43,11 @@ def judge_cell(
         The record, which is on disk; and what broke in the lab, or None.
 
     Raises:
-        InfraError: Hosts run on another accelerator here than the cell's id names, or this machine
-            offers what the topology calls unavailable.
-        Exception: an error in the lab's own code; the record on disk names it.
+        InfraError: Hosts run on another accelerator here than the cell's id names.
+        Exception: An error in the lab's own code, or of a probe; the record on disk names it.
     """
     try:
-        if isinstance(cell.expectation, Unavailable):
-            reason = why_not(pool.lab_session, cell, cell.expectation)
-            record, broke = unavailable(cell, reason, rerun=rerun, repeat=repeat), None
-        else:
-            record, broke = _judged(pool, cell, folder, rerun=rerun, repeat=repeat)
+        record, broke = _judged(pool, cell, folder, rerun=rerun, repeat=repeat)
     except Exception as e:
         result = CellResult(cell=cell, broke=e)
         shards.write_cell(folder, record_of(result, rerun=rerun, repeat=repeat))
@@ -74,9 +71,22 @@ def _judged(
         )
     outfit = pool.lab_session.images.outfit(cell.kernel, cell.arch)
     if lack := lacking(cell, outfit.kernel, outfit.guest_kernel):
-        return unavailable(cell, lack, rerun=rerun, repeat=repeat), None
+        asked = f"configuration and version of kernel {cell.kernel!r}"
+        return unavailable(cell, lack, probe=asked, saw=lack, rerun=rerun, repeat=repeat), None
+    saw = None
+    if isinstance(cell.expectation, Unavailable):
+        saw = probed(pool, cell, cell.expectation)
+        if not saw.available:
+            why = saw.why(cell.expectation)
+            away = unavailable(cell, why, probe=saw.probe, saw=saw.saw, rerun=rerun, repeat=repeat)
+            return away, None
     evidence = _free(folder, shards.file_name(planned(cell, repeat=repeat).key))
     result = attempted(pool, cell, folder / evidence)
+    if saw is not None and isinstance(result.broke, UnavailableError):
+        broke = InfraError(
+            f"{cell.id} is available here ({saw.probe}: {saw.saw}), and was not run: {result.broke}"
+        )
+        result = replace(result, broke=broke)
     more: dict[str, Any] = {}
     try:
         more["digests"] = digests_in(folder / evidence)

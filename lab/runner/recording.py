@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from lab.config.model import Cell
-from lab.errors import BrokenHostError, UnavailableError
+from lab.errors import BrokenHostError, ProductError, UnavailableError
+from lab.record.doubt import PROBE
 from lab.record.expectation import decide
 from lab.record.judged import verdict_record, witness_record
 from lab.record.model import CellRecord, ExpectationRecord, Outcome
@@ -57,12 +58,16 @@ def record_of(
     )
 
 
-def unavailable(cell: Cell, reason: str, *, rerun: str, repeat: int = 1) -> CellRecord:
+def unavailable(
+    cell: Cell, reason: str, *, probe: str, saw: str, rerun: str, repeat: int = 1
+) -> CellRecord:
     """Return the record of a cell that cannot be run here.
 
     Args:
         cell: The cell.
         reason: Why.
+        probe: What was asked of this machine.
+        saw: What it said: the evidence.
         rerun: The command that runs this cell.
         repeat: Which repeat of this cell it would be, from 1.
 
@@ -70,7 +75,8 @@ def unavailable(cell: Cell, reason: str, *, rerun: str, repeat: int = 1) -> Cell
         A record of outcome `unavailable`.
     """
     result = CellResult(cell=cell, broke=UnavailableError(reason))
-    return record_of(result, rerun=rerun, repeat=repeat)
+    record = record_of(result, rerun=rerun, repeat=repeat)
+    return record.model_copy(update={"witness": {"kind": "Probed", PROBE: probe, "saw": saw}})
 
 
 def _told(wanted: ExpectationRecord, result: CellResult) -> Account:
@@ -93,6 +99,8 @@ def _told(wanted: ExpectationRecord, result: CellResult) -> Account:
 def _broken(broke: Exception) -> dict[str, Any]:
     if isinstance(broke, UnavailableError):
         return {"outcome": Outcome.UNAVAILABLE, "first_cause": str(broke)}
+    if isinstance(broke, ProductError):
+        return {"outcome": Outcome.FAILED, "first_cause": str(broke)}
     if isinstance(broke, BrokenHostError):
         return {"outcome": Outcome.SKIPPED, "first_cause": str(broke)}
     return {"outcome": Outcome.ERROR, "first_cause": f"{type(broke).__name__}: {broke}"}

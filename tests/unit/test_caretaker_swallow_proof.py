@@ -17,7 +17,7 @@ from lab.build.kernel import KernelImage
 from lab.caretaker.swallow_proof import leaves, require_caretaker, require_swallowed
 from lab.config.model import Arch, HostMode
 from lab.deadline import Deadline
-from lab.errors import InfraError, UnavailableError
+from lab.errors import InfraError, ProductError, UnavailableError
 from lab.host.mode_cache import last, note
 from lab.ssh.session import Session
 from lab.virt.cpus import Cpu
@@ -77,14 +77,14 @@ class Seen:
 SWALLOWED = Seen()
 
 
-def proof(seen: Seen, tmp_path: Path) -> list[str]:
+def proof(seen: Seen, tmp_path: Path, *, config: Path | None = None) -> list[str]:
     vmlinux = tmp_path / "vmlinux"
     vmlinux.write_bytes(b"before" + TEXT + b"after")
     domain = SimpleNamespace(
         peek=seen.peek, cpus=lambda: seen.qemu, evidence=lambda: {"accelerator": seen.accel}
     )
     session = SimpleNamespace(peer="a", run=seen.run, check=seen.check)
-    kernel = SimpleNamespace(name="reference", vmlinux=vmlinux)
+    kernel = SimpleNamespace(name="reference", vmlinux=vmlinux, config=config)
     return require_swallowed(
         cast("Session", session),
         cast("Domain", domain),
@@ -108,7 +108,6 @@ def test_a_swallowed_host_is_proven_from_inside_and_from_outside(tmp_path: Path)
 @pytest.mark.parametrize(
     ("seen", "said"),
     [
-        (replace(SWALLOWED, cpus="0 native\n1 native\n"), "is not: 0 native, 1 native"),
         (replace(SWALLOWED, cpus="", state="unavailable: no SVM"), "is not: unavailable: no SVM"),
         (replace(SWALLOWED, text=bytes(64)), "L0 sees no caretaker"),
         (replace(SWALLOWED, text=TEXT[:-1] + b"?"), "is not what was built"),
@@ -135,6 +134,23 @@ def test_what_is_not_known_of_other_accelerators_is_said(tmp_path: Path) -> None
 def test_a_kernel_that_cannot_try_proves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InfraError, match="lets a process try"):
         proof(replace(SWALLOWED, status=2), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (replace(SWALLOWED, cpus="0 native\n1 native\n"), "is not: 0 native, 1 native"),
+        (replace(SWALLOWED, cpus="", state=""), "its kernel says nothing of a caretaker"),
+        (replace(SWALLOWED, cpus="", state="off"), "is not: off"),
+    ],
+)
+def test_a_kernel_built_with_a_caretaker_that_comes_up_without_failed(
+    seen: Seen, said: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("CONFIG_CARETAKER=y\n")
+    with pytest.raises(ProductError, match=said):
+        proof(seen, tmp_path, config=config)
 
 
 def test_a_kernel_without_a_caretaker_makes_the_mode_unavailable(tmp_path: Path) -> None:

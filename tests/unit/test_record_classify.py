@@ -113,11 +113,13 @@ def test_a_run_that_did_not_end_tells_nothing() -> None:
 def test_missing_must_run_cells_are_named_with_the_reason() -> None:
     record = run(GOOD, AWAY, must_run=("good", "away", "nowhere"))
     assert [str(gap) for gap in must_run_gaps(record)] == [
-        "away must be available here: it was unavailable: no SVM",
-        "nowhere must be available here: it is missing from the run",
+        "away had to run here: it was unavailable: no SVM",
+        "nowhere had to run here: it is missing from the run",
     ]
     assert exit_status(record) == CANNOT_TELL
-    assert headline(record).startswith("CANNOT TELL: 1 of 2 cells as expected, 1 not run, 2 absent")
+    assert headline(record).startswith(
+        "CANNOT TELL: 1 of 2 cells as expected, 1 not run, 2 that had to run"
+    )
 
 
 def test_callers_must_run_list_overrides_the_records() -> None:

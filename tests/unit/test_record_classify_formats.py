@@ -16,7 +16,14 @@ import pytest
 from lab.history.store import opened
 from lab.record.classify import Status, classified, exit_status, headline
 from lab.record.labels import word
-from lab.record.model import NO_RECORD, CellRecord, CheckRecord, ExpectationRecord, RunRecord
+from lab.record.model import (
+    NO_RECORD,
+    CellRecord,
+    CheckRecord,
+    ExpectationRecord,
+    PlanRecord,
+    RunRecord,
+)
 from lab.report.index import brief
 from lab.report.junit import junit_xml
 from lab.report.kcidb import kcidb_json
@@ -34,13 +41,30 @@ CELLS: dict[str, dict[str, object]] = {
     "unproven": {"outcome": "error", "verdict": UNPROVEN},
     "broke": {"outcome": "error", "verdict": None, "first_cause": "no libvirt"},
     "in doubt": {"verdict": None},
+    "uncontrolled": {"lacks": "its control is not in this run"},
     "xfail": {"outcome": "xfailed", "verdict": LOST, "expectation": KNOWN},
     "xpass": {"outcome": "xpassed", "expectation": KNOWN},
     "unavailable": {"outcome": "unavailable", "verdict": None, "expectation": NOWHERE},
     "skipped": {"outcome": "skipped", "verdict": None},
     "interrupted": {"outcome": "error", "verdict": None, "first_cause": NO_RECORD},
 }
-CHECKS = ("", "passed", "failed", "error", "xfailed", "xpassed", "skipped", "interrupted")
+CHECKS = (
+    "",
+    "passed",
+    "failed",
+    "error",
+    "xfailed",
+    "xpassed",
+    "skipped",
+    "unavailable",
+    "interrupted",
+)
+ALL = PlanRecord(cells=2, checks=1, chosen_cells=2, chosen_checks=1)
+PLANS = (  # three, so that each meets each combination of what is there or not
+    None,
+    ALL.model_copy(update={"asked": "-k 'one'", "chosen_cells": 1}),
+    ALL.model_copy(update={"left_out": {"two": "it was left out by --deselect"}}),
+)
 # What each status is in JUnit, KTAP, KCIDB and on pages; and the exit status that it makes.
 TABLE = {
     Status.PASSED: ("", "ok", {"PASS"}, {"PASS"}, 0),
@@ -68,11 +92,12 @@ def check(outcome: str) -> CheckRecord:
 def runs(kind: str) -> Iterator[RunRecord]:
     """Yield each run of one cell of this kind, with and without all that may be wrong beside it."""
     choices = product(CHECKS, (False, True), (False, True), (False, True), (False, True))
-    for said, beside, must, missing, ended in choices:
+    for n, (said, beside, must, missing, ended) in enumerate(choices):
         cells = [cell("one", **CELLS[kind])] + ([cell("good")] if beside else [])
         yield run(
             *cells,
             checks=tuple(check(said) for _ in range(bool(said))),
+            plan=PLANS[n % len(PLANS)],
             must_run=("one",) * must + ("nowhere",) * missing,
             **({} if ended else {"ended": None}),
         )
@@ -156,8 +181,12 @@ def test_pages_and_history_agree(kind: str, tmp_path: Path) -> None:
                      id="must-run-cell-unavailable"),
         pytest.param(run(cell("good"), ended=None), 125, id="run-did-not-end"),
         pytest.param(run(cell("good"), checks=(check("failed"),)), 1, id="mutant-test-failed"),
-        pytest.param(run(cell("good"), checks=(check("skipped"),)), 0, id="mutant-test-skipped"),
+        pytest.param(run(cell("good"), checks=(check("skipped"),)), 125, id="mutant-test-skipped"),
         pytest.param(run(cell("one", **CELLS["skipped"])), 125, id="nothing-judged"),
+        pytest.param(run(cell("good"), plan=PLANS[2]), 125, id="one-deselect-of-a-cell"),
+        pytest.param(run(cell("good"), plan=PLANS[1]), 0, id="a-part-that-was-asked-for"),
+        pytest.param(run(cell("good"), cell("one", **CELLS["uncontrolled"])), 125,
+                     id="survival-without-its-control"),
     ],
 )  # fmt: skip
 def test_the_cases_of_the_review_have_one_answer(record: RunRecord, wanted: int) -> None:

@@ -118,6 +118,22 @@ def test_the_first_line_is_the_verdict_of_the_run() -> None:
     assert re.sub(r"\\", "", first) == f"**{headline(record)}**"
 
 
+def test_a_block_of_the_page_has_only_the_columns_that_it_uses() -> None:
+    places = [("stock", "none"), ("stock", "kexec"), ("mine", "vmm-kill"), ("mine", "none")]
+    cells = [
+        cell(f"{kernel}-{what}", dimensions={"kernel": kernel, "disruption": what, "vmm": "qemu"})
+        for kernel, what in places
+    ]
+    page = index_html(run(*cells))
+    tables = re.findall(r'<table class="ladder".*?</table>', page, re.DOTALL)
+    columns = [re.findall(r'<th scope="col"[^>]*>([^<]+)</th>', table) for table in tables]
+    assert columns == [["guest", "vmm", "none", "vmm-kill"], ["guest", "vmm", "none", "kexec"]]
+    assert [re.findall(r'data-column="([^"]+)"', table) for table in tables] == [
+        each[2:] for each in columns
+    ]
+    assert not any('class="none"' in table for table in tables)
+
+
 def test_markdown_tables_keep_their_columns_whatever_is_said() -> None:
     bad = cell(EVIL, verdict=LOST.model_copy(update={"reason": EVIL}), outcome="failed")
     text = summary_md(run(bad, cell("b", dimensions={"kernel": EVIL}, evidence="")))
@@ -153,9 +169,9 @@ def test_junit_tells_failures_from_errors_from_skips() -> None:
         "broken": [("error", f"ERROR Unproven: {UNPROVEN.reason}")],
         "hollow": [("error", "ERROR: it passed without a proven verdict")],
         "away": [("skipped", "no SVM")],
-        "needed": [("error", "needed must be available here: it was unavailable: no SVM")],
+        "needed": [("error", "needed had to run here: it was unavailable: no SVM")],
         "known": [("skipped", "expected to fail: bug https://b/1")],
-        "nowhere": [("error", "nowhere must be available here: it is missing from the run")],
+        "nowhere": [("error", "nowhere had to run here: it is missing from the run")],
     }
     counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
     assert counts == {"tests": "8", "failures": "1", "errors": "4", "skipped": "2"}

@@ -9,7 +9,7 @@ import pytest
 
 from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, Dies, DisruptionKind, LabConfig, Survives
-from lab.errors import BrokenHostError, InfraError, LabError, UnavailableError
+from lab.errors import BrokenHostError, InfraError, LabError, ProductError, UnavailableError
 from lab.record.model import Outcome
 from lab.runner.recording import record_of
 from lab.runner.result import CellResult
@@ -31,6 +31,7 @@ def came(verdict: Verdict | None, *, dies: bool = False) -> CellResult:
     ("broke", "outcome", "cause"),
     [
         (UnavailableError("no SVM"), Outcome.UNAVAILABLE, "no SVM"),
+        (ProductError("it came up without"), Outcome.FAILED, "it came up without"),
         (BrokenHostError("a is broken"), Outcome.SKIPPED, "a is broken"),
         (InfraError("no answer"), Outcome.ERROR, "InfraError: no answer"),
     ],
