@@ -94,6 +94,32 @@ def test_the_record_names_the_command_that_runs_it_again(judged: list[Cell]) -> 
     assert f"again: lab run {KILL}" in (page / "junit.xml").read_text(encoding="utf-8")
 
 
+ASYNC = "x86_64-tcg-reference-linux-labvmm-vmm_kill-async"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([ASYNC], "uncontrolled: its control is x86_64-tcg-reference-linux-labvmm-vmm_kill;"),
+        (
+            ["-d", "vmm-kill", "--kernel=reference", "--vmm=labvmm", "--orphaning=async"],
+            "uncontrolled: its control is x86_64-tcg-reference-linux-labvmm-vmm_kill;",
+        ),
+        (["-d", "vmm-kill"], "uncontrolled: no cell of the topologies is its control"),
+        ([KILL], ""),
+        (["-d", "none"], ""),
+    ],
+)
+def test_a_survival_alone_says_uncontrolled_and_exits_by_its_cell(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *words]) == 0
+    out = capsys.readouterr().out
+    assert told in out
+    assert ("uncontrolled" in out) is bool(told)
+    assert any(told in note for note in recorded().notes) is bool(told)
+
+
 def test_json_is_the_cells_record(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", KILL, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -23,7 +23,7 @@ from lab.pytest_plugin.record import Recorder
 from lab.pytest_plugin.resume import configuration_of
 from lab.pytest_plugin.run import Run
 from lab.record import shards
-from lab.record.model import CellRecord, Outcome, RunHeader
+from lab.record.model import CellRecord, Outcome, PlanRecord, RunHeader
 from lab.record.plan import planned
 
 CHECKOUT = Path(__file__).parents[2]
@@ -236,3 +236,32 @@ def test_rerun_command_runs_exactly_that_cell(
     assert lab == "lab"
     assert main([*words, "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith(f"cell: {cell.id}\n")
+
+
+def test_a_resumed_run_takes_both_of_a_pair_or_neither(
+    tmp_path: Path, cells: tuple[Cell, ...]
+) -> None:
+    pair = next(cell for cell in cells if cell.twin)
+    control = next(cell for cell in cells if cell.id == pair.twin)
+    others = [cell for cell in cells if cell.twin and control.id != cell.twin]
+    lone, both = others[0], [others[1], next(c for c in cells if c.id == others[1].twin)]
+    controls = {cell.id: cell.twin for cell in (pair, lone, both[0])}
+    plan = PlanRecord(cells=5, checks=0, chosen_cells=5, chosen_checks=0, controls=controls)
+    mine = (pair, control, lone, *both)
+    header = RunHeader(
+        run_id="abc123",
+        started=datetime.now(UTC),
+        planned=tuple(planned(cell) for cell in mine),
+        versions={"configuration": configuration_of(cells, "")},
+        plan=plan,
+    )
+    folder = shards.begin(tmp_path, header)
+    for cell in (pair, lone, *both):  # the control of the first has no outcome yet
+        shards.write_cell(folder, ended(cell, Outcome.PASSED))
+
+    said = collect("--lab-resume=last", f"--lab-reports={tmp_path}", "--lab-accel=tcg")
+
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert f"[{control.id}]" in said.stdout
+    assert f"[{pair.id}]" in said.stdout
+    assert not any(f"[{cell.id}]" in said.stdout for cell in both)
