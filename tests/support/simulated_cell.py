@@ -201,7 +201,6 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
         yield Machine1()
 
     machine, driver = Machine1(), Driver()
-    able = SimpleNamespace(lacks=lambda _: False, version=(7, 3))
     monkeypatch.setattr(pools, "booted", booted)
     monkeypatch.setattr(running, "driver_for", lambda *_: driver)
     monkeypatch.setattr(watches, "JitterProbe", Quiet)
@@ -215,7 +214,6 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
         state=state,
         sink=lambda _: None,
         connection=SimpleNamespace(versions=lambda: {"hypervisor": "10.0.3", "libvirt": "9.0.0"}),
-        images=SimpleNamespace(outfit=lambda *_: SimpleNamespace(kernel=able, guest_kernel=able)),
         accelerators={},
         accelerator=lambda *_: SimpleNamespace(accel=Accel.TCG),
         images=SimpleNamespace(outfit=lambda *_: outfit),
