@@ -63,7 +63,7 @@ class Recorder:
             try:
                 done = already_run(self._run.before, items, self._run.configuration(folder))
             except pytest.UsageError:
-                items.clear()  # pytest goes on to the end of the collection: nothing may begin there
+                items.clear()  # pytest ends the collection first: nothing may begin there
                 raise
             self._deselect(items, done)
         return result
