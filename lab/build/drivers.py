@@ -23,6 +23,7 @@ class Driver:
         sign: A text that is in a boot image if it is built in: a parameter's name, mostly.
         use: What an L1 does with it.
         flag: The processor's flag, as in /proc/cpuinfo, without which it cannot be loaded.
+        arch: The architecture that it is for; None for both.
     """
 
     module: str
@@ -30,6 +31,7 @@ class Driver:
     sign: bytes
     use: str
     flag: str = ""
+    arch: Arch | None = None
 
 
 _COMMON = (
@@ -39,18 +41,17 @@ _COMMON = (
     Driver(module="squashfs", option="SQUASHFS", sign=b"squashfs: version", use="disks"),
     Driver(module="overlay", option="OVERLAY_FS", sign=b"overlay.redirect_dir", use="root"),
 )
-_KVM = {
-    Arch.X86_64: (
-        Driver(
-            module="kvm_amd", option="KVM_AMD", sign=b"kvm_amd.nested", use="guests", flag="svm"
-        ),
-        Driver(
-            module="kvm_intel", option="KVM_INTEL", sign=b"kvm_intel.nested", use="guests",
-            flag="vmx",
-        ),
+_KVM = (
+    Driver(
+        module="kvm_amd", option="KVM_AMD", sign=b"kvm_amd.nested", use="guests", flag="svm",
+        arch=Arch.X86_64,
     ),
-    Arch.ARM64: (Driver(module="kvm", option="KVM", sign=b"kvm-arm.mode", use="guests"),),
-}  # fmt: skip
+    Driver(
+        module="kvm_intel", option="KVM_INTEL", sign=b"kvm_intel.nested", use="guests", flag="vmx",
+        arch=Arch.X86_64,
+    ),
+    Driver(module="kvm", option="KVM", sign=b"kvm-arm.mode", use="guests", arch=Arch.ARM64),
+)  # fmt: skip
 _WELCOME = (Driver(module="virtio_rng", option="HW_RANDOM_VIRTIO", sign=b"", use="entropy"),)
 
 
@@ -101,7 +102,7 @@ def to_load(built: Built, there: Mapping[str, Module], where: Path) -> tuple[Mod
         ConfigError: A driver is neither built in nor a module that is there; all are named.
     """
     missing = [driver for driver in _COMMON if not _can(driver, built, there)]
-    kvm = _KVM[built.arch]
+    kvm = [driver for driver in _KVM if driver.arch is built.arch]
     if not any(_can(driver, built, there) for driver in kvm):
         missing.append(kvm[0])
     if missing:
@@ -123,7 +124,7 @@ def to_load(built: Built, there: Mapping[str, Module], where: Path) -> tuple[Mod
 
 def flag_of(module: str) -> str:
     """Return the processor's flag without which a module cannot be loaded; "" for most."""
-    return next((d.flag for drivers in _KVM.values() for d in drivers if d.module == module), "")
+    return next((driver.flag for driver in _KVM if driver.module == module), "")
 
 
 def _can(driver: Driver, built: Built, there: Mapping[str, Module]) -> bool:
