@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from lab.pytest_plugin.plan import asked_for
 from lab.record.files import load
 from lab.record.model import RunRecord
 
@@ -140,10 +143,7 @@ def test_a_whole_run_is_green_and_says_of_no_part(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "where", "part"),
     [
-        (["-k", "linux-labvmm-none"], "", "1 of 4 cells and 0 of 4 tests beside them, by -k "),
         (["-k", "vmm_kill"], "", "2 of 4 cells and 0 of 4 tests beside them, by -k 'vmm_kill'"),
-        (["-m", "cell"], "", ""),
-        ([], "/test_cells.py", "4 of 4 cells and 0 of 0 tests beside them, by "),
         ([], "/test_beside.py", "0 of 4 cells and 4 of 4 tests beside them, by "),
         ([], f"/test_cells.py::test_guest[{NONE}]", "1 of 4 cells and 0 of 0 tests"),
     ],
@@ -151,9 +151,6 @@ def test_a_whole_run_is_green_and_says_of_no_part(folder: Path) -> None:
 def test_a_part_that_was_asked_for_says_so(
     folder: Path, options: list[str], where: str, part: str
 ) -> None:
-    if not part:
-        (folder / "test_cells.py").write_text(f"import pytest\n@pytest.mark.cell\n{CELLS}")
-        part = "4 of 4 cells and 0 of 4 tests beside them, by -m 'cell'"
     status, said, record = ran(folder, *options, where=where)
     assert status == 0, said
     assert f"AS EXPECTED: a part of the ladder, {part}" in said
@@ -268,3 +265,26 @@ def test_workers_of_xdist_have_one_plan(folder: Path) -> None:
     assert "a part of the ladder, 2 of 4 cells" in said
     assert record.plan is not None
     assert record.plan.controls == {LIVES: CONTROL}
+
+
+@pytest.mark.parametrize(
+    ("options", "args", "asked"),
+    [
+        ({}, ["topologies"], ""),
+        ({"keyword": "kexec"}, ["topologies"], "-k 'kexec'"),
+        ({"markexpr": "cell", "keyword": "a"}, ["topologies"], "-k 'a' and -m 'cell'"),
+        ({"lf": True}, ["topologies"], "--lf"),
+        ({"stepwise": True}, ["topologies"], "--sw"),
+        (
+            {},
+            ["topologies/test_beside.py"],
+            "topologies/test_beside.py (2 modules of tests were not read)",
+        ),
+    ],
+)
+def test_what_chooses_a_part(
+    folder: Path, options: dict[str, object], args: list[str], asked: str
+) -> None:
+    told = {"keyword": "", "markexpr": "", **options}
+    config: Any = SimpleNamespace(option=SimpleNamespace(**told), args=args)
+    assert asked_for(config, folder, []) == asked

@@ -143,3 +143,12 @@ def test_false_start_is_reported_on_the_first_line() -> None:
     assert "false starts: 1" in headline(run(GOOD, late))
     assert exit_status(run(GOOD, late)) == AS_EXPECTED
     assert "false start" not in headline(run(GOOD))
+
+
+def test_a_cell_that_must_run_is_unavailable_only_by_what_a_probe_saw() -> None:
+    seen = {"kind": "Probed", "probe": "configuration of kernel 'mine'", "saw": "no CONFIG_KEXEC"}
+    probed = AWAY.model_copy(update={"witness": seen})
+    assert exit_status(run(GOOD, probed, must_run=("away",))) == AS_EXPECTED
+    assert exit_status(run(GOOD, AWAY, must_run=("away",))) == CANNOT_TELL
+    skipped = probed.model_copy(update={"outcome": "skipped"})
+    assert exit_status(run(GOOD, skipped, must_run=("away",))) == CANNOT_TELL

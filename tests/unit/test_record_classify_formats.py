@@ -194,6 +194,21 @@ def test_the_cases_of_the_review_have_one_answer(record: RunRecord, wanted: int)
     assert {exit_status(record), *told} == {wanted}
 
 
+def test_every_output_says_that_a_part_is_no_verdict_on_the_whole() -> None:
+    record = run(cell("good"), plan=PLANS[1])
+    said = "a part of the ladder, 1 of 2 cells and 1 of 1 tests beside them, by -k 'one'"
+    (case,) = ET.fromstring(junit_xml(record)).iterfind(".//testcase[@name='ladder']")  # noqa: S314
+    assert said in case.find("skipped").get("message")  # type: ignore[union-attr, operator]
+    assert re.search(
+        rf"^ok 2 ladder # SKIP {said}; not a verdict", results_ktap(record), re.MULTILINE
+    )
+    tests = {test["path"]: test for test in json.loads(kcidb_json(record))["tests"]}
+    assert tests["caretaker.ladder"]["status"] == "SKIP"
+    assert said in tests["caretaker.ladder"]["log_excerpt"]
+    for text in (index_html(record).replace("&#39;", "'"), summary_md(record).replace("\\", "")):
+        assert f"AS EXPECTED: {said}" in text
+
+
 def test_a_control_that_dies_and_a_guest_that_lives_are_two_tests_in_kcidb() -> None:
     cells = (cell("one"), cell("two", **CELLS["control"]), cell("three", **CELLS["xfail"]))
     one, two, three = (test["path"] for test in json.loads(kcidb_json(run(*cells)))["tests"])
