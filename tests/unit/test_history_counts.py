@@ -42,6 +42,7 @@ UNTOLD = row(word="ERROR", standing="cannot tell", verdict="Unproven")
         (UNTOLD, "untold"),
         (row(word="ERROR", standing="cannot tell", verdict=None), "untold"),
         (row(word="ERROR", standing="cannot tell"), "untold"),  # its evidence does not carry it
+        (row(word="FAIL", standing="not as expected", verdict=None), "untold"),  # did not boot
         (row(word="UNAVAILABLE", standing="not run", verdict=None), ""),
         (row(expects="parks", verdict="Parked"), "lived"),
         # Lived as it was to, and failed all the same: never adopted, or its kernel complained.
@@ -87,7 +88,7 @@ def test_a_false_start_is_told_and_in_no_other_count() -> None:
 
 def test_guests_of_one_boot_are_one_trial() -> None:
     rows = [row(boot_id="1")] * 9 + [LOST, row(boot_id="2")]
-    rows += [row(boot_id="3"), row(boot_id="3", verdict="Lost"), row(boot_id="4", **UNPROVEN)]
+    rows += [row(boot_id="3", verdict="Lost"), row(boot_id="3"), row(boot_id="4", **UNPROVEN)]
     found = counted(rows)
     assert (found.boots, found.whole_boots) == (3, 2)
     assert found.by_boot is not None
