@@ -7,7 +7,7 @@ is the cell's outcome, as it always was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lab.build.kernel import KernelImage
 from lab.config.model import Cell, Confidential, DisruptionKind, GuestKind, HostMode, MemoryKind
@@ -28,29 +28,37 @@ def lacking(cell: Cell, host: KernelImage, guest: KernelImage) -> str | None:
     Returns:
         The options and versions that are missing, and for what; None if nothing is.
     """
-    found = [*_missing_options(cell, host, guest), *_too_old(cell, host)]
-    return "; ".join(found) or None
+    missing = [*_missing(host, _host_options(cell)), *_missing(guest, _guest_options(cell))]
+    return "; ".join([*missing, *_too_old(cell, host)]) or None
 
 
-def _missing_options(cell: Cell, host: KernelImage, guest: KernelImage) -> Iterator[str]:
-    for option, use in _host_options(cell):
-        if host.lacks(option):
-            yield _said(host, option, use)
-    if cell.disruption.loads_kernel and host.lacks("KEXEC_FILE") and host.lacks("KEXEC"):
-        yield _said(host, "KEXEC and no CONFIG_KEXEC_FILE", "loading the next kernel")
-    hidden = cell.options.confidential is Confidential.PKVM and cell.guest is GuestKind.LINUX
-    if hidden and guest.lacks("ARM_PKVM_GUEST"):
-        yield _said(guest, "ARM_PKVM_GUEST", "being a protected guest")
+def _missing(kernel: KernelImage, options: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield one sentence with all options that a kernel lacks, each with its use."""
+    lacks = [
+        f"CONFIG_{' or CONFIG_'.join(either.split())} ({use})"
+        for either, use in options
+        if all(kernel.lacks(option) for option in either.split())
+    ]
+    if lacks:
+        yield f"kernel {kernel.name!r} ({kernel.release}) has no {', no '.join(lacks)}"
 
 
 def _host_options(cell: Cell) -> Iterator[tuple[str, str]]:
+    """Yield what a host's kernel needs: an option or one of several, and for what."""
     if cell.options.memory is not None:
         yield "KEXEC_HANDOVER", "handing memory over"
-        yield "LIVEUPDATE", "holding memory in a live update session"
+        yield "LIVEUPDATE", "a live update session"
         if cell.options.memory is not MemoryKind.MEMFD:
             yield "LIVEUPDATE_MEMFD", "preserving a memfd"
     if cell.disruption is DisruptionKind.CRASH_KEXEC:
         yield "CRASH_DUMP", "entering a kernel after a panic"
+    if cell.disruption.loads_kernel:
+        yield "KEXEC_FILE KEXEC", "loading the next kernel"
+
+
+def _guest_options(cell: Cell) -> Iterator[tuple[str, str]]:
+    if cell.options.confidential is Confidential.PKVM and cell.guest is GuestKind.LINUX:
+        yield "ARM_PKVM_GUEST", "being a protected guest"
 
 
 def _too_old(cell: Cell, host: KernelImage) -> Iterator[str]:
@@ -60,10 +68,6 @@ def _too_old(cell: Cell, host: KernelImage) -> Iterator[str]:
         yield _since(host, _NESTED, "guests of guests")
     if cell.options.confidential is Confidential.PKVM and host.version < _PROTECTED:
         yield _since(host, _PROTECTED, "protected guests, KVM_VM_TYPE_ARM_PROTECTED")
-
-
-def _said(kernel: KernelImage, option: str, use: str) -> str:
-    return f"kernel {kernel.name!r} ({kernel.release}) has no CONFIG_{option}, for {use}"
 
 
 def _since(kernel: KernelImage, wanted: tuple[int, int], what: str) -> str:

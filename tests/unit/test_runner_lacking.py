@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,8 @@ def test_a_cell_of_live_update_names_the_option_that_is_missing(
     assert why(kernel(tmp_path, *options), wanted) is None
     said = why(kernel(tmp_path, *(options - {missing})), wanted)
     assert said is not None
-    assert said.startswith(
-        f"kernel 'debian' (7.3.4+deb13-cloud-amd64) has no CONFIG_{missing}, for "
-    )
-    assert ";" not in said
+    assert said.startswith(f"kernel 'debian' (7.3.4+deb13-cloud-amd64) has no CONFIG_{missing} (")
+    assert said.count("CONFIG_") == 1
 
 
 def test_all_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -96,7 +95,8 @@ def test_all_that_is_missing_is_named(tmp_path: Path) -> None:
     wanted = cell(DisruptionKind.KEXEC, options=options, scope=Scope.MEMORY)
     said = why(kernel(tmp_path, *DEBIAN), wanted)
     assert said is not None
-    assert [part.split("CONFIG_")[1].split(",")[0] for part in said.split("; ")] == list(LUO)
+    assert re.findall(r"CONFIG_(\w+)", said) == list(LUO)
+    assert said.count("kernel 'debian'") == 1
 
 
 def test_kexec_needs_one_of_two_system_calls(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_kexec_needs_one_of_two_system_calls(tmp_path: Path) -> None:
         assert why(kernel(tmp_path, has), cell(DisruptionKind.KEXEC)) is None
     said = why(kernel(tmp_path), cell(DisruptionKind.KEXEC))
     assert said is not None
-    assert "has no CONFIG_KEXEC and no CONFIG_KEXEC_FILE" in said
+    assert "has no CONFIG_KEXEC_FILE or CONFIG_KEXEC (loading the next kernel)" in said
 
 
 def test_a_crash_kernel_needs_room_for_one(tmp_path: Path) -> None:
