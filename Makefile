@@ -74,6 +74,11 @@ docs-links: install ## Ask the external links of all pages whether they answer
 floors: ## Test the lab with the oldest Python packages that it allows
 	@lab/install/floors.sh
 
+.PHONY: mutants
+mutants: install ## Change what decides, line by line: no change may pass the tests (ARGS=--changed)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	@.venv/bin/python -m tests.mutation.gate $(ARGS)
+
 .PHONY: clean
 clean: ## Remove reports, .venv and tool caches; say what is kept
 	@lab/install/clean.sh

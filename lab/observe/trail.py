@@ -168,6 +168,14 @@ class Trail:
         self._torn = b""
         return self._take_page(look, read)
 
+    def stop(self, batch: int) -> int:
+        """Return the index in `stamps` that is behind the newest beat of a batch.
+
+        Args:
+            batch: Its index.
+        """
+        return self.start[batch + 1] if batch + 1 < len(self.start) else len(self.stamps)
+
     def blind(self, at: float, reason: str) -> None:
         """Note that nothing could be seen of the guest.
 

@@ -36,9 +36,8 @@ def silent_before(e: Evidence, trail: Trail, at: float) -> bool:
     unseen = max((s.most for s in silences(trail, before) if not s.last), default=0.0)
     if seen is None or at - seen > min(e.limits.live, max(_FLOOR_S, _TIMES * unseen)):
         return True
-    look = bisect_right(trail.clear_ended, at) - 1
-    proven = trail.clear_began[look] - seen if look >= 0 else 0.0
-    return proven > allowed
+    last = trail.clear_began[bisect_right(trail.clear_ended, at) - 1]  # where it was seen, at least
+    return last - seen > allowed
 
 
 def _between_looks(trail: Trail, at: float) -> float | None:
@@ -49,10 +48,12 @@ def _between_looks(trail: Trail, at: float) -> float | None:
     batch = bisect_right(trail.by, at)
     if not 0 < batch < len(trail.by) or trail.after[batch] >= at:
         return None
-    ends = [*trail.start[1 : batch + 1], len(trail.stamps)]
-    ahead = max(trail.stamps[ends[i] - 1] / 1e9 - trail.by[i] for i in range(batch))
-    end = trail.start[batch + 1] if batch + 1 < len(trail.start) else len(trail.stamps)
-    return trail.stamps[end - 1] / 1e9 - ahead
+    ahead = max(_newest(trail, i) - trail.by[i] for i in range(batch))
+    return _newest(trail, batch) - ahead
+
+
+def _newest(trail: Trail, batch: int) -> float:
+    return trail.stamps[trail.stop(batch) - 1] / 1e9
 
 
 def lived_at(e: Evidence, trail: Trail, at: float) -> bool:

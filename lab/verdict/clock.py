@@ -76,8 +76,8 @@ def offsets(trail: Trail, window: Window) -> list[Offset]:
     found: list[Offset] = []
     bucket: float | None = None
     for i in range(bisect_left(trail.by, window.began), bisect_right(trail.by, window.ended)):
-        end = trail.start[i + 1] if i + 1 < len(trail.start) else len(trail.stamps)
-        one = Offset(trail.by[i], trail.stamps[end - 1] / 1e9 - trail.by[i])
+        newest = trail.stamps[trail.stop(i) - 1] / 1e9
+        one = Offset(trail.by[i], newest - trail.by[i])
         this = trail.by[i] // _BUCKET_S
         if this != bucket:
             found.append(one)
@@ -94,8 +94,8 @@ def _change(e: Evidence, a: Offset, b: Offset) -> float:
         missed = stretch.overlap(stop.window)
         if stop.clock is GuestClock.STANDS:
             change += missed
-        elif stop.clock is GuestClock.EITHER and change < 0:
-            change = min(0.0, change + missed)
+        elif stop.clock is GuestClock.EITHER:  # it may have lost so much, and gained nothing
+            change = max(change, min(0.0, change + missed))
     return change
 
 
@@ -128,7 +128,12 @@ def _slowest(e: Evidence, trail: Trail) -> float | None:
 
 
 def _pace(e: Evidence, trail: Trail, window: Window) -> float | None:
-    """Beats a second, beside stops and the longest silence, which are judged by themselves."""
-    silent = max(e.unstopped(s.after, s.over) for s in silences(trail, window))
-    free = window.length - e.stopped(window) - min(silent, e.limits.patience)
+    """Beats a second, beside stops, L0's stalls and the longest silence, which are judged apart."""
+    silent = max(_silent(e, Window(s.after, s.over)) for s in silences(trail, window))
+    stood = e.stopped(window) + e.stalled(window)
+    free = window.length - stood - min(silent, e.limits.patience)
     return beats(trail, window) / free if free >= _APART_S else None
+
+
+def _silent(e: Evidence, stretch: Window) -> float:
+    return max(0.0, e.unstopped(stretch.began, stretch.ended) - e.stalled(stretch))

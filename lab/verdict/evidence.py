@@ -187,7 +187,7 @@ class Evidence:
     @property
     def first_touched(self) -> float:
         """When the guest was first touched for the disruption: handed over, stopped, or struck."""
-        stopped = [s.began for s in self.stops if s.began < self.struck <= s.ended]
+        stopped = [s.began for s in self.stops if self.struck <= s.ended]
         digested = [] if self.memory is None else [self.memory.before_at]
         handed = [] if self.handed is None else [self.handed]
         return min([self.struck, *stopped, *digested, *handed])
@@ -233,7 +233,6 @@ def together(stretch: Window, others: Iterable[Window]) -> float:
     for other in sorted(others, key=lambda w: w.began):
         begun = max(reached, other.began)
         ended = min(stretch.ended, other.ended)
-        if ended > begun:
-            covered += ended - begun
-            reached = ended
+        covered += max(0.0, ended - begun)
+        reached = max(reached, ended)
     return covered

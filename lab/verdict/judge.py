@@ -152,7 +152,7 @@ _CHECKS: tuple[_Checks, ...] = (
     tallies,
 )
 _MEMORY_CHECKS: tuple[_Checks, ...] = (
-    lambda e: baseline(e) if e.expected_vcpus else None,
+    baseline,
     identity,
     harmed,
     memory,

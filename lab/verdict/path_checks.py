@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from lab.observe.identity import Happened
 from lab.observe.trail import Trail
@@ -26,7 +27,7 @@ def path(e: Evidence) -> Verdict | None:
             what = f"{who}: {why}, and its canary is nowhere in the memory of its host"
             return early(e, who, trail) or Lost(what, Check.NOWHERE)
         if e.search and (found_at := e.search.elsewhere(trail.vcpu)):
-            what = f"{who} beats at {found_at[0]:#x}, and not where it was watched: {why}"
+            what = f"{who} beats at {where(found_at)}, and not where it was watched: {why}"
             return Unproven(what, Check.ELSEWHERE)
         return Unproven(f"the path to {who} was lost: {why}", Check.PATH)
     return None
@@ -37,12 +38,17 @@ def one_copy(e: Evidence) -> Verdict | None:
     for who, trail in each(e):
         live = e.search.live(trail.vcpu) if e.search else ()
         if len(live) > 1:
-            where = " and ".join(f"{phys:#x}" for phys in live)
-            return Unproven(f"split brain: {who} beats in two places, {where}", Check.SPLIT_BRAIN)
+            what = f"{who} beats in two places, {where(live)}"
+            return Unproven(f"split brain: {what}", Check.SPLIT_BRAIN)
         if e.search and (other := e.search.elsewhere(trail.vcpu)):
-            what = f"{who} beats at {other[0]:#x} too, which is not the page that was watched"
+            what = f"{who} beats at {where(other)} too, which is not the page that was watched"
             return Unproven(f"split brain: {what}", Check.SPLIT_BRAIN)
     return None
+
+
+def where(pages: Iterable[int]) -> str:
+    """Return physical addresses as a reason names them."""
+    return " and ".join(f"{phys:#x}" for phys in pages)
 
 
 def outside_eye(e: Evidence) -> Verdict | None:

@@ -91,8 +91,7 @@ def longest(trail: Trail, window: Window) -> Silence:
 
 
 def _stamps_of(trail: Trail, batch: int) -> tuple[int, int]:
-    follows = batch + 1 < len(trail.start)
-    return trail.start[batch], trail.start[batch + 1] if follows else len(trail.stamps)
+    return trail.start[batch], trail.stop(batch)
 
 
 def longest_gap(trail: Trail, window: Window) -> Gap:

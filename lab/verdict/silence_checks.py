@@ -11,6 +11,7 @@ from lab.observe.window import Window
 from lab.verdict.alive import early, silent_before
 from lab.verdict.evidence import Evidence
 from lab.verdict.memory_checks import each
+from lab.verdict.path_checks import where
 from lab.verdict.silence import Silence, longest_gap, silences
 from lab.verdict.verdict import Check, Lost, Unproven, Verdict
 
@@ -116,7 +117,7 @@ def _unsearched(e: Evidence, trail: Trail, what: str) -> Unproven | None:
     if e.search is None:
         return Unproven(f"{what}, and its host's memory was not searched for it", Check.SEARCH)
     if found := e.search.elsewhere(trail.vcpu):
-        return Unproven(f"{what} on the page that was watched, and beats at {found[0]:#x}",
+        return Unproven(f"{what} on the page that was watched, and beats at {where(found)}",
                         Check.ELSEWHERE)  # fmt: skip
     if not e.search.whole:
         return Unproven(f"{what}, and not all of its host's memory could be read", Check.SEARCH)

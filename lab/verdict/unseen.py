@@ -51,9 +51,7 @@ def rewind_bound(e: Evidence, trail: Trail) -> Bound:
 def _newest(trail: Trail, batch: int) -> int:
     if batch < 0:
         return 0
-    follows = batch + 1 < len(trail.start)
-    end = trail.start[batch + 1] if follows else len(trail.stamps)
-    return trail.seq[batch] + end - trail.start[batch] - 1
+    return trail.seq[batch] + trail.stop(batch) - trail.start[batch] - 1
 
 
 def _beats(seconds: float, period_ns: int) -> int:

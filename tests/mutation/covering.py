@@ -32,7 +32,7 @@ class Covering:
     seconds: Mapping[str, float]
     failed: Sequence[str] = ()
 
-    def tests_for(self, mutant: Mutant, root: Path) -> list[str]:
+    def tests_for(self, mutant: Mutant) -> list[str]:
         """Return the tests that run what a mutant changes, the quickest first.
 
         Without any that runs the very lines, those of its function; of its file; all of them.
@@ -41,8 +41,7 @@ class Covering:
         last = mutant.line + mutant.was.count(" / ")
         tries: list[Iterable[int]] = []
         if mutant.within:
-            source = (root / mutant.file).read_text(encoding="utf-8")
-            within = _extent(ast.parse(source), mutant.within.split("."))
+            within = _extent(ast.parse(mutant.original), mutant.within.split("."))
             tries = [range(mutant.line, last + 1), within]
         for wanted in (*tries, lines):
             if found := frozenset[str]().union(*(lines.get(n, frozenset()) for n in wanted)):

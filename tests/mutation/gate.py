@@ -16,11 +16,12 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from tests.mutation import lists
 from tests.mutation.covering import Cache, Covering, covered, merged, split
+from tests.mutation.equivalence import RUNS, differing
 from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.trials import Trial, Trials
 
@@ -35,14 +36,17 @@ def main(words: Sequence[str]) -> int:
     if not wanted:
         print("mutants: no file that decides differs from the merge base")
         return 0
-    os.nice(19 - os.nice(0))
+    os.nice(arguments.nice - os.nice(0))
     began = time.monotonic()
     equivalent = lists.equivalents()
     mutants = [mutant for file in wanted for mutant in mutants_of(lists.ROOT, file)]
     tried = [mutant for mutant in mutants if mutant.id not in equivalent]
     print(f"mutants: {len(mutants)} of {len(wanted)} files", flush=True)
-    trials = _tried(tried, arguments.budget_s)
-    status = _report(wanted, mutants, trials)
+    tests = tuple(arguments.tests) or lists.tests()
+    trials = _tried(tried, tests, arguments.budget_s)
+    alike = [mutant for mutant in mutants if mutant.id in equivalent]
+    wrong = [*_unlike(alike), *_listed_in_vain(wanted, mutants, equivalent)]
+    status = _report(wanted, mutants, trials, wrong)
     print(f"mutants: {time.monotonic() - began:.0f} s")
     return status
 
@@ -51,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("files", nargs="*", help="only these, relative to the checkout")
     parser.add_argument("--changed", action="store_true", help="only what differs from main")
+    parser.add_argument("--tests", nargs="*", default=(), help="only these files of tests")
+    parser.add_argument("--nice", type=int, default=19, help="19 if not given: others come first")
     parser.add_argument(
         "--budget-s", type=float, default=float("inf"),
         help="for a first look: try only the tests that take so long together",
@@ -66,11 +72,11 @@ def _chosen(arguments: argparse.Namespace) -> tuple[str, ...]:
     return lists.changed(wanted) if arguments.changed else wanted
 
 
-def _tried(mutants: Sequence[Mutant], budget_s: float) -> list[Trial]:
+def _tried(mutants: Sequence[Mutant], files: Sequence[str], budget_s: float) -> list[Trial]:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         options = ["-q", "-s", "-p", "no:cacheprovider", f"--basetemp={folder}/pytest"]
-        tests = [*options, *lists.tests()]
-        covering = _covering(options)
+        tests = [*options, *files]
+        covering = _covering(options, files)
         if covering.failed:
             raise SystemExit(f"without any mutant, {covering.failed[0]} fails: repair it first")
         found: list[Trial] = []
@@ -91,11 +97,11 @@ def _tried(mutants: Sequence[Mutant], budget_s: float) -> list[Trial]:
     return found
 
 
-def _covering(options: Sequence[str]) -> Covering:
+def _covering(options: Sequence[str], tests: Sequence[str]) -> Covering:
     """Return which test runs what; only tests of which that is not known are run for it."""
     files = lists.files()
     cache = Cache(lists.ROOT, files)
-    known = {test: cache.get(test) for test in lists.tests()}
+    known = {test: cache.get(test) for test in tests}
     if unknown := [test for test, covering in known.items() if covering is None]:
         print(f"mutants: running {len(unknown)} files of tests as they are", flush=True)
         seen = split(_apart(lambda: covered(lists.ROOT, files, [*options, *unknown])), unknown)
@@ -103,6 +109,31 @@ def _covering(options: Sequence[str]) -> Covering:
             cache.put(test, covering)
         known |= seen
     return merged([covering for covering in known.values() if covering is not None])
+
+
+def _unlike(alike: Sequence[Mutant]) -> list[str]:
+    """Say which mutants that are listed as of no effect have one, by random runs."""
+    if not alike:
+        return []
+    print(f"mutants: {len(alike)} listed ones on {RUNS} random runs each", flush=True)
+    found = _apart(lambda: [(str(m), why) for m, why in differing(lists.ROOT, alike)])
+    return [f"{mutant}: listed in equivalent.toml, and {why}" for mutant, why in found]
+
+
+def _listed_in_vain(
+    files: Sequence[str], mutants: Sequence[Mutant], listed: Mapping[str, lists.Equivalent]
+) -> list[str]:
+    """Say which entries are of no mutant, and whether there are too many."""
+    there = {mutant.id for mutant in mutants}
+    found = [
+        f"{one.id}: equivalent.toml lists it, and {one.file} has no such mutant: remove it"
+        for one in listed.values()
+        if one.file in files and one.id not in there
+    ]
+    count = len(there & set(listed))
+    if count > _MOST_EQUIVALENT * len(there):
+        found.append(f"{count} of {len(there)} are listed as of no effect: 3 % is the most")
+    return found
 
 
 def _apart(work: Callable[[], _T]) -> _T:
@@ -126,13 +157,14 @@ def _apart(work: Callable[[], _T]) -> _T:
         return found
 
 
-def _report(files: Sequence[str], mutants: Sequence[Mutant], trials: Sequence[Trial]) -> int:
-    """Return what became of the mutants of each file, and what is wrong with that."""
+def _report(
+    files: Sequence[str], mutants: Sequence[Mutant], trials: Sequence[Trial], wrong: list[str]
+) -> int:
+    """Say what became of the mutants of each file, and what is wrong with that."""
     known = lists.known_survivors()
     made = Counter(mutant.file for mutant in mutants)
     lives = Counter(trial.mutant.file for trial in trials if trial.survived)
     tried = Counter(trial.mutant.file for trial in trials)
-    wrong = []
     for file in files:
         alike = made[file] - tried[file]
         print(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is mutated, what is known to live on, and what changes nothing: the files beside this one."""
+"""What is mutated, what is known to live on, what changes nothing: the files beside this one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Equivalent:
     """A mutant that is said to change nothing, and why."""
 
     id: str
+    file: str
     change: str
     why: str
 
@@ -61,7 +62,9 @@ def equivalents() -> dict[str, Equivalent]:
     """Return the mutants that are said to change nothing, by id."""
     listed = _read("equivalent.toml").get("equivalent", [])
     assert isinstance(listed, list)
-    found = {one["id"]: Equivalent(one["id"], one["change"], one["why"]) for one in listed}
+    found = {
+        one["id"]: Equivalent(one["id"], one["file"], one["change"], one["why"]) for one in listed
+    }
     if len(found) != len(listed) or not all(one.why for one in found.values()):
         raise SystemExit("tests/mutation/equivalent.toml: an id is there twice, or has no reason")
     return found

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FunctionType
 
+from tests.mutation.mutants import Mutant
+
 _OWN = (
     "co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_flags", "co_argcount",
     "co_exceptiontable", "co_kwonlyargcount", "co_posonlyargcount", "co_name",
@@ -36,7 +38,7 @@ def functions_of(root: Path, files: set[str]) -> dict[str, Functions]:
     return dict(found)
 
 
-def put(root: Path, file: str, mutant: str, functions: Functions) -> bool:
+def put(root: Path, mutant: Mutant, functions: Functions) -> bool:
     """Put a mutant in the place of an imported module's code.
 
     Returns:
@@ -45,12 +47,12 @@ def put(root: Path, file: str, mutant: str, functions: Functions) -> bool:
     Raises:
         Exception: What making its table anew raised: it could not have been imported.
     """
-    path, before = str(root / file), (root / file).read_text(encoding="utf-8")
-    old = compile(before, path, "exec", dont_inherit=True)
-    new = compile(mutant, path, "exec", dont_inherit=True)
+    path = str(root / mutant.file)
+    old = compile(mutant.original, path, "exec", dont_inherit=True)
+    new = compile(mutant.source, path, "exec", dont_inherit=True)
     if (pairs := _differing(old, new)) is not None:
         return _swapped(pairs, functions)
-    return _remade(ast.parse(before), ast.parse(mutant), path)
+    return _remade(ast.parse(mutant.original), ast.parse(mutant.source), path)
 
 
 def _swapped(pairs: list[tuple[CodeType, CodeType]], functions: Functions) -> bool:

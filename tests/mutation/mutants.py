@@ -26,6 +26,7 @@ class Mutant:
         kind: What kind of change it is.
         was: The changed lines as they are.
         now: As they are in the mutant.
+        original: The whole file as it is.
         source: The whole file with the change.
     """
 
@@ -36,6 +37,7 @@ class Mutant:
     kind: str
     was: str
     now: str
+    original: str
     source: str
 
     def __str__(self) -> str:
@@ -101,14 +103,14 @@ def _compiles(source: str, file: str) -> bool:
     return True
 
 
-def _mutant(
+def _mutant(  # noqa: PLR0917
     file: str, within: str, kind: str, source: str, whole: str, names: Counter[str]
 ) -> Mutant:
     line, was, now = _change(source, whole)
     name = "\0".join((file, within, kind, was, now))
     names[name] += 1
     ident = hashlib.sha256(f"{name}\0{names[name]}".encode()).hexdigest()[:10]
-    return Mutant(ident, file, line, within, kind, was, now, whole)
+    return Mutant(ident, file, line, within, kind, was, now, source, whole)
 
 
 def _change(source: str, whole: str) -> tuple[int, str, str]:

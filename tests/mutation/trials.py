@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType
 
@@ -27,6 +28,7 @@ from tests.mutation.live import functions_of, put
 from tests.mutation.mutants import Mutant
 
 _SURVIVED, _AFRESH, _BROKE = "survived", "afresh", "the trial broke"
+_NOTHING = "nothing"
 _MORE_BYTES = 3 << 30
 _CPU_S, _WALL_S = 20, 600
 
@@ -65,18 +67,20 @@ class Trials:
 
     def run(self, mutants: Sequence[Mutant], arguments: Sequence[str]) -> None:
         """Try all of them; what cannot be put into a running process is tried after the others."""
-        pytest.main([*arguments], plugins=[_Loop(self, mutants)])
+        status = pytest.main([*arguments], plugins=[_Loop(self, mutants)])
+        if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            raise RuntimeError(f"pytest ended with {status!r} before all mutants were tried")
 
     def run_afresh(self, mutants: Iterable[Mutant], arguments: Sequence[str]) -> None:
         """Try mutants, each with its module imported anew."""
         for mutant in mutants:
             tests = self.tests_for(mutant)
-            killer = _forked(lambda m=mutant, t=tests: _imported(self.root, m, t, arguments))
+            killer = forked(lambda m=mutant, t=tests: _imported(self.root, m, t, arguments))
             self.done(mutant, killer, len(tests))
 
     def tests_for(self, mutant: Mutant) -> list[str]:
         """Return what may kill a mutant; what killed its neighbours comes first."""
-        tests = self.covering.tests_for(mutant, self.root)
+        tests = self.covering.tests_for(mutant)
         first = [one for one in self._killers[mutant.file, mutant.within] if one in tests]
         left, chosen = self.budget_s, []
         for test in dict.fromkeys([*first[:5], *tests]):
@@ -111,7 +115,7 @@ class _Loop:
         for mutant in self.mutants:
             tests = trials.tests_for(mutant)
             chosen = [items[test] for test in tests if test in items]
-            killer = _forked(lambda m=mutant, c=chosen: _put(trials.root, m, functions[m.file], c))
+            killer = forked(lambda m=mutant, c=chosen: _put(trials.root, m, functions[m.file], c))
             if killer == _AFRESH:
                 trials.afresh.append(mutant)
             else:
@@ -121,11 +125,11 @@ class _Loop:
 
 def _put(root: Path, mutant: Mutant, functions: object, items: Sequence[pytest.Item]) -> str:
     try:
-        if not put(root, mutant.file, mutant.source, functions):  # type: ignore[arg-type]
+        if not put(root, mutant, functions):  # type: ignore[arg-type]
             return _AFRESH
     except Exception as e:  # noqa: BLE001 - whatever it is, importing it would have raised it
         return f"it cannot be imported: {type(e).__name__}"
-    for item, after in zip(items, [*items[1:], None], strict=True):
+    for item, after in zip_longest(items, items[1:]):
         reports = runtestprotocol(item, log=False, nextitem=after)
         if any(report.failed for report in reports):
             return item.nodeid
@@ -178,38 +182,43 @@ def _imported(root: Path, mutant: Mutant, tests: Sequence[str], arguments: Seque
     return _SURVIVED
 
 
-def _forked(work: Callable[[], str]) -> str:
-    """Do work in a process of its own, and return what it says; or how it ended, if it did not."""
+def forked(work: Callable[[], str], cpu_s: int = _CPU_S) -> str:
+    """Do work in a process of its own, and return what it says; or how it ended, if it did not.
+
+    Args:
+        work: What to do there.
+        cpu_s: How many seconds of a CPU it may take.
+    """
     tells, asks = os.pipe()
     pid = os.fork()
     if not pid:
         os.close(tells)
-        _alone()
+        _alone(cpu_s)
         try:
-            said = work()
+            said = work() or _NOTHING
         except BaseException as e:  # noqa: BLE001 - nothing may get out of this process
             said = f"{_BROKE}: {type(e).__name__}: {e}"
         os.write(asks, said.encode()[:4000])
         os._exit(0)
     os.close(asks)
     with os.fdopen(tells, "rb") as pipe:
-        came = select.select([pipe], [], [], _WALL_S)[0]
+        came = select.select([pipe], [], [], max(_WALL_S, 10 * cpu_s))[0]
         said = pipe.read1(4000).decode() if came else ""  # type: ignore[attr-defined]
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)  # and what it left behind
     os.waitpid(pid, 0)
     if said.startswith(_BROKE):
         raise RuntimeError(said)
-    return said or "it did not come to an end"
+    return "" if said == _NOTHING else said or "it did not come to an end"
 
 
-def _alone() -> None:
+def _alone(cpu_s: int) -> None:
     os.setpgid(0, 0)
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
     used = int(time.process_time())
-    resource.setrlimit(resource.RLIMIT_CPU, (used + _CPU_S, used + _CPU_S + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (used + cpu_s, used + cpu_s + 1))
     now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     resource.setrlimit(resource.RLIMIT_AS, (now + _MORE_BYTES, now + _MORE_BYTES))
 
