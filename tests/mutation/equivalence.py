@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def differing(
             continue
         how = again if mutant.file.startswith(_PURE) else anew
         if why := forked(
-            lambda m=mutant, h=how: _compared(root, m, functions[m.file], usual, h), 3600
+            partial(_compared, root, mutant, functions[mutant.file], usual, how), 3600
         ):
             yield mutant, why
 

@@ -42,9 +42,11 @@ def main(words: Sequence[str]) -> int:
     mutants = [mutant for file in wanted for mutant in mutants_of(lists.ROOT, file)]
     tried = [mutant for mutant in mutants if mutant.id not in equivalent]
     print(f"mutants: {len(mutants)} of {len(wanted)} files", flush=True)
-    tests = tuple(arguments.tests) or lists.tests()
+    tests = tuple(arguments.tests) or lists.files_of_tests()
     trials = _tried(tried, tests, arguments.budget_s)
     alike = [mutant for mutant in mutants if mutant.id in equivalent]
+    if len(trials) + len(alike) != len(mutants):
+        raise SystemExit(f"of {len(tried)} mutants, only {len(trials)} were tried")
     wrong = [*_unlike(alike), *_listed_in_vain(wanted, mutants, equivalent)]
     status = _report(wanted, mutants, trials, wrong)
     print(f"mutants: {time.monotonic() - began:.0f} s")
@@ -69,7 +71,12 @@ def _chosen(arguments: argparse.Namespace) -> tuple[str, ...]:
     if unknown := [file for file in arguments.files if file not in known]:
         raise SystemExit(f"{unknown[0]} is not among the files of tests/mutation/scope.toml")
     wanted = tuple(arguments.files) or known
-    return lists.changed(wanted) if arguments.changed else wanted
+    if not arguments.changed:
+        return wanted
+    differ = lists.changed(wanted)
+    for file in set(differ) & set(lists.unmeasured()):
+        print(f"mutants: {file} differs, and was never measured: see tests/mutation/open.toml")
+    return tuple(file for file in differ if file not in lists.unmeasured())
 
 
 def _tried(mutants: Sequence[Mutant], files: Sequence[str], budget_s: float) -> list[Trial]:
@@ -112,7 +119,7 @@ def _covering(options: Sequence[str], tests: Sequence[str]) -> Covering:
 
 
 def _unlike(alike: Sequence[Mutant]) -> list[str]:
-    """Say which mutants that are listed as of no effect have one, by random runs."""
+    """Return which mutants that are listed as of no effect have one, by random runs."""
     if not alike:
         return []
     print(f"mutants: {len(alike)} listed ones on {RUNS} random runs each", flush=True)
@@ -123,7 +130,7 @@ def _unlike(alike: Sequence[Mutant]) -> list[str]:
 def _listed_in_vain(
     files: Sequence[str], mutants: Sequence[Mutant], listed: Mapping[str, lists.Equivalent]
 ) -> list[str]:
-    """Say which entries are of no mutant, and whether there are too many."""
+    """Return which entries are of no mutant, and whether there are too many."""
     there = {mutant.id for mutant in mutants}
     found = [
         f"{one.id}: equivalent.toml lists it, and {one.file} has no such mutant: remove it"
@@ -160,22 +167,22 @@ def _apart(work: Callable[[], _T]) -> _T:
 def _report(
     files: Sequence[str], mutants: Sequence[Mutant], trials: Sequence[Trial], wrong: list[str]
 ) -> int:
-    """Say what became of the mutants of each file, and what is wrong with that."""
-    known = lists.known_survivors()
+    """Print what became of the mutants of each file, and return the exit status."""
+    known, unmeasured = lists.known_survivors(), lists.unmeasured()
     made = Counter(mutant.file for mutant in mutants)
     lives = Counter(trial.mutant.file for trial in trials if trial.survived)
     tried = Counter(trial.mutant.file for trial in trials)
     for file in files:
-        alike = made[file] - tried[file]
-        print(
-            f"{file}: {tried[file] - lives[file]} of {tried[file]} killed"
-            + (f", {alike} change nothing" if alike else "")
-            + (f", {lives[file]} live" if lives[file] else "")
-        )
-        if lives[file] > known.get(file, 0):
-            wrong.append(f"{file}: {lives[file]} mutants live, {known.get(file, 0)} may: test them")
-        elif lives[file] < known.get(file, 0):
-            wrong.append(f"{file}: {lives[file]} mutants live: say so in tests/mutation/open.toml")
+        alike, live, may = made[file] - tried[file], lives[file], known.get(file, 0)
+        told = [f"{tried[file] - live} of {tried[file]} killed"]
+        told += [f"{alike} change nothing"] if alike else []
+        told += [f"{live} live, {may} may"] if live or may else []
+        told += ["never measured before"] if file in unmeasured else []
+        print(f"{file}: {', '.join(told)}")
+        if live > may and file not in unmeasured:
+            wrong.append(f"{file}: {live} mutants live, and {may} may: test what they change")
+        elif live < may:
+            print(f"{file}: tests/mutation/open.toml may say {live} now, and not {may}")
     for what in wrong:
         print(f"mutants: {what}", file=sys.stderr)
     return int(bool(wrong))

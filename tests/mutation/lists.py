@@ -46,7 +46,7 @@ def files(root: Path = ROOT) -> tuple[str, ...]:
     return _globbed("files", root)
 
 
-def tests(root: Path = ROOT) -> tuple[str, ...]:
+def files_of_tests(root: Path = ROOT) -> tuple[str, ...]:
     """Return the files of tests that may kill their mutants."""
     return _globbed("tests", root)
 
@@ -56,6 +56,13 @@ def known_survivors() -> dict[str, int]:
     listed = _read("open.toml").get("survivors", {})
     assert isinstance(listed, dict)
     return {str(file): int(count) for file, count in listed.items()}
+
+
+def unmeasured() -> tuple[str, ...]:
+    """Return the files of which nobody knows yet how many mutants live."""
+    listed = _read("open.toml").get("unmeasured", [])
+    assert isinstance(listed, list)
+    return tuple(map(str, listed))
 
 
 def equivalents() -> dict[str, Equivalent]:

@@ -107,7 +107,7 @@ def _mutant(  # noqa: PLR0917
     file: str, within: str, kind: str, source: str, whole: str, names: Counter[str]
 ) -> Mutant:
     line, was, now = _change(source, whole)
-    name = "\0".join((file, within, kind, was, now))
+    name = f"{file}\0{within}\0{kind}\0{was}\0{now}"
     names[name] += 1
     ident = hashlib.sha256(f"{name}\0{names[name]}".encode()).hexdigest()[:10]
     return Mutant(ident, file, line, within, kind, was, now, source, whole)

@@ -89,46 +89,43 @@ def _outcomes(verdict: Verdict, rng: random.Random) -> object:
 
 
 def _as_told(found: Evidence, rng: random.Random, began: float) -> Evidence:
-    """Add what the lab and the host say of it."""
-
-    def sometimes(share: float) -> bool:
-        return rng.random() < share
+    """Add what the lab and the host say of it: each with its own odds."""
 
     def stretch() -> Window:
         first = rng.uniform(began, found.end)
         return Window(first, rng.uniform(first, found.end))
 
-    limits = Limits(patience=rng.choice((0.5, 0.75, 1.0)), closing=0.5, live=0.5)
-    if sometimes(0.3):
-        limits = replace(limits, rewind=0.3, clock_step=0.05, beat_rate=0.5)
-    more: dict[str, object] = {"limits": limits}
-    if sometimes(0.2):
-        more["disruption"] = rng.choice((None, DidNot("no"), Undisturbed()))
-    elif sometimes(0.2):
-        more["disruption"] = Happened("kexec", *sorted((stretch().began, found.end - 1)))
-    if sometimes(0.2):
-        more["voids"] = (stretch(), stretch())
-    if sometimes(0.2):
-        more["parked"] = ParkedClaim("halted")
-    if sometimes(0.2):
+    def stop() -> Stop:
         one = stretch()
-        stop = Stop(one.began, one.ended, "moved", rng.choice(list(GuestClock)))
-        more["stops"] = (stop,)
-    if sometimes(0.2):
-        at = stretch()
-        digest = rng.choice(("a", "a", "b", ""))
-        witness = MemoryWitness(before="a", before_at=at.began, after=digest, after_at=found.end)
-        more |= {"memory": witness, "scope": rng.choice(list(Scope))}
-    if sometimes(0.1):
-        more["host_death"] = HostDeath(stretch().began, "it crashed")
-    if sometimes(0.1):
-        more |= {"nowhere": True, "outside_eye": rng.choice((True, False))}
-    if sometimes(0.1):
-        more["tallies"] = (Tally("kexecs", 1, rng.choice((1, 2))),)
-    if sometimes(0.1):
-        more["handed"] = stretch().began
-    if sometimes(0.05):
-        more["expected_vcpus"] = rng.choice((0, 3))
+        return Stop(one.began, one.ended, "moved", rng.choice(list(GuestClock)))
+
+    def digests() -> MemoryWitness:
+        after = rng.choice(("a", "a", "b", ""))
+        at = stretch().began
+        return MemoryWitness(before="a", before_at=at, after=after, after_at=found.end)
+
+    limits = Limits(patience=rng.choice((0.5, 0.75, 1.0)), closing=0.5, live=0.5)
+    narrow = replace(limits, rewind=0.3, clock_step=0.05, beat_rate=0.5)
+    told: dict[str, tuple[float, Callable[[], object]]] = {
+        "limits": (1.0, lambda: rng.choice((limits, limits, narrow))),
+        "disruption": (0.2, lambda: rng.choice((None, DidNot("no"), Undisturbed(), late()))),
+        "voids": (0.2, lambda: (stretch(), stretch())),
+        "parked": (0.2, lambda: ParkedClaim("halted")),
+        "stops": (0.2, lambda: (stop(),)),
+        "memory": (0.2, digests),
+        "scope": (0.2, lambda: Scope.MEMORY),
+        "host_death": (0.1, lambda: HostDeath(stretch().began, "it crashed")),
+        "nowhere": (0.1, lambda: True),
+        "outside_eye": (0.05, lambda: False),
+        "tallies": (0.1, lambda: (Tally("kexecs", 1, rng.choice((1, 2))),)),
+        "handed": (0.1, lambda: stretch().began),
+        "expected_vcpus": (0.05, lambda: rng.choice((0, 3))),
+    }
+
+    def late() -> Happened:
+        return Happened("kexec", *sorted((stretch().began, found.end - 1)))
+
+    more = {name: make() for name, (share, make) in told.items() if rng.random() < share}
     return replace(found, **more)  # type: ignore[arg-type]
 
 

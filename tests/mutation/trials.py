@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from types import CodeType
@@ -75,7 +76,7 @@ class Trials:
         """Try mutants, each with its module imported anew."""
         for mutant in mutants:
             tests = self.tests_for(mutant)
-            killer = forked(lambda m=mutant, t=tests: _imported(self.root, m, t, arguments))
+            killer = forked(partial(_imported, self.root, mutant, tests, arguments))
             self.done(mutant, killer, len(tests))
 
     def tests_for(self, mutant: Mutant) -> list[str]:
@@ -115,7 +116,7 @@ class _Loop:
         for mutant in self.mutants:
             tests = trials.tests_for(mutant)
             chosen = [items[test] for test in tests if test in items]
-            killer = forked(lambda m=mutant, c=chosen: _put(trials.root, m, functions[m.file], c))
+            killer = forked(partial(_put, trials.root, mutant, functions[mutant.file], chosen))
             if killer == _AFRESH:
                 trials.afresh.append(mutant)
             else:
@@ -203,7 +204,7 @@ def forked(work: Callable[[], str], cpu_s: int = _CPU_S) -> str:
     os.close(asks)
     with os.fdopen(tells, "rb") as pipe:
         came = select.select([pipe], [], [], max(_WALL_S, 10 * cpu_s))[0]
-        said = pipe.read1(4000).decode() if came else ""  # type: ignore[attr-defined]
+        said = pipe.read1(4000).decode() if came else ""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)  # and what it left behind
     os.waitpid(pid, 0)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from lab.observe.identity import Happened
 from lab.observe.trail import Own, Trail
 from lab.observe.window import Window
@@ -16,6 +18,11 @@ from lab.verdict.evidence import Evidence, Limits
 
 AHEAD_S = 100.0  # of the guest's clock before L0's
 STRUCK = Happened("vmm-kill", 10.0, 10.0)
+
+
+def near(value: float) -> Any:
+    """Return what equals a number that is almost this one."""
+    return pytest.approx(value)
 
 
 def every(step: float, began: float, ended: float) -> list[float]:

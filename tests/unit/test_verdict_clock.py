@@ -15,7 +15,7 @@ from lab.verdict.clock import Clock, Offset, Step, clock_of, offsets
 from lab.verdict.evidence import Evidence, GuestClock, Limits, ParkedClaim, Stop
 from lab.verdict.pace_checks import clock
 from lab.verdict.verdict import Check, Lost, Unproven
-from tests.support.made_trails import AHEAD_S, every, evidence_of, steady, trail_of
+from tests.support.made_trails import AHEAD_S, every, evidence_of, near, steady, trail_of
 from tests.support.told import a_loss, no_proof, numbers
 
 LOOKS = every(0.5, 0.0, 30.0)
@@ -44,27 +44,25 @@ def test_an_offset_is_the_largest_of_each_half_second() -> None:
 
 def test_a_steady_clock_goes_as_l0s_does() -> None:
     found = seen(by_clock(lambda at: at))
-    assert found.rate_before == pytest.approx(1.0)
-    assert found.rate_after == pytest.approx(1.0)
+    assert found.rate_before == near(1.0)
+    assert found.rate_after == near(1.0)
     assert found.step is not None
-    assert found.step.seconds == pytest.approx(0.0)
+    assert found.step.seconds == near(0.0)
     assert found.beat_share == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.9, 1.2])
 def test_a_rate_is_measured_before_and_after_by_itself(rate: float) -> None:
     found = seen(by_clock(lambda at: at if at <= 10.0 else 10.0 + (at - 10.0) * rate))
-    assert found.rate_before == pytest.approx(1.0)
+    assert found.rate_before == near(1.0)
     assert found.rate_after == pytest.approx(rate, abs=0.001)
 
 
 def test_what_was_seen_at_the_strike_is_of_before() -> None:
     e = by_clock(lambda at: at if at < 10.0 else at + 3.0)
     found = seen(e)
-    assert found.rate_after == pytest.approx(1.0)
-    assert found.step == Step(
-        pytest.approx(3.0), pytest.approx(3.0 - 0.05 * 0.5), Window(9.5, 10.0)
-    )
+    assert found.rate_after == near(1.0)
+    assert found.step == Step(near(3.0), near(3.0 - 0.05 * 0.5), Window(9.5, 10.0))
 
 
 @pytest.mark.parametrize(("looks", "rate"), [(3, None), (4, 1.0), (7, 1.0)])
@@ -109,11 +107,11 @@ def test_each_half_second_has_its_own_largest_offset() -> None:
 def test_the_largest_step_is_found_forward_and_back() -> None:
     forward = seen(by_clock(lambda at: at + (0.5 if at > 12.0 else 0.0))).step
     assert forward is not None
-    assert forward.seconds == pytest.approx(0.5)
+    assert forward.seconds == near(0.5)
     back = seen(by_clock(lambda at: at + (0.0 if at > 12.0 else 0.5))).step
     assert back is not None
-    assert back.seconds == pytest.approx(-0.5)
-    assert back.beyond == pytest.approx(0.5 - 0.05 * 0.5)
+    assert back.seconds == near(-0.5)
+    assert back.beyond == near(0.5 - 0.05 * 0.5)
     assert back.between == Window(12.0, 12.5)
 
 
@@ -121,9 +119,9 @@ def test_small_steps_add_up_from_the_first_look_on() -> None:
     e = by_clock(lambda at: at - 0.08 * at)
     step = seen(e).step
     assert step is not None
-    assert step.seconds == pytest.approx(-2.4)
+    assert step.seconds == near(-2.4)
     assert step.between == Window(0.0, 30.0)
-    assert step.beyond == pytest.approx(2.4 - 0.05 * 30.0)
+    assert step.beyond == near(2.4 - 0.05 * 30.0)
 
 
 def test_too_few_beats_tell_nothing() -> None:
@@ -186,7 +184,7 @@ def test_pace_leaves_out_stops_and_the_longest_silence() -> None:
     trail = trail_of(beats, every(0.1, 0.0, 30.0))
     e = evidence_of(trail, stops=(Stop(12.0, 16.0, "moved"),))
     found = clock_of(e, trail)
-    assert found.beats_before == pytest.approx(90 / 8.8)
+    assert found.beats_before == near(90 / 8.8)
     # 20 s after it was struck, 4 of them stopped, and a silence of 2.2 s: 140 beats.
     assert found.beats_after == pytest.approx(140 / 13.8, rel=0.01)
 

@@ -15,7 +15,7 @@ from lab.verdict.evidence import Evidence, Limits
 from lab.verdict.pace_checks import clock, rewind
 from lab.verdict.unseen import rewind_bound
 from lab.verdict.verdict import Check
-from tests.support.made_trails import AHEAD_S, evidence_of, every, trail_of
+from tests.support.made_trails import AHEAD_S, every, evidence_of, trail_of
 
 LOOKS = every(0.5, 0.0, 30.0)
 LOOSE = Limits(patience=5.0, clock_step=5.0)

@@ -14,7 +14,7 @@ from lab.observe.trail import Anomaly, Blind, Kind, Own, Trail
 from lab.observe.window import Window
 from lab.verdict.evidence import Evidence, Limits, MemoryWitness, ParkedClaim, Stop, Tally
 from lab.verdict.figures import figures_of
-from lab.verdict.judge import gone_on, judge, judge_through
+from lab.verdict.judge import judge, judge_resumed, judge_through
 from lab.verdict.unseen import rewind_bound
 from lab.verdict.verdict import (
     Check,
@@ -26,7 +26,7 @@ from lab.verdict.verdict import (
     Unproven,
     VcpuFigures,
 )
-from tests.support.made_trails import every, evidence_of, steady, trail_of
+from tests.support.made_trails import every, evidence_of, near, steady, trail_of
 from tests.support.told import a_loss, numbers
 
 LOOKS = every(0.1, 0.0, 30.0)
@@ -260,7 +260,7 @@ def test_a_guest_that_does_not_go_on_is_lost_after_it_was_to() -> None:
     assert isinstance(found, Lost)
     assert found.check is Check.SILENCE
     assert numbers(found.reason)[:2] == ["0", "10.0"]
-    assert found.reason != gone_on(e, RESUMED, "it was parked").reason
+    assert found.reason != judge_resumed(e, RESUMED, "it was parked").reason
     assert found.figures.watched_s == 30.0
     assert judge_through(e, None, "").check is Check.PARKED
 
@@ -285,21 +285,21 @@ def test_going_on_is_judged_from_the_first_look_with_one_stop_more() -> None:
         e, end=30.0, scope=Scope.RUNNING, memory=None, parked=None,
         stops=(stop, Stop(9.5, 20.0, "it was parked")),
     )  # fmt: skip
-    assert gone_on(e, RESUMED, "it was parked") == judge(wanted)
-    assert isinstance(gone_on(e, RESUMED, "it was parked"), Survived)
+    assert judge_resumed(e, RESUMED, "it was parked") == judge(wanted)
+    assert isinstance(judge_resumed(e, RESUMED, "it was parked"), Survived)
 
 
 def test_a_stop_after_it_went_on_is_one_still() -> None:
     beats = [*every(0.1, 20.1, 22.0), *every(0.1, 27.0, 30.0)]
     e = resumed(*beats, stops=(Stop(22.0, 27.0, "moved"),), limits=replace(SHORT, patience=1.0))
-    assert isinstance(gone_on(e, Window(20.0, 30.0), "it was parked"), Survived)
+    assert isinstance(judge_resumed(e, Window(20.0, 30.0), "it was parked"), Survived)
 
 
 def test_a_guest_that_was_to_go_on_before_it_was_taken_was_never_stopped() -> None:
     e = living(end=20.0)
     before = Window(9.5, 30.0)
     wanted = replace(e, end=30.0, stops=(Stop(9.5, 9.5, "why"),))
-    assert gone_on(e, before, "why") == judge(wanted)
+    assert judge_resumed(e, before, "why") == judge(wanted)
 
 
 def test_figures_are_those_of_the_watch() -> None:
@@ -318,14 +318,14 @@ def test_figures_are_those_of_the_watch() -> None:
         vcpus=(vcpu,),
     )  # fmt: skip
     assert vcpu == VcpuFigures(
-        vcpu=0, beats=280, looks=291, silence_least_s=pytest.approx(0.9),
-        silence_most_s=pytest.approx(1.1), silence_began_s=pytest.approx(2.0),
-        guest_gap_s=pytest.approx(1.0), guest_gap_at_s=pytest.approx(112.0), own_max_gap_s=0.9,
+        vcpu=0, beats=280, looks=291, silence_least_s=near(0.9),
+        silence_most_s=near(1.1), silence_began_s=near(2.0),
+        guest_gap_s=near(1.0), guest_gap_at_s=near(112.0), own_max_gap_s=0.9,
         drift_s=vcpu.drift_s, faults=2, irqs=17, blind=2, clock_rate=vcpu.clock_rate,
         clock_step_s=vcpu.clock_step_s, beat_rate=vcpu.beat_rate,
         rewind_s=bound.seconds, rewind_beats=bound.beats, ram_mib=None,
     )  # fmt: skip
-    assert (vcpu.drift_s, vcpu.clock_rate) == (pytest.approx(0.0), pytest.approx(1.0))
+    assert (vcpu.drift_s, vcpu.clock_rate) == (near(0.0), near(1.0))
 
 
 def test_figures_have_the_step_of_a_clock_and_what_came_by_the_end() -> None:
@@ -334,7 +334,7 @@ def test_figures_have_the_step_of_a_clock_and_what_came_by_the_end() -> None:
     trail = trail_of(beats, LOOKS, stamps=stamps)
     trail.owns.append(Own(30.0, 10**9, 0, 3))
     vcpu = figures_of(evidence_of(trail)).vcpus[0]
-    assert vcpu.clock_step_s == pytest.approx(0.5)
+    assert vcpu.clock_step_s == near(0.5)
     assert (vcpu.own_max_gap_s, vcpu.faults) == (1.0, 3)
 
 

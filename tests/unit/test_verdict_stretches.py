@@ -77,7 +77,7 @@ def test_a_control_counts_as_struck_from_the_beginning(
     disruption: Undisturbed | DidNot | None,
 ) -> None:
     e = evidence_of(steady(), disruption=disruption, baseline=Window(2.0, 9.0))
-    assert (e.struck, e.taken, e.window) == (2.0, 2.0, Window(2.0, 30.0))
+    assert (e.struck, e.first_touched, e.window) == (2.0, 2.0, Window(2.0, 30.0))
 
 
 @pytest.mark.parametrize(
@@ -91,25 +91,25 @@ def test_a_control_counts_as_struck_from_the_beginning(
     ],
 )
 def test_guest_is_taken_when_the_stop_began_that_it_was_struck_in(stop: Stop, taken: float) -> None:
-    assert evidence_of(steady(), stops=(stop,)).taken == taken
+    assert evidence_of(steady(), stops=(stop,)).first_touched == taken
 
 
 def test_a_guest_is_taken_by_whatever_came_first() -> None:
     digested = MemoryWitness(before="a", before_at=9.4, after="a", after_at=20.0)
     e = evidence_of(steady())
-    assert e.taken == 10.0
-    assert replace(e, memory=digested).taken == 9.4
-    assert replace(e, handed=9.3).taken == 9.3
-    assert replace(e, memory=digested, handed=9.6).taken == 9.4
-    assert replace(e, handed=11.0).taken == 10.0
+    assert e.first_touched == 10.0
+    assert replace(e, memory=digested).first_touched == 9.4
+    assert replace(e, handed=9.3).first_touched == 9.3
+    assert replace(e, memory=digested, handed=9.6).first_touched == 9.4
+    assert replace(e, handed=11.0).first_touched == 10.0
 
 
 def test_a_parked_guest_stands_from_the_strike_on_and_in_its_other_stops() -> None:
     stop = Stop(9.0, 9.5, "moved")
     e = evidence_of(steady(), stops=(stop,))
-    assert e.standing == (stop,)
+    assert e.all_stops == (stop,)
     parked = replace(e, parked=ParkedClaim("halted"))
-    assert parked.standing == (stop, Stop(10.0, 30.0, "halted"))
+    assert parked.all_stops == (stop, Stop(10.0, 30.0, "halted"))
     assert parked.stopped(Window(9.0, 12.0)) == 2.5
     assert parked.unstopped(9.0, 12.0) == 0.5
     assert e.unstopped(9.0, 12.0) == 2.5

@@ -12,18 +12,18 @@ from lab.verdict.evidence import Stop
 from lab.verdict.pace_checks import rewind
 from lab.verdict.unseen import Bound, rewind_bound
 from lab.verdict.verdict import Check
-from tests.support.made_trails import every, evidence_of, trail_of
+from tests.support.made_trails import every, evidence_of, near, trail_of
 from tests.support.told import no_proof
 
 BEATS = every(0.1, 0.0, 30.0)
 
 
 def close(found: Bound, seconds: float, beats: int, stretch: Window) -> None:
-    assert found.seconds == pytest.approx(seconds)
+    assert found.seconds == near(seconds)
     assert found.beats == beats
     assert (found.stretch.began, found.stretch.ended) == (
-        pytest.approx(stretch.began),
-        pytest.approx(stretch.ended),
+        near(stretch.began),
+        near(stretch.ended),
     )
 
 
@@ -53,7 +53,7 @@ def test_a_stop_that_the_lab_ordered_hides_nothing() -> None:
     beats = [*every(0.1, 0.0, 12.0), *every(0.1, 14.0, 30.0)]
     trail = trail_of(beats, [*every(0.5, 0.0, 12.0), *every(0.5, 15.0, 30.0)])
     e = evidence_of(trail, stops=(Stop(12.5, 14.0, "parked"),))
-    assert rewind_bound(e, trail).seconds == pytest.approx(0.4)
+    assert rewind_bound(e, trail).seconds == near(0.4)
 
 
 def test_only_looks_from_the_baseline_to_the_end_count() -> None:
