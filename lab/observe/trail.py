@@ -169,10 +169,13 @@ class Trail:
         return self._take_page(look, read)
 
     def stop(self, batch: int) -> int:
-        """Return the index in `stamps` that is behind the newest beat of a batch.
+        """Find where the stamps of a batch end.
 
         Args:
             batch: Its index.
+
+        Returns:
+            The index in `stamps` that is behind its newest beat.
         """
         return self.start[batch + 1] if batch + 1 < len(self.start) else len(self.stamps)
 
