@@ -88,7 +88,7 @@ def test_a_vcpu_that_counts_back_verified_nothing() -> None:
     [
         ({}, "vmm-kill"),
         ({"disruption": Undisturbed()}, "its baseline"),
-        ({"stops": (Stop(10.0, 12.0, "parked"),)}, "it was to go on"),
+        ({"stops": (Stop(10.0, 12.0, "parked"),)}, "it was resumed"),
     ],
 )
 def test_a_vcpu_that_verified_nothing_proves_nothing(more: dict[str, Any], what: str) -> None:
