@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.mutation.mutants import Mutant
+from tests.mutation.mutant import Mutant
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutation.live import functions_of, put
-from tests.mutation.mutants import Mutant
+from tests.mutation.mutant import Mutant
 from tests.mutation.trials import forked
 
 RUNS = 10_000

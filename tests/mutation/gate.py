@@ -19,10 +19,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from tests.mutation import lists
+from tests.mutation import lists, sample
 from tests.mutation.covering import Cache, Covering, covered, merged, split
 from tests.mutation.equivalence import RUNS, differing
-from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.mutant import Mutant
+from tests.mutation.mutants import mutants_of
 from tests.mutation.trials import Trial, Trials
 
 _MOST_EQUIVALENT = 0.03
@@ -38,6 +39,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     os.nice(arguments.nice - os.nice(0))
     began = time.monotonic()
+    sample.insist()
     equivalent = lists.equivalents()
     mutants = [mutant for file in wanted for mutant in mutants_of(lists.ROOT, file)]
     tried = [mutant for mutant in mutants if mutant.id not in equivalent]

@@ -11,37 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.mutation.mutant import Mutant
 from tests.mutation.operators import OPERATORS, cst, passed_over
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One change of one file.
-
-    Attributes:
-        id: What it is listed by: a hash of file, function, operator and change, not of the line.
-        file: Relative to the checkout.
-        line: Where the change is, from 1.
-        within: The function or class that it is in; "" for the module itself.
-        kind: What kind of change it is.
-        was: The changed lines as they are.
-        now: As they are in the mutant.
-        original: The whole file as it is.
-        source: The whole file with the change.
-    """
-
-    id: str
-    file: str
-    line: int
-    within: str
-    kind: str
-    was: str
-    now: str
-    original: str
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.id} ({self.kind}): `{self.was}` -> `{self.now}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +28,11 @@ def mutants_of(root: Path, file: str) -> list[Mutant]:
         root: The checkout.
         file: Relative to it.
     """
-    source = (root / file).read_text(encoding="utf-8")
+    return mutants_in((root / file).read_text(encoding="utf-8"), file)
+
+
+def mutants_in(source: str, file: str) -> list[Mutant]:
+    """Return all mutants of the text of a file, see `mutants_of`."""
     module = cst.parse_module(source)
     codes = [module.code_for_node(statement) for statement in module.body]
     head = source[: source.index(codes[0])] if codes else source

@@ -26,7 +26,7 @@ from _pytest.runner import runtestprotocol
 
 from tests.mutation.covering import Covering
 from tests.mutation.live import functions_of, put
-from tests.mutation.mutants import Mutant
+from tests.mutation.mutant import Mutant
 
 _SURVIVED, _AFRESH, _BROKE = "survived", "afresh", "the trial broke"
 _NOTHING = "nothing"

@@ -17,6 +17,7 @@ from lab.record.classify import (
     must_run_gaps,
     status_of,
 )
+from lab.record.doubt import PROBE
 from lab.record.model import NO_RECORD, CheckRecord, Outcome
 from tests.support.records import SURVIVED, cell, run
 
@@ -61,12 +62,31 @@ def test_a_repeat_is_told_by_its_key() -> None:
     assert again.key != "a"
 
 
-def test_a_test_beside_the_cells_may_be_absent_unless_it_had_to_run() -> None:
-    beside = check("t", Outcome.SKIPPED)
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(Outcome.SKIPPED, Status.NOT_RUN), (Outcome.UNAVAILABLE, Status.UNAVAILABLE)],
+)
+def test_a_test_beside_the_cells_says_why_it_is_absent(outcome: Outcome, status: Status) -> None:
+    beside = check("t", outcome)
     record = run(cell("b"), must_run=("b",), checks=(beside,))
-    assert classified(record)[-1] == Classified("t", Status.SKIPPED, record=beside)
-    found = classified(record, ("b", "t"))
-    assert found[-1] == Classified("t", Status.NOT_RUN, record=beside)
+    assert classified(record)[-1] == Classified("t", status, record=beside)
+    assert classified(record, ("b", "t"))[1] == Classified("t", status, record=beside)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "witness", "status"),
+    [
+        (Outcome.UNAVAILABLE, {PROBE: "no /dev/sev"}, Status.UNAVAILABLE),
+        (Outcome.UNAVAILABLE, {PROBE: ""}, Status.NOT_RUN),
+        (Outcome.UNAVAILABLE, {}, Status.NOT_RUN),
+        (Outcome.SKIPPED, {PROBE: "no /dev/sev"}, Status.NOT_RUN),
+    ],
+)
+def test_only_a_probe_excuses_a_cell_that_must_run(
+    outcome: Outcome, witness: dict[str, object], status: Status
+) -> None:
+    absent = cell("a", outcome=outcome, verdict=None, witness=witness)
+    assert status_of(absent, must_run=True) is status
 
 
 def test_what_had_to_run_and_left_nothing_is_told_once() -> None:
@@ -153,7 +173,7 @@ def test_a_headline_counts_each_standing() -> None:
     assert said.startswith("FAILED: 1 of 5 cells as expected, 2 not as expected, 1 cannot tell, ")
     assert "1 of 4 tests beside them passed (1 failed, 1 broke, 1 were not run)" in said
     assert "false starts: 2" in said
-    assert ", 1 absent " in said
+    assert ", 2 that had to run" in said
     good = headline(run(cell("good"), checks=(check("t1", Outcome.PASSED),)))
     assert good == "AS EXPECTED: 1 of 1 cells as expected, 1 of 1 tests beside them passed"
     assert headline(run(cell("a"), ended=None)).startswith("CANNOT TELL: ")
