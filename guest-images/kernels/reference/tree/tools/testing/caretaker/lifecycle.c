@@ -10,23 +10,14 @@
  */
 #include <pthread.h>
 #include <setjmp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "cpu.h"
+#include "harness.h"
 
 #define CPUS	3
 #define ROOM	(SHADOWS * SHADOW_BYTES)
-
-static int bad;
-
-#define CHECK(x) do {							\
-	if (!(x)) {							\
-		printf("# %s:%d: not so: %s\n", __func__, __LINE__, #x); \
-		bad = 1;						\
-	}								\
-} while (0)
 
 struct globals g;
 u64 fake_msr[0x900], fake_tsc_ratio, fake_tsc, fake_xcr0;
@@ -367,35 +358,20 @@ static void tsc_ratio(void)
 	CHECK(fake_tsc_ratio == BIT(32));
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} tests[] = {
-	{ "comes_and_goes", comes_and_goes },
-	{ "refused_vcpu", refused_vcpu },
-	{ "own_apic", own_apic },
-	{ "stop_and_fetch", stop_and_fetch },
-	{ "fetch_once", fetch_once },
-	{ "siblings", siblings },
-	{ "exceptions", exceptions },
-	{ "deadline", deadline },
-	{ "task_priority", task_priority },
-	{ "tsc_ratio", tsc_ratio },
+static const struct test tests[] = {
+	TEST(comes_and_goes),
+	TEST(refused_vcpu),
+	TEST(own_apic),
+	TEST(stop_and_fetch),
+	TEST(fetch_once),
+	TEST(siblings),
+	TEST(exceptions),
+	TEST(deadline),
+	TEST(task_priority),
+	TEST(tsc_ratio),
 };
 
 int main(void)
 {
-	u32 n = sizeof(tests) / sizeof(tests[0]);
-	int failed = 0;
-	u32 i;
-
-	setvbuf(stdout, (char *)0, _IOLBF, 0);
-	printf("KTAP version 1\n1..%u\n", n);
-	for (i = 0; i < n; i++) {
-		bad = 0;
-		tests[i].run();
-		printf("%s %u %s\n", bad ? "not ok" : "ok", i + 1, tests[i].name);
-		failed |= bad;
-	}
-	return failed;
+	return run_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -6,22 +6,13 @@
  *   gcc -I../../../arch/x86/caretaker/resident -fsanitize=address,undefined \
  *       resident.c ../../../arch/x86/caretaker/resident/{validate,vapic}.c
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness.h"
 #include "../../../arch/x86/include/asm/caretaker_abi.h"
 #undef NULL
 #include "resident.h"
-
-static int bad;
-
-#define CHECK(x) do {							\
-	if (!(x)) {							\
-		printf("# %s:%d: not so: %s\n", __func__, __LINE__, #x); \
-		bad = 1;						\
-	}								\
-} while (0)
 
 static const struct limits limits = {
 	.hole = { .start = MIB(300), .size = MIB(4) },
@@ -338,38 +329,23 @@ static void processor_priority(void)
 	CHECK(ppr(0x4f, 0x51) == 0x50 && ppr(0x53, 0x51) == 0x53 && ppr(0x62, 0x51) == 0x62);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} tests[] = {
-	{ "xcr0s", xcr0s },
-	{ "xsaves", xsaves },
-	{ "vcpus", vcpus },
-	{ "timers", timers },
-	{ "runs", runs },
-	{ "vmcb", vmcb },
-	{ "msrs", msrs },
-	{ "priorities", priorities },
-	{ "level_triggered", level_triggered },
-	{ "timer", timer },
-	{ "ipis", ipis },
-	{ "registers", registers },
-	{ "processor_priority", processor_priority },
+static const struct test tests[] = {
+	TEST(xcr0s),
+	TEST(xsaves),
+	TEST(vcpus),
+	TEST(timers),
+	TEST(runs),
+	TEST(vmcb),
+	TEST(msrs),
+	TEST(priorities),
+	TEST(level_triggered),
+	TEST(timer),
+	TEST(ipis),
+	TEST(registers),
+	TEST(processor_priority),
 };
 
 int main(void)
 {
-	u32 n = sizeof(tests) / sizeof(tests[0]);
-	int failed = 0;
-	u32 i;
-
-	setvbuf(stdout, (char *)0, _IOLBF, 0);
-	printf("KTAP version 1\n1..%u\n", n);
-	for (i = 0; i < n; i++) {
-		bad = 0;
-		tests[i].run();
-		printf("%s %u %s\n", bad ? "not ok" : "ok", i + 1, tests[i].name);
-		failed |= bad;
-	}
-	return failed;
+	return run_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -6,23 +6,14 @@
  *   gcc -I../../../arch/x86/caretaker/core -fsanitize=address,undefined \
  *       unit.c ../../../arch/x86/caretaker/core/{npt,check,shadow}.c
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness.h"
 #undef NULL
 #include "shadow.h"
 
 #define TABLE_PA	MIB(300)
-
-static int bad;
-
-#define CHECK(x) do {							\
-	if (!(x)) {							\
-		printf("# %s:%d: not so: %s\n", __func__, __LINE__, #x); \
-		bad = 1;						\
-	}								\
-} while (0)
 
 static struct pt table(u32 pages, u32 levels)
 {
@@ -600,46 +591,31 @@ static void shadow_full(void)
 	bye(&g);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} tests[] = {
-	{ "identity_4_levels", identity_4_levels },
-	{ "identity_5_levels", identity_5_levels },
-	{ "identity_edges", identity_edges },
-	{ "checker_notices", checker_notices },
-	{ "map_refuses", map_refuses },
-	{ "icr_ordinary", icr_ordinary },
-	{ "icr_init_sipi", icr_init_sipi },
-	{ "pages", pages },
-	{ "vmcbs", vmcbs },
-	{ "vmcb_features", vmcb_features },
-	{ "vmcb_fields", vmcb_fields },
-	{ "vmcb_events", vmcb_events },
-	{ "msrpms", msrpms },
-	{ "host_msrpm", host_msrpm },
-	{ "efers", efers },
-	{ "efer_features", efer_features },
-	{ "shadow_follows", shadow_follows },
-	{ "shadow_leaves_to_host", shadow_leaves_to_host },
-	{ "shadow_keeps_private", shadow_keeps_private },
-	{ "shadow_depths", shadow_depths },
-	{ "shadow_full", shadow_full },
+static const struct test tests[] = {
+	TEST(identity_4_levels),
+	TEST(identity_5_levels),
+	TEST(identity_edges),
+	TEST(checker_notices),
+	TEST(map_refuses),
+	TEST(icr_ordinary),
+	TEST(icr_init_sipi),
+	TEST(pages),
+	TEST(vmcbs),
+	TEST(vmcb_features),
+	TEST(vmcb_fields),
+	TEST(vmcb_events),
+	TEST(msrpms),
+	TEST(host_msrpm),
+	TEST(efers),
+	TEST(efer_features),
+	TEST(shadow_follows),
+	TEST(shadow_leaves_to_host),
+	TEST(shadow_keeps_private),
+	TEST(shadow_depths),
+	TEST(shadow_full),
 };
 
 int main(void)
 {
-	u32 n = sizeof(tests) / sizeof(tests[0]);
-	int failed = 0;
-	u32 i;
-
-	setvbuf(stdout, (char *)0, _IOLBF, 0);
-	printf("KTAP version 1\n1..%u\n", n);
-	for (i = 0; i < n; i++) {
-		bad = 0;
-		tests[i].run();
-		printf("%s %u %s\n", bad ? "not ok" : "ok", i + 1, tests[i].name);
-		failed |= bad;
-	}
-	return failed;
+	return run_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }
