@@ -41,7 +41,7 @@ class Selection:
 
         Args:
             config: pytest's.
-            items: The tests; changed in place.
+            items: The tests; one that got no cell is taken out.
 
         Yields:
             Once, for all other plugins to deselect.

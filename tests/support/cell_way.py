@@ -17,6 +17,7 @@ from typing import Any
 import lab
 
 _HOME = str(Path(lab.__file__).parent) + "/"
+_NEAR = 4  # frames: a model's own functions call each other
 # What a cell is passed through. What these ask of other packages is not on its way.
 _ROOMS = tuple(f"{_HOME}{package}/" for package in ("pytest_plugin", "runner", "record"))
 
@@ -54,7 +55,7 @@ class Way:
             event: Which.
         """
         module = _module(frame.f_code)
-        if module is None:
+        if module is None or _is_of_a_model(frame):
             return
         if event == "call":
             self.enter(module, f"{module}:{frame.f_code.co_qualname}")
@@ -83,6 +84,16 @@ def _module(code: CodeType) -> str | None:
     if part_of_its_function or not path.startswith(_ROOMS):
         return None
     return path.removeprefix(_HOME)
+
+
+def _is_of_a_model(frame: FrameType) -> bool:
+    """Whether pydantic called it: how a model is written is its form, and no step of the way."""
+    caller = frame.f_back
+    for _ in range(_NEAR):
+        if caller is None or "/pydantic/" in caller.f_code.co_filename:
+            return caller is not None
+        caller = caller.f_back
+    return False
 
 
 @contextmanager

@@ -11,10 +11,10 @@ import pytest
 
 from lab.observe.identity import Undisturbed
 from lab.observe.search import Search, Sighting
-from lab.observe.trail import Blind, Own, Trail
+from lab.observe.trail import Blind
 from lab.observe.window import Window
-from lab.verdict.evidence import Evidence, ParkedClaim, Stop
-from lab.verdict.silence_checks import ending, guest_silent, own_count, parked, silent
+from lab.verdict.evidence import Evidence, Stop
+from lab.verdict.silence_checks import ending, guest_silent, silent
 from lab.verdict.verdict import Check, Lost, Unproven
 from tests.support.made_trails import every, evidence_of, steady, trail_of
 from tests.support.told import a_loss, no_proof, numbers
@@ -250,117 +250,3 @@ def test_what_nobody_saw_for_less_than_patience_is_a_pause() -> None:
 def test_what_was_stopped_was_not_silent_in_the_end() -> None:
     e = paused(28.0, stops=(Stop(28.0, 29.5, "parked"),))
     assert ending(e) is None
-
-
-def own(*gaps_ms: int, at: tuple[float, ...] = (0.0, 12.0, 31.0)) -> Evidence:
-    trail = steady()
-    trail.owns[:] = [Own(when, ms * 1_000_000, 0, 0) for when, ms in zip(at, gaps_ms, strict=False)]
-    return evidence_of(trail)
-
-
-@pytest.mark.parametrize(("ms", "same"), [((100,), True), ((99,), False), ((100, 100), True)])
-def test_its_own_longest_gap_is_at_least_that_of_its_beats(
-    ms: tuple[int, ...], *, same: bool
-) -> None:
-    said = "vCPU 0 counts 0.099 s as its longest gap, its beats 0.100 s"
-    assert own_count(own(*ms)) == (None if same else no_proof(said, Check.OWN_COUNT))
-
-
-def test_a_gap_of_before_the_watch_is_not_in_its_beats() -> None:
-    assert own_count(own(700)) is None
-    assert own_count(own(50, 700, at=(-2.0, -1.0))) is None
-
-
-def test_a_gap_that_is_told_again_did_not_come_again() -> None:
-    assert own_count(own(700, 700, at=(-1.0, 12.0))) is None
-
-
-def test_a_gap_of_a_nanosecond_is_counted() -> None:
-    trail = trail_of([1.0, 1.5], [2.0], stamps=[101.0, 101.000000001])
-    trail.owns.clear()
-    assert own_count(evidence_of(trail)) is not None
-
-
-def test_a_gap_that_came_in_the_watch_is_in_its_beats() -> None:
-    said = "vCPU 0 counts 0.101 s as its longest gap, its beats 0.100 s"
-    assert own_count(own(50, 101)) == no_proof(said, Check.OWN_COUNT)
-    assert own_count(own(50, 100)) is None
-    assert own_count(own(50, 101, at=(-1.0, 0.0))) is None  # noted as the watch began
-
-
-def test_what_it_counts_after_the_watch_is_not_asked_for() -> None:
-    assert own_count(own(100, 100, 900)) is None
-    assert own_count(own(100, 900, at=(0.0, 30.0))) is not None
-
-
-def test_of_two_gaps_that_it_counts_the_longer_one_must_be_there() -> None:
-    said = "vCPU 0 counts 0.200 s as its longest gap, its beats 0.100 s"
-    assert own_count(own(50, 90, 200, at=(0.0, 11.0, 12.0))) == no_proof(said, Check.OWN_COUNT)
-
-
-def test_what_counts_nothing_counts_no_gap() -> None:
-    trail = steady()
-    trail.owns.clear()
-    said = "vCPU 0 counts 0.000 s as its longest gap, its beats 0.100 s"
-    assert own_count(evidence_of(trail)) == no_proof(said, Check.OWN_COUNT)
-
-
-CLAIM = ParkedClaim("halted")
-
-
-def held(trail: Trail, **more: Any) -> Evidence:
-    return evidence_of(trail, parked=CLAIM, **more)
-
-
-def test_a_parked_guest_is_silent_and_in_sight() -> None:
-    assert parked(held(trail_of(every(0.1, 0.0, 10.0), LOOKS))) is None
-    assert parked(evidence_of(steady())) is None
-
-
-def test_a_parked_guest_that_beats_is_none() -> None:
-    said = "the caretaker says that the guest is parked (halted), and vCPU 0 beats"
-    assert parked(held(steady())) == no_proof(said, Check.PARKED)
-
-
-@pytest.mark.parametrize(("last", "silent_long"), [(28.9, True), (29.0, False)])
-def test_a_parked_guest_is_silent_for_longer_than_closing(
-    last: float, *, silent_long: bool
-) -> None:
-    found = parked(held(trail_of(every(0.1, 0.0, last), LOOKS)))
-    assert (found is None) is silent_long
-
-
-def test_a_parked_guest_out_of_sight_is_none() -> None:
-    said = "the caretaker says that the guest is parked (halted), and vCPU 0 was out of sight"
-    trail = trail_of(every(0.1, 0.0, 20.0), every(0.1, 0.0, 20.0))
-    assert parked(held(trail)) == no_proof(said, Check.PARKED)
-
-
-def test_a_parked_guest_that_beats_is_told_from_one_out_of_sight() -> None:
-    said = []
-    for unseen in (0.0, 0.9, 1.2, 5.0):
-        trail = trail_of(every(0.1, 0.0, 30.0), every(0.1, 0.0, 30.0 - unseen))
-        found = parked(held(trail))
-        assert found is not None
-        said.append(found.reason)
-    assert said[0] == said[1] != said[2] == said[3]
-    assert "beats" in said[0]
-
-
-def test_a_parked_guest_had_lived() -> None:
-    said = no_proof("vCPU 0 was not seen alive when it was struck", Check.EARLY)
-    assert parked(held(trail_of(every(0.1, 0.0, 5.0), LOOKS))) == said
-
-
-def test_a_parked_guest_beat_on_the_page_that_is_watched() -> None:
-    trail = trail_of(every(0.1, 0.0, 10.0), LOOKS)
-    trail.moves.append(12.0)
-    said = no_proof("vCPU 0 never beat on the page that was watched in the end", Check.PAGE)
-    assert parked(held(trail)) == said
-
-
-def test_each_vcpu_of_a_parked_guest_is_asked_for() -> None:
-    first, second = trail_of(every(0.1, 0.0, 10.0), LOOKS), steady(1)
-    said = "the caretaker says that the guest is parked (halted), and vCPU 1 beats"
-    found = parked(evidence_of(first, second, parked=CLAIM))
-    assert found == no_proof(said, Check.PARKED)
