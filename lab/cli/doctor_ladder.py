@@ -71,7 +71,11 @@ def ladder(
     cells = select(settings.cells(lab, lab.host.accelerator), tier)
     plans = [planned(cell) for cell in cells]
     if as_json:
-        typer.echo(json.dumps([plan.model_dump(mode="json") for plan in plans], indent=1))
+        told = [
+            {**plan.model_dump(mode="json"), "twin": cell.twin}
+            for plan, cell in zip(plans, cells, strict=True)
+        ]
+        typer.echo(json.dumps(told, indent=1))
         return
     expected = {plan.id: plan.expectation.word for plan in plans if plan.expectation}
     came = {cell.id: cell for cell in load(results).cells} if results else {}
@@ -79,9 +83,10 @@ def ladder(
     if Measurement.get(out, out.options.update(max_width=_ANY), table).maximum <= out.width:
         out.print(table)
     else:  # too narrow for a grid
-        for plan in plans:
+        for plan, cell in zip(plans, cells, strict=True):
             word = result(came[plan.id]) if plan.id in came else expected.get(plan.id, "")
-            out.print(f"{plan.id:60} {word}", markup=False, soft_wrap=True)
+            control = f"; its control: {cell.twin}" if cell.twin else ""
+            out.print(f"{plan.id:60} {word}{control}", markup=False, soft_wrap=True)
     out.print(f"{len(plans)} cells of tier {tier.value}")
 
 

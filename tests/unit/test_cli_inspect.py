@@ -93,3 +93,17 @@ def test_clean_asks_before_it_removes(capsys: pytest.CaptureFixture[str], folder
 def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("caretaker-lab ")
+
+
+def test_the_ladder_names_the_control_of_each_survival(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["ladder", "--json"]) == 0
+    told = {each["id"]: each for each in json.loads(capsys.readouterr().out)}
+    lives = [i for i in told if i.endswith("-reference-linux-labvmm-vmm_kill-async")]
+    (cell_id,) = (i for i in lives if i.startswith("x86_64"))
+    control = cell_id.removesuffix("-async")
+    assert told[cell_id]["twin"] == control
+    assert told[control]["twin"] == ""
+    assert main(["ladder"]) == 0
+    assert f"; its control: {control}\n" in capsys.readouterr().out
