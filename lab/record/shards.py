@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import reduce
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -123,6 +124,20 @@ def note_environment(folder: Path, environment: EnvironmentRecord, *, worker: st
     path = folder / "environment" / f"{file_name(worker)}.json"
     write_document(path, environment)
     return path
+
+
+def free_evidence(folder: Path, key: str) -> str:
+    """Choose a folder for evidence that no other try of a cell has: the record of that may count.
+
+    Args:
+        folder: The run's folder.
+        key: The cell's key.
+
+    Returns:
+        The folder of evidence, relative to the run's.
+    """
+    tries = (f"evidence/{file_name(key)}{'' if n == 1 else f'~try{n}'}" for n in count(1))
+    return next(each for each in tries if not (folder / each).exists())
 
 
 def file_name(cell_id: str) -> str:

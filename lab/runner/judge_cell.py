@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def _judged(
             why = saw.why(cell.expectation)
             away = unavailable(cell, why, probe=saw.probe, saw=saw.saw, rerun=rerun, repeat=repeat)
             return away, None
-    evidence = _free(folder, shards.file_name(planned(cell, repeat=repeat).key))
+    evidence = shards.free_evidence(folder, planned(cell, repeat=repeat).key)
     result = attempted(pool, cell, folder / evidence)
     if saw is not None and isinstance(result.broke, UnavailableError):
         broke = InfraError(
@@ -97,9 +96,3 @@ def _judged(
         result = replace(result, broke=result.broke or e)
     record = record_of(result, rerun=rerun, evidence=evidence, repeat=repeat)
     return record.model_copy(update=more), result.broke
-
-
-def _free(folder: Path, name: str) -> str:
-    """Return a folder for evidence that no other try under this name has: its record may count."""
-    tries = (f"evidence/{name}{'' if n == 1 else f'~try{n}'}" for n in count(1))
-    return next(each for each in tries if not (folder / each).exists())
