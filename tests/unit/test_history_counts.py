@@ -121,7 +121,7 @@ def test_a_comparison_is_of_the_builds_that_were_run_last() -> None:
         row(build_id=""),
         row(kernel="l", build_id="l"),
     ]
-    (pair,) = compared([*rows, row(build_id="new")], "k", "l")
+    (pair,) = compared([row(build_id="new"), *rows], "k", "l")
     assert (pair.a.build_id, pair.a.counts.judged) == ("new", 2)
     (pair,) = compared(rows, "old", "l")
     assert (pair.a.build_id, pair.a.counts.judged) == ("old", 1)
