@@ -19,7 +19,6 @@ from lab.events import Sink, Step, nowhere
 _SHOWN = 6
 _IMAGE, _BINARY, _PARTS = "linux-image-", "linux-binary-", ("linux-base-", "linux-modules-")
 _FLAVOUR = re.compile(r"linux-image-\d[\d.]*(?:[+~][^-]*|-\d+)?-(.*)")
-_HOW = 1
 _MIB = 700
 _USUALLY_S = 8
 
@@ -75,7 +74,7 @@ def take(
 
     made = cache.entry(
         "prebuilt",
-        {"how": _HOW, "arch": arch, "package": package, "version": wanted.version},
+        {"how": prebuilt.HOW, "arch": arch, "package": package, "version": wanted.version},
         into,
         what=f"kernel {what}",
         usually_s=_USUALLY_S,

@@ -13,7 +13,8 @@ from lab.errors import ConfigError
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _NOTE = struct.Struct("<III")
-_MAGIC = b"\x7fELF\x02\x01"
+_HEADER_32 = struct.Struct("<16sHHIIIIIHHHHHH")
+_MAGIC, _MAGIC_32 = b"\x7fELF\x02\x01", b"\x7fELF\x01\x01"
 _PT_NOTE = 4
 _NT_GNU_BUILD_ID = 3
 _XEN_ELFNOTE_PHYS32_ENTRY = 18
@@ -67,7 +68,8 @@ def build_id(path: Path) -> str:
 def build_id_within(path: Path) -> str:
     """Return the GNU build id of an ELF file, or of a raw image that has the note somewhere.
 
-    A raw kernel image contains whole ELF files, too: its vDSO has a build id of its own.
+    A raw kernel image contains whole ELF files, too: each vDSO, of 64 and of 32 bits, has a build
+    id of its own.
 
     Raises:
         ConfigError: The file has none.
@@ -76,7 +78,10 @@ def build_id_within(path: Path) -> str:
     if raw.startswith(_MAGIC):
         return build_id(path)
     head = _NOTE.pack(4, 20, _NT_GNU_BUILD_ID) + b"GNU\0"
-    others = [_extent(raw, at) for at in _finds(raw, _MAGIC)]
+    others = [
+        *(_extent(raw, at) for at in _finds(raw, _MAGIC)),
+        *(_extent_of_32(raw, at) for at in _finds(raw, _MAGIC_32)),
+    ]
     for at in _finds(raw, head):
         if not any(at in other for other in others):
             return raw[at + len(head) :][:20].hex()
@@ -95,6 +100,14 @@ def _extent(raw: bytes, at: int) -> range:
     if len(raw) - at < _HEADER.size:
         return range(0)
     _, _, _, _, _, _, sections, _, _, _, _, size, count, _ = _HEADER.unpack_from(raw, at)
+    return range(at, at + sections + size * count)
+
+
+def _extent_of_32(raw: bytes, at: int) -> range:
+    """Return the same of an ELF file of 32 bits: compat processes have a vDSO of their own."""
+    if len(raw) - at < _HEADER_32.size:
+        return range(0)
+    _, _, _, _, _, _, sections, _, _, _, _, size, count, _ = _HEADER_32.unpack_from(raw, at)
     return range(at, at + sections + size * count)
 
 

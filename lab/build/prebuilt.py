@@ -20,7 +20,8 @@ from lab.build.kernel import KernelImage
 from lab.errors import ConfigError
 from lab.events import Sink, nowhere
 
-_HOW = 1  # goes up when what is made of the same files changes
+HOW = 2
+"""A part of the inputs of whatever is made here; goes up when the same files make another."""
 _USUALLY_S = 4
 _MIB = 600
 _CONFIG_BEGINS, _CONFIG_ENDS = b"IKCFG_ST", b"IKCFG_ED"
@@ -64,7 +65,7 @@ def take(
     """
     if not image.is_file():
         raise ConfigError(f"kernel {name!r}: image '{image}' is not there")
-    inputs: dict[str, Value] = {"how": _HOW, "arch": arch, "image": file_digest(image)}
+    inputs: dict[str, Value] = {"how": HOW, "arch": arch, "image": file_digest(image)}
     config = None
     if folder is not None:
         there = sorted(p for p in folder.rglob("*") if p.is_file() and packages.of_kernel(p))
@@ -103,7 +104,7 @@ def of_packages(
     """
     made = cache.entry(
         "prebuilt",
-        {"how": _HOW, "arch": arch, "packages": [file_digest(file) for file in files]},
+        {"how": HOW, "arch": arch, "packages": [file_digest(file) for file in files]},
         lambda out: make_of_packages(name, arch, files, out),
         what=f"kernel {name} from {files[0].name}",
         usually_s=_USUALLY_S,

@@ -124,11 +124,22 @@ def vdso(build_id: bytes) -> bytes:
     return head + content
 
 
+def vdso_32(build_id: bytes) -> bytes:
+    """Return the same of 32 bits: that of compat processes."""
+    content = note(build_id)
+    ends = 52 + len(content)
+    head = struct.pack(
+        "<16sHHIIIIIHHHHHH", b"\x7fELF\1\1\1", 3, 40, 1, 0, 0, ends, 0, 52, 32, 0, 40, 0, 0
+    )
+    return head + content
+
+
+@pytest.mark.parametrize("made", [vdso, vdso_32])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_raw_images_build_id_is_not_that_of_the_vdso_in_it(
-    tmp_path: Path, *, first: bool
+    tmp_path: Path, made: Callable[[bytes], bytes], *, first: bool
 ) -> None:
-    parts = [vdso(b"v"), note(b"k")] if first else [note(b"k"), vdso(b"v")]
+    parts = [made(b"v"), note(b"k")] if first else [note(b"k"), made(b"v")]
     image = tmp_path / "Image"
     image.write_bytes(bytes(64).join((b"MZ", *parts, b"")))
     assert elf.build_id_within(image) == (b"k" * 20).hex()
