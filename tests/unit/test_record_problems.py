@@ -19,3 +19,7 @@ def test_of_several_problems_the_first_of_its_kind_is_told() -> None:
         Problem(ProblemKind.PRODUCT, "second"),
     ]
     assert decide(expected(Survives()), lived, problems) == (Outcome.FAILED, "first")
+
+
+def test_a_problem_is_told_by_its_reason() -> None:
+    assert f"{Problem(ProblemKind.HOST, 'it is short of memory')}" == "it is short of memory"

@@ -71,7 +71,7 @@ def test_a_rate_is_told_of_three_slopes_a_second_long(looks: int, rate: float | 
 
 
 def test_two_slopes_tell_no_rate() -> None:
-    few = [4.0, 4.5, 5.0, 5.25]
+    few = [4.0, 4.75, 5.0, 5.5]  # a second apart: the first, and each of the last two
     trail = trail_of(few, few)
     assert clock_of(evidence_of(trail), trail).rate_before is None
 

@@ -210,7 +210,9 @@ TWICE = Search(tuple(Sighting(0, at, 9, beats=True) for at in (0x1000, 0x2000)),
     ids=lambda value: value.value if isinstance(value, Check) else "",
 )
 def test_each_check_is_asked(evidence: Evidence, check: Check) -> None:
-    assert judge(evidence).check is check
+    found = judge(evidence)
+    assert found.check is check
+    assert isinstance(found, Lost | Unproven)
 
 
 def late(e: Evidence) -> Evidence:
