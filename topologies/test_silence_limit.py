@@ -15,7 +15,7 @@ from lab.verdict.verdict import Check, Lost, Survived, Verdict
 
 BELOW, ABOVE = (0.5, 0.9), (1.1, 1.5)
 SILENT = {Check.SILENCE, Check.GUEST_SILENCE}
-QUICK = Watch(baseline_s=1.0, patience_s=1.5, after_s=2.6)
+QUICK = Watch(baseline_s=1.0, patience_s=2.0, after_s=3.2)
 
 Stopped = Callable[[GuestKind, float, Watch], Verdict]
 

@@ -18,7 +18,7 @@ from lab.errors import InfraError
 from lab.guest import cgroup, start
 from lab.guest.cgroup import cgroup_of, entering, kill_all, processes_in
 from lab.guest.guest import GuestPlan, RunningGuest
-from lab.guest.handover import kvm_async, luo, resident
+from lab.guest.handover.launch import ready
 from lab.observe.identity import ProcessIdentity
 from lab.ssh.session import Result, Session
 from tests.support.sshd import serving
@@ -91,31 +91,17 @@ def test_a_vmm_that_got_no_cgroup_does_not_run(monkeypatch: pytest.MonkeyPatch) 
     assert (done.returncode != 0, done.stdout) == (True, "")
 
 
-SAVED = luo.Preserved("s", "aa")
-ADOPTERS = {
-    "async": (kvm_async, kvm_async.AsyncOrphaning().adopt),
-    "resident": (resident, resident.ResidentOrphaning("resident", preserve=True).adopt),
-    "luo": (luo, lambda guest, by: luo.GuestHandover().recover(guest, SAVED, by)),
-}
-
-
-@pytest.mark.parametrize("name", ADOPTERS)
-def test_each_adopter_is_in_a_cgroup_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adopter_is_in_a_cgroup_of_its_own() -> None:
     class StartedError(Exception):
         pass
 
-    def ready(_host: object, argv: list[str], *_: object) -> None:
-        assert argv == entering(argv[4:])
-        assert argv[4] == "python3"
+    def spawn(argv: list[str], _log: str, **_: object) -> int:
+        assert argv == entering(["adopt"])
         raise StartedError
 
-    module, adopt = ADOPTERS[name]
-    monkeypatch.setattr(module, "ready", ready)
-    session = SimpleNamespace(check=lambda *_, **__: "")
-    plan = GuestPlan(name="g", kind=GuestKind.SPINNER, vmm=VmmKind.LABVMM)
-    guest: Any = SimpleNamespace(plan=plan, host=SimpleNamespace(session=session))
+    host: Any = SimpleNamespace(session=SimpleNamespace(spawn=spawn))
     with pytest.raises(StartedError):
-        adopt(guest, Deadline.after(1))
+        ready(host, ["adopt"], "log", "the adopter", Deadline.after(1))
 
 
 class Vmms:

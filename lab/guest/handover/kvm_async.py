@@ -10,7 +10,6 @@ from typing import Any
 
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
-from lab.guest.cgroup import entering
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.launch import ready, run_argv
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
@@ -82,7 +81,7 @@ class AsyncOrphaning:
         plan, host = guest.plan, guest.host
         argv = [*LABVMM, "adopt", "--keeper", plan.keeper_socket, "--socket", plan.socket]
         log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"
-        vmm = ready(host, entering(argv), log, f"the adopter of {plan.name}", by)
+        vmm = ready(host, argv, log, f"the adopter of {plan.name}", by)
         return dataclasses.replace(guest, vmm=vmm)
 
 

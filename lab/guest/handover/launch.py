@@ -7,6 +7,7 @@ import json
 
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
+from lab.guest.cgroup import entering
 from lab.guest.guest import GuestPlan
 from lab.guest.payload import payload_for
 from lab.host.commands import LABVMM, process
@@ -60,7 +61,7 @@ def ready(host: RunningHost, argv: list[str], log: str, what: str, by: Deadline)
         InfraError: It ended instead; the message has its output.
         DeadlineError: It neither ended nor reported.
     """
-    pid = host.session.spawn(argv, log, by=by)
+    pid = host.session.spawn(entering(argv), log, by=by)
 
     def spoke() -> ProcessIdentity | None:
         found = process(host.session, pid)  # first: what it says before it ends is seen below

@@ -13,7 +13,6 @@ from typing import Protocol
 from lab.config.model import MemoryKind
 from lab.deadline import Deadline, until
 from lab.errors import InfraError
-from lab.guest.cgroup import entering
 from lab.guest.guest import RunningGuest
 from lab.guest.handover.launch import ready
 from lab.host.commands import LABVMM
@@ -125,7 +124,7 @@ class GuestHandover:
             "--socket", plan.socket, "--console", plan.console,
         ]  # fmt: skip
         try:
-            vmm = ready(host, entering(argv), log, f"the next VMM of {plan.name}", by)
+            vmm = ready(host, argv, log, f"the next VMM of {plan.name}", by)
         except InfraError as e:
             return Recovered(f"nothing: {e}")
         first = host.session.get(log).decode(errors="replace").splitlines()[0]

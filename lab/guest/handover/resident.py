@@ -14,7 +14,6 @@ from lab.caretaker.residency_proof import residency
 from lab.config.model import Accel
 from lab.deadline import Deadline
 from lab.errors import InfraError, UnavailableError
-from lab.guest.cgroup import entering
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.launch import ready, run_argv
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
@@ -133,7 +132,7 @@ class ResidentOrphaning:
             "--socket", plan.socket, "--console", plan.console, *words,
         ]  # fmt: skip
         log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"
-        vmm = ready(host, entering(argv), log, f"the adopter of {plan.name}", by)
+        vmm = ready(host, argv, log, f"the adopter of {plan.name}", by)
         return dataclasses.replace(guest, vmm=vmm, keepers=())
 
     def _socket(self, plan: GuestPlan) -> str:

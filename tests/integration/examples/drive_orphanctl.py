@@ -26,7 +26,10 @@ from lab.ssh.session import Result
 
 
 class Here:
-    """A session with this machine: what is run is real, in a folder of the test's."""
+    """A session with this machine: what is run is real, in a folder of the test's.
+
+    A program is in no cgroup: there may be none, and where there are, they are not the test's.
+    """
 
     peer = "here"
 
@@ -48,6 +51,7 @@ class Here:
 
     def spawn(self, argv: list[str], log: str, **_: object) -> int:
         """Start a program that stays."""
+        argv = [word.replace("/sys/fs/cgroup", str(self._folder)) for word in argv]
         with Path(log.replace("/run/lab", str(self._folder))).open("a", encoding="utf-8") as out:
             return subprocess.Popen(argv, stdout=out, stderr=out, start_new_session=True).pid
 
