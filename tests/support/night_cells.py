@@ -4,18 +4,30 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from lab.config.model import Cell, Scope
 from lab.deadline import pause
-from lab.pytest_plugin import run_of
+from lab.pytest_plugin import run_of, sameness
 from lab.record import shards
-from lab.record.model import CellRecord, VerdictRecord
+from lab.record.model import CellRecord, Provenance, VerdictRecord
 from lab.record.plan import planned
 
 _OUTCOMES = {"Survived": "passed", "Lost": "failed", "Unproven": "error"}
+_PROVENANCE = Provenance(
+    lab_source="", images={}, boots=(), limits={}, qemu="10.0.3", libvirt="11.3.0",
+    errata="none", cpu_model="", host_cpu="", l0_kernel="",
+)  # fmt: skip
+
+
+def pytest_configure() -> None:
+    """Have no libvirt and no image asked whether a night that goes on is the same experiment."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sameness, "opened", lambda _: nullcontext())
+    patch.setattr(sameness, "expected", lambda *_: _PROVENANCE)
 
 
 @pytest.fixture
@@ -34,6 +46,7 @@ def judged(
             "outcome": _OUTCOMES[kind],
             "verdict": VerdictRecord(kind=kind, reason="so it was told", scope=Scope.RUNNING),  # type: ignore[arg-type]
             "duration_s": 2.0,
+            "provenance": _PROVENANCE,
         }
     )
     shards.write_cell(run.folder, record)
