@@ -10,7 +10,7 @@ import pytest
 
 from lab.build.cache import standard
 from lab.config.host_request import HostRequest
-from lab.config.model import Arch, Cell, LabConfig, Unavailable
+from lab.config.model import Arch, Cell, LabConfig
 from lab.events import Event, Progress
 from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import turn_of
@@ -47,9 +47,8 @@ def needed(items: Iterable[pytest.Item], run: Run) -> list[tuple[LabConfig, Cell
         for cell in cells:
             if only and cell.arch.value not in only:
                 continue
-            if not isinstance(cell.expectation, Unavailable):
-                key = (cell.kernel, cell.options.through or "", cell.arch)
-                found.setdefault(key, (run.lab(folder), cell))
+            key = (cell.kernel, cell.options.through or "", cell.arch)
+            found.setdefault(key, (run.lab(folder), cell))  # of an unavailable one, for its probe
     return list(found.values())
 
 

@@ -67,6 +67,8 @@ def test_a_test_without_a_host_needs_nothing(cells: tuple[Cell, ...]) -> None:
     assert kinds(cells, played, *others) == set()
 
 
-def test_what_is_unavailable_is_not_built(cells: tuple[Cell, ...]) -> None:
-    none = next(cell for cell in cells if cell.id.endswith("protected-linux-labvmm-kexec"))
-    assert kinds(cells, item(TOPOLOGIES, "judged", "pool", cell=none)) == set()
+def test_what_is_unavailable_is_built_for_its_probe(cells: tuple[Cell, ...]) -> None:
+    away = next(cell for cell in cells if cell.id.endswith("protected-linux-labvmm-kexec"))
+    other = next(c for c in cells if c.id.endswith("stock-protected-linux-labvmm-none"))
+    took = kinds(cells, item(TOPOLOGIES, "judged", "pool", cell=away))
+    assert took == kinds(cells, item(TOPOLOGIES, "judged", "pool", cell=other)) != set()
