@@ -17,9 +17,9 @@ install-all: ## Install what any of these targets needs
 	@lab/install/debian.sh --with all
 
 .PHONY: lab-up
-lab-up: ## Bring a lab up on Debian's kernel, and leave it standing
-	@lab/install/debian.sh --with arm64
-	.venv/bin/lab up --kernel=debian
+lab-up: ## Bring a lab up, and leave it standing
+	@lab/install/debian.sh --with arm64,kernels
+	.venv/bin/lab up
 
 .PHONY: lab-down
 lab-down: install ## Take down what is standing
