@@ -24,6 +24,7 @@ from lab.errors import DeadlineError, InfraError, LabError
 from lab.events import Sink, Step, nowhere
 from lab.resources.ledger import Ledger, flocked, owned, owner_of
 from lab.resources.owner import Owner
+from lab.virt.kvm_node import share_with_qemu
 
 SYSTEM = "qemu:///system"
 
@@ -179,6 +180,7 @@ def may_start() -> None:
 
 def _start_both(state: Path, sink: Sink) -> None:
     sink(Step(what="no libvirt daemon runs here, and no service manager: starting our own"))
+    share_with_qemu(Path("/dev/kvm"), sink)
     config = state / "virtlogd.conf"
     config.write_text(_NO_ROLL_OVER, encoding="utf-8")
     if not _answers(_LOG_SOCKET):
