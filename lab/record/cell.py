@@ -77,7 +77,7 @@ class CellRecord(PlannedCell):
     """By what it came about; null where nothing was run, and in older records."""
     digests: dict[str, str] = {}
     """SHA-256 of each file of its evidence, by its path in the folder of evidence."""
-    lacks: str = Field(default="", exclude_if=lambda lacks: not lacks)
+    lacks: str = ""
     """What its run lacks for its outcome to count: its control, or a probe. "" for nothing."""
 
     @model_serializer(mode="wrap")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from lab.config.enums import Scope
 from lab.record.parts import Part, Scalar
@@ -22,7 +22,7 @@ class ExpectationRecord(Part):
     """Of an xfail or an unavailable cell: why."""
     link: str = ""
     """Of an xfail: where the bug is tracked."""
-    by: tuple[str, ...] = Field(default=(), exclude_if=lambda by: not by)
+    by: tuple[str, ...] = ()
     """Of a control or an xfail: the checks that it may be lost by; none is the usual ones."""
 
     @model_serializer(mode="wrap")
