@@ -52,7 +52,7 @@ def _fact(data: Any) -> None:
 
 
 def _more(data: Any) -> None:
-    data["verdict"]["figures"]["more"] = True
+    data["verdict"]["figures"]["more"] = "yes"
 
 
 def _witness(data: Any) -> None:
@@ -89,7 +89,7 @@ CHANGES = [
     (_kind, "verdict.kind: the record has 'Lost', the evidence gives 'Survived'"),
     (_check, "verdict.figures.check: the record has 'silence', the evidence gives 'all'"),
     (_fact, "verdict.figures.mode: the record has 'swallowed', the evidence gives 'native'"),
-    (_more, "verdict.figures.more: the record has True, the evidence gives None"),
+    (_more, "verdict.figures.more: the record has 'yes', the evidence gives None"),
     (_witness, "witness.what: the record has 'kexec', the evidence gives 'vmm-kill'"),
     (_outcome, "outcome: the record has 'xpassed', the evidence gives 'passed'"),
     (_cause, "first_cause: the record has 'the kernel of a complained: Oops'"),
