@@ -8,7 +8,7 @@ one. What is left out otherwise, as by --deselect, --ignore or a plugin, had to 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,8 @@ def plan_of(
     folder: Path,
     collected: Sequence[pytest.Item],
     chosen: Sequence[pytest.Item],
+    *,
+    read: Collection[str],
 ) -> PlanRecord:
     """Return the plan of a run.
 
@@ -58,18 +60,19 @@ def plan_of(
         folder: Of the topologies.
         collected: The tests of this tier, before any option left some out.
         chosen: Those that are going to run.
+        read: Names of the modules that had tests, of whatever tier.
 
     Raises:
         ConfigError: lab.toml, a topology or must-run.toml is wrong.
     """
-    asked = asked_for(config, folder, collected)
+    asked = asked_for(config, folder, read)
     turns = [turn for item in collected if (turn := turn_of(item))]
     cells = run.cells(folder)
     missing = {cell.id for cell in cells} - {cell.id for cell, _ in turns}
     left_out = dict(_left_out(config, collected, chosen, whole=not asked))
     if not asked:
         left_out |= dict.fromkeys((c.id for c in cells if c.id in missing), _NO_TEST)
-        left_out |= _gone(run, folder, collected)
+        left_out |= _gone(run, folder, read)
     mine = [turn[0] for item in chosen if (turn := turn_of(item))]
     return PlanRecord(
         cells=len(turns) + len(missing),
@@ -93,13 +96,13 @@ def must_run_of(chosen: Iterable[pytest.Item]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ids))
 
 
-def asked_for(config: pytest.Config, folder: Path, collected: Sequence[pytest.Item]) -> str:
+def asked_for(config: pytest.Config, folder: Path, read: Collection[str]) -> str:
     """Return what chooses a part of the ladder, as it was typed; "" if nothing does.
 
     Args:
         config: pytest's.
         folder: Of the topologies.
-        collected: The tests, before any option left some out.
+        read: Names of the modules that had tests, of whatever tier.
     """
     option = config.option
     said = [f"-k '{option.keyword}'"] if option.keyword else []
@@ -108,7 +111,7 @@ def asked_for(config: pytest.Config, folder: Path, collected: Sequence[pytest.It
     said += ["--sw"] if getattr(option, "stepwise", False) else []
     named = [str(arg) for arg in config.args if "::" in str(arg) or str(arg).endswith(".py")]
     if named:
-        unread = len({path.name for path in folder.glob("test_*.py")} - _modules(collected))
+        unread = len({path.name for path in folder.glob("test_*.py")}.difference(read))
         rest = f" ({unread} modules of tests were not read)" if unread else ""
         said.append(shlex.join(named) + rest)
     return " and ".join(said)
@@ -159,10 +162,9 @@ def _left_out(
             yield name_of(item), _SOMETHING
 
 
-def _gone(run: Run, folder: Path, collected: Sequence[pytest.Item]) -> dict[str, str]:
+def _gone(run: Run, folder: Path, read: Collection[str]) -> dict[str, str]:
     """Return the modules of tests that are not read, and what is below the floor."""
     there = sorted(path.name for path in folder.glob("test_*.py"))
-    read = _modules(collected)
     gone = {f"{folder.name}/{name}": _NO_MODULE for name in there if name not in read}
     path = folder / MUST_RUN
     if not path.exists():
@@ -174,10 +176,6 @@ def _gone(run: Run, folder: Path, collected: Sequence[pytest.Item]) -> dict[str,
     accels = {arch: run.accelerator(folder, arch) for arch in Arch}
     cells = run.cells(folder, Tier.SOAK)
     return gone | fallen(must, cells, run.tier, lab=run.lab(folder), accels=accels)
-
-
-def _modules(items: Iterable[pytest.Item]) -> set[str]:
-    return {item.path.name for item in items}
 
 
 def _topologies(folder: Path) -> bool:

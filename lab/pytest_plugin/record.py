@@ -33,6 +33,7 @@ class Recorder:
         self._run = run
         self._lines: list[str] = []
         self._collected: list[pytest.Item] = []
+        self._read: set[str] = set()
         self._cells: dict[Path, tuple[Cell, ...]] = {}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -52,6 +53,7 @@ class Recorder:
             UsageError: The resumed run had other cells, or another kernel; or lab.toml, a topology
                 or must-run.toml is wrong.
         """
+        self._read = {item.path.name for item in items}
         try:
             self._deselect(items, [i for i in items if not self._is_in_the_plan(i)])
         except ConfigError as e:
@@ -129,7 +131,9 @@ class Recorder:
             ),
             checks_planned=tuple(item.nodeid for item in items if not turn_of(item)),
             must_run=must_run_of(items),
-            plan=plan_of(self._config, run, folder, self._collected or items, items),
+            plan=plan_of(
+                self._config, run, folder, self._collected or items, items, read=self._read
+            ),
         )
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

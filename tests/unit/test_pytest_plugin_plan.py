@@ -199,6 +199,13 @@ def test_a_deselect_is_named_in_a_part_too(folder: Path) -> None:
     assert f"{NONE} had to run here: it was left out by --deselect" in said
 
 
+def test_a_module_of_a_tier_above_is_not_missed(folder: Path) -> None:
+    rare = 'import pytest\n@pytest.mark.tier("nightly")\ndef test_rare(): pass\n'
+    (folder / "test_rare.py").write_text(rare, encoding="utf-8")
+    status, said, _ = ran(folder)
+    assert status == 0, said
+
+
 def test_a_skipped_test_beside_the_cells_is_not_green(folder: Path) -> None:
     status, said, record = ran(folder, "--lab-keep=failed")
     assert status == 125, said
