@@ -16,6 +16,7 @@ from lab.config.load import load_lab, load_topologies, with_overrides
 from lab.config.matrix import expand, select
 from lab.config.model import Accel, Arch, Cell, LabConfig, Tier
 from lab.config.topology_folders import usual_topologies
+from lab.deadline import Deadline, until
 from lab.pytest_plugin.resume import configuration_of, stopped_run
 from lab.record import shards
 from lab.record.files import load_document, write_document
@@ -24,6 +25,8 @@ from lab.record.rerun import rerun_command
 from lab.resources.ledger import state_dir
 from lab.verify.manifest import unseal
 from lab.virt.probe import likely_accelerators
+
+_OTHERS_S = 60.0  # the first of several workers makes the run's folder, which takes it a second
 
 
 class Run:
@@ -201,14 +204,20 @@ class Run:
         return self.worker_id in {"main", "gw0"}
 
     def begin(self, header: RunHeader) -> None:
-        """Make the run's folder; of several workers only one does, and all know its name.
+        """Make the run's folder; of several workers only one does, and the others wait for it.
 
         Args:
             header: What the folder begins with.
+
+        Raises:
+            DeadlineError: The worker that makes it did not.
         """
         self.folder = self.own_folder
         if self._writes_header:
             shards.begin(self.reports, header)
+            return
+        made = self.folder / "header.json"
+        until(str(made), lambda: made.exists() or None, Deadline.after(_OTHERS_S))
 
     def resume(self, folder: Path) -> None:
         """Continue in the folder of a stopped run, and note the time in its header.
