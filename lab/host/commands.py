@@ -92,7 +92,7 @@ def kill(session: Session, pid: int, by: Deadline, *, group: bool = False) -> No
         DeadlineError: The process does not end.
     """
     doomed = process(session, pid)
-    session.check(["kill", "-KILL", "--", f"-{pid}" if group else str(pid)], by=by)
+    session.check(["kill", "-KILL", f"-{pid}" if group else str(pid)], by=by)  # dash has no "--"
     if doomed is not None:
         until(f"process {pid} to end", lambda: None if lives(session, doomed) else True, by)
 

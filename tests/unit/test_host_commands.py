@@ -38,7 +38,7 @@ def test_a_process_that_wakes_has_not_ended(
     monkeypatch.setattr(commands, "process", lambda *_: said.pop(0))
     kill(session, 7, Deadline.after(10))
     assert said == []
-    assert sent == [["kill", "-KILL", "--", "7"]]
+    assert sent == [["kill", "-KILL", "7"]]
 
 
 def test_a_process_that_does_not_end_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
