@@ -20,7 +20,8 @@ _MEANT = "Memory cgroup out of memory"
 # each hypercall of a vCPU's thread with 0xbadca11, HVC_STUB_ERR. Seen with Linux 7.3.4.
 _WITHOUT_HYPERVISOR = re.compile(
     r"WARNING: \S*arch/arm64/kvm/\S+ at "
-    r"(set_cntvoff|vgic_v3_load|vgic_v3_put|kvm_arm_vcpu_enter_exit|pend_serror_exception)\+"
+    r"(kvm_arch_vcpu_load|set_cntvoff|vgic_v3_load|vgic_v3_put|kvm_arm_vcpu_enter_exit"
+    r"|pend_serror_exception)\+"
 )
 # The panic that crash-kexec itself makes; any other is a complaint.
 _CRASHED = "Kernel panic - not syncing: sysrq triggered crash"

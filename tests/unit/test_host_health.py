@@ -19,6 +19,10 @@ from lab.virt.console import Mark
 KNOWN = (
     "WARNING: ../src/arch/arm64/kvm/arch_timer.c:507 at set_cntvoff+0x48/0x50, CPU#1: python3/56"
 )
+# Of a vCPU that came to another CPU then.
+MOVED = (
+    "WARNING: ../src/arch/arm64/kvm/arm.c:704 at kvm_arch_vcpu_load+0x2f4/0x2fc, CPU#1: qemu/228"
+)
 OTHER = "WARNING: ../src/arch/arm64/kvm/mmu.c:12 at stage2_unmap+0x48/0x50, CPU#1: python3/56"
 
 
@@ -93,7 +97,8 @@ def test_the_oom_killer_is_meant_only_where_it_is_the_disruption() -> None:
 
 
 def test_nvhe_warns_when_kexec_takes_its_hypervisor_away() -> None:
-    assert told(KNOWN, disruption=DisruptionKind.KEXEC) is None
+    assert told(KNOWN, MOVED, disruption=DisruptionKind.KEXEC) is None
+    assert told(MOVED) == f"the kernel of a complained: {MOVED}"
     assert told(KNOWN) == f"the kernel of a complained: {KNOWN}"
 
 
