@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must reach no report, evidence or message: the secrets of a run, wherever they turn up."""
+"""What must reach no report, message or log: the secrets of a run, wherever they turn up.
+
+One file is apart: the evidence that a cell is judged by has the key of its beacon, whose guest is
+watched no more, since no link could be hashed again without it.
+"""
 
 from __future__ import annotations
 
