@@ -16,7 +16,7 @@ _STRIDE, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 @dataclass(slots=True)
 class FakeRam:
-    """Pages that were filled and are to be verified, the oldest first."""
+    """Pages that were filled and not yet verified, the oldest first."""
 
     window: int = 100
     filled: int = 0

@@ -142,7 +142,7 @@ class Evidence:
         stops: What the lab itself stopped the guest for. Where it is parked, it is stopped from
             the disruption on in any case.
         search: What was found of the guest in all of the host's memory, after the watch.
-        tallies: What was to be done so many times.
+        tallies: How often something was wanted, and how often it was witnessed.
         handed: When the lab began to hand the guest over for the disruption, if it did: what
             breaks from then on, the product broke.
     """

@@ -31,7 +31,7 @@ class Case:
 
     Attributes:
         cell: The cell's id.
-        disruption: What was to be done to the guest.
+        disruption: What the cell does to the guest.
         key: The key of the guest's beacon: with it, its links can be hashed again.
         evidence: What is known of the guest.
         resumed: The stretch from its resumption on; None if it was not stopped.

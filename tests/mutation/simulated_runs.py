@@ -38,7 +38,7 @@ _KINDS = ("survives", "dies", "parks", "xfail", "unavailable")
 
 def evidence(seed: int) -> Evidence:
     """Return what was seen and said of a guest to which things happened at random."""
-    rng = random.Random(seed)  # noqa: S311 - it is to be the same each time
+    rng = random.Random(seed)  # noqa: S311 - a seed has to make the same run each time
     run = Rehearsal(
         rng.choice((1, 1, 2)), baseline_s=1.0, step_s=0.125, period_ns=rng.choice((1, 2)) << 26
     )

@@ -69,6 +69,12 @@ class Stage:
         self.handover = followed_abi(self.seen, orphans=False)
         self.driver: Any = SimpleNamespace(pause=lambda *_: self.r.guest.freeze())
 
+    def pauses(self) -> None:
+        """Have the guest stand still for 4 s, and go on."""
+        self.r.guest.freeze()
+        self.r.watch(4)
+        self.r.guest.thaw()
+
     def _state(self) -> str:
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 

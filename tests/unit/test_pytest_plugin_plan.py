@@ -96,7 +96,7 @@ NONE = "x86_64-tcg-stock-linux-labvmm-none"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder of topologies with tests beside the cells; nothing of it boots a machine."""
+    """Return a folder of topologies with tests beside the cells; nothing of it boots a machine."""
     toml = '[kernel.stock]\nrecipe = "stock"\n[kernel.reference]\nrecipe = "reference"\n'
     (tmp_path / "lab.toml").write_text(f'state = "{tmp_path}/state"\n{toml}', encoding="utf-8")
     there = tmp_path / "topologies"

@@ -80,13 +80,7 @@ def test_a_restored_guest_paused_while_l0_stalled_is_unproven(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stage = Stage(monkeypatch, voids=(Window(1004.5, 1008.5),))
-
-    def pauses() -> None:
-        stage.r.guest.freeze()
-        stage.r.watch(4)
-        stage.r.guest.thaw()
-
-    restored(stage, nothing, pauses)
+    restored(stage, nothing, stage.pauses)
     verdict = stage.run(LUO, nothing, tmp_path).verdict
     assert isinstance(verdict, Unproven), verdict
     assert verdict.check is Check.JITTER

@@ -49,13 +49,7 @@ def test_where_l0_stalled_nothing_is_proven(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     stage = Stage(monkeypatch, voids=(Window(1004.5, 1008.5),))
-
-    def pauses() -> None:
-        stage.r.guest.freeze()
-        stage.r.watch(4)
-        stage.r.guest.thaw()
-
-    verdict = stage.run(KILL, pauses, tmp_path).verdict
+    verdict = stage.run(KILL, stage.pauses, tmp_path).verdict
     assert isinstance(verdict, Unproven), verdict
     assert verdict.check is Check.JITTER
 
