@@ -66,7 +66,8 @@ def test_killed_vmm_is_lost_with_both_witnesses_and_no_leftovers(
 
     assert result.broke is None
     assert isinstance(result.verdict, Lost)
-    assert result.verdict.check is Check.SILENCE
+    # A freed page keeps its last beat until somebody else writes to it: then it is nowhere.
+    assert result.verdict.check in {Check.SILENCE, Check.NOWHERE}
     assert result.delivered is not None
     assert isinstance(result.delivered.witness, Happened)
     assert {"domain.xml", "host-console.log", "beats.json.gz"} <= {
