@@ -18,7 +18,7 @@ install-all: ## Install what any of these targets needs
 
 .PHONY: lab-up
 lab-up: ## Bring a lab up, and leave it standing
-	@lab/install/debian.sh --with arm64,kernels
+	@lab/install/debian.sh --with arm64
 	.venv/bin/lab up
 
 .PHONY: lab-down

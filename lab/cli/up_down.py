@@ -15,7 +15,7 @@ from rich.table import Table
 from lab import data
 from lab.cli.progress import progress_on
 from lab.cli.settings import DEFAULT_TOPOLOGIES, Settings, err, out
-from lab.config.load import with_hosts_on
+from lab.config.load import uncompiled, with_hosts_on
 from lab.config.model import Accel
 from lab.doctor.examine import insist
 from lab.record.labels import seconds
@@ -48,13 +48,18 @@ def up(
     ] = None,
     kernel: Annotated[
         str | None,
-        typer.Option(help="A kernel of lab.toml for hosts of 'stock'; 'debian' is not compiled."),
+        typer.Option(
+            help="A kernel of lab.toml for hosts of 'stock'; without it and without names, "
+            "'debian', which is not compiled."
+        ),
     ] = None,
 ) -> None:
     """Build what is missing, boot the hosts of topologies, and leave them standing."""
     settings: Settings = ctx.obj
     lab = settings.lab()
     chosen = [settings.topology(name, lab) for name in topologies or DEFAULT_TOPOLOGIES]
+    if kernel is None and not topologies:
+        kernel = uncompiled(lab)
     if kernel is not None:
         chosen = [with_hosts_on(each, kernel, lab) for each in chosen]
     insist(lab)

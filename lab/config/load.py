@@ -20,6 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 LAB_TOML = "lab.toml"
 MUST_RUN = "must-run.toml"
 STOCK = "stock"
+DISTRIBUTION = "debian"
 MINE = "mine"
 
 
@@ -171,6 +172,20 @@ def with_hosts_on(topology: Topology, kernel: str, lab: LabConfig) -> Topology:
         for name, spec in topology.hosts.items()
     }
     return topology.model_copy(update={"hosts": hosts})
+
+
+def uncompiled(lab: LabConfig) -> str | None:
+    """Return the distribution's kernel, on which a lab stands that nobody asked for more.
+
+    Args:
+        lab: The lab.
+
+    Returns:
+        The kernel's name; None if lab.toml has none, or names a kernel that stands for 'stock'.
+    """
+    if lab.kernel_for(STOCK) != STOCK:
+        return None
+    return DISTRIBUTION if DISTRIBUTION in lab.kernel else None
 
 
 def _mine(lab: LabConfig, tree: Path) -> KernelSpec:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.cli.ssh_console import ssh_options
-from lab.config.load import load_lab, load_topology, with_hosts_on
+from lab.config.load import load_lab, load_topology, uncompiled, with_hosts_on
 from lab.config.model import Accel, Arch, HostMode, LabConfig
 from lab.errors import ConfigError
 from lab.events import nowhere
@@ -135,3 +135,12 @@ def test_hosts_of_other_kernels_stay_on_them() -> None:
     with pytest.raises(ConfigError, match="no kernel 'debain'") as caught:
         with_hosts_on(topology, "debain", lab)
     assert "did you mean 'debian'?" in str(caught.value)
+
+
+def test_a_lab_stands_on_the_kernel_that_is_not_compiled_unless_another_is_named() -> None:
+    lab = load_lab(TOPOLOGIES.parent / "lab.toml")
+    assert uncompiled(lab) == "debian"
+    without = {name: spec for name, spec in lab.kernel.items() if name != "debian"}
+    assert uncompiled(lab.model_copy(update={"kernel": without})) is None
+    mine = lab.kernel["reference"].model_copy(update={"stands_for": "stock"})
+    assert uncompiled(lab.model_copy(update={"kernel": lab.kernel | {"mine": mine}})) is None
