@@ -43,7 +43,7 @@ from lab.record import shards
 from lab.record.classify import exit_status, headline
 from lab.record.model import ChildRecord, RunHeader, RunRecord
 from lab.report import publish
-from lab.report.ktap import children_of
+from lab.report.ktap_input import children_of
 from lab.report.side_by_side import excused, pairs
 from lab.resources.ledger import state_dir
 from lab.runner.environment import environment_of

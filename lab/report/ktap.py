@@ -1,26 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KTAP, both ways: a run as `results.ktap`, and what a kernel's own selftest printed as results.
+"""A run as KTAP: `results.ktap`.
 
 As in Documentation/dev-tools/ktap.rst of Linux: version line, plan, `ok N - name # SKIP why`,
-subtests indented by two spaces, diagnostics behind `#`. kselftest prints subtests behind `# `.
+subtests indented by two spaces, diagnostics behind `#`. KTAP is read in lab.report.ktap_input.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from lab.record.classify import Classified, Status, classified
 from lab.record.groups import Group, grouped
 from lab.record.labels import cause, result, why
-from lab.record.model import CellRecord, ChildRecord, RunRecord
+from lab.record.model import CellRecord, RunRecord
 
 VERSION_LINE = "KTAP version 1"
-_RESULT = re.compile(r"(?P<not>not )?ok\b(?: +(?P<number>\d+))?(?:[ \t]+(?:- )?(?P<rest>.*))?$")
-_PLAN = re.compile(r"1\.\.(\d+)(?:\s*#\s*SKIP\s*(?P<why>.*))?$", re.IGNORECASE)
-_PREFIX = re.compile(r"(?:\[\s*\d+\.\d+\] ?)?(?P<marks>(?:# )*)(?P<spaces> *)(?P<text>.*)$")
-_STATUS = {"SKIP": "skip", "XFAIL": "xfail", "TODO": "xfail", "TIMEOUT": "timeout"}
-_DEEPEST = 8
 
 
 def results_ktap(record: RunRecord) -> str:
@@ -44,75 +38,6 @@ def results_ktap(record: RunRecord) -> str:
         lines += _group(n, group)
     lines += [_line(n, each) for n, each in enumerate(rest, len(groups) + 1)]
     return "\n".join(lines) + "\n"
-
-
-def children_of(text: str) -> tuple[ChildRecord, ...]:
-    """Parse what a selftest printed.
-
-    Names of groups come after their members, as KTAP has them; `depth` tells the level. A plan
-    that promised more results than came makes one that is `missing` for each.
-
-    Args:
-        text: The output.
-
-    Returns:
-        The results, in the order in which they were printed.
-
-    Source: Documentation/dev-tools/ktap.rst.
-    """
-    found: list[ChildRecord] = []
-    promised: dict[int, int] = {}
-    got: dict[int, int] = {}
-    for depth, line in _lines(text):
-        if plan := _PLAN.match(line):
-            found += _short(depth, promised, got)
-            promised[depth], got[depth] = int(plan[1]), 0
-            if promised[depth] == 0 and plan["why"] is not None:
-                found.append(
-                    ChildRecord(name="all", status="skip", depth=depth, comment=plan["why"])
-                )
-        elif match := _RESULT.match(line):
-            for deeper in [d for d in promised if d > depth]:
-                found += _short(deeper, promised, got)
-            got[depth] = got.get(depth, 0) + 1
-            found.append(_child(match, depth, got[depth]))
-    for depth in sorted(promised, reverse=True):
-        found += _short(depth, promised, got)
-    return tuple(found)
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each line and its depth: a `# ` a level, or as many spaces as the first level has.
-
-    KTAP indents by two, KUnit by four.
-    """
-    parts = [m for raw in text.expandtabs(4).splitlines() if (m := _PREFIX.match(raw.rstrip()))]
-    lines = [m for m in parts if _PLAN.match(m["text"]) or _RESULT.match(m["text"])]
-    unit = min((len(m["spaces"]) for m in lines if m["spaces"]), default=1)
-    for m in lines:
-        depth = len(m["marks"]) // 2 + len(m["spaces"]) // unit
-        yield min(depth, _DEEPEST), m["text"]
-
-
-def _child(match: re.Match[str], depth: int, number: int) -> ChildRecord:
-    name, _, comment = f" {match['rest'] or ''}".partition(" #")
-    word, _, why = comment.strip().partition(" ")
-    known = _STATUS.get(word.rstrip(":").upper())
-    return ChildRecord(
-        name=name.strip() or str(number),
-        status=known or ("not ok" if match["not"] else "ok"),  # type: ignore[arg-type] # ditto
-        depth=depth,
-        comment=(why if known else comment).strip(),
-    )
-
-
-def _short(depth: int, promised: dict[int, int], got: dict[int, int]) -> list[ChildRecord]:
-    """Return the results that a plan promised and that did not come, and drop the plan."""
-    wanted, came = promised.pop(depth, 0), got.pop(depth, 0)
-    return [
-        ChildRecord(name=str(n), status="missing", depth=depth, comment=f"of {wanted} planned")
-        for n in range(came + 1, wanted + 1)
-    ]
 
 
 def _group(n: int, group: Group) -> Iterator[str]:

@@ -15,7 +15,7 @@ from lab.build.selftests import build
 from lab.build.source import TreeSource
 from lab.cli.app import main
 from lab.errors import ConfigError, InfraError
-from lab.report.ktap import children_of
+from lab.report.ktap_input import children_of
 from lab.runner.selftest import run_program, told
 from lab.ssh.session import Result
 from tests.support.sshd import serving

@@ -6,7 +6,8 @@ from __future__ import annotations
 from lab.record.classify import Standing, standing
 from lab.record.doubt import doubt, failing
 from lab.record.model import ChildRecord, ExpectationRecord
-from lab.report.ktap import children_of, results_ktap
+from lab.report.ktap import results_ktap
+from lab.report.ktap_input import children_of
 from tests.support.records import LOST, UNPROVEN, cell, run
 
 KSELFTEST = """\
