@@ -24,6 +24,7 @@ from lab.cli import (
     up_down,
     verify,
 )
+from lab.cli.paths import at_home
 from lab.cli.settings import Settings, err
 from lab.errors import ConfigError, LabError
 from lab.signals import StoppedError, stoppable
@@ -55,7 +56,9 @@ def _options(
     lab_toml: Annotated[
         Path | None,
         typer.Option(
-            envvar="LAB_TOML", help="The lab's configuration, if not ./lab.toml or the lab's own."
+            envvar="LAB_TOML",
+            callback=at_home,
+            help="The lab's configuration, if not ./lab.toml or the lab's own.",
         ),
     ] = None,
     debug: Annotated[

@@ -12,6 +12,7 @@ import typer
 from lab.bench import beacon
 from lab.bench.boots import ROUNDS, bench
 from lab.bench.swallowed import bench_swallowed, lines
+from lab.cli.paths import at_home
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.cell_request import CellRequest
@@ -32,7 +33,9 @@ def register(app: typer.Typer) -> None:
 def measure(
     ctx: typer.Context,
     rounds: Annotated[int, typer.Option(min=1, help="How often each boot is timed.")] = ROUNDS,
-    to: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("reports/bench.json"),
+    to: Annotated[Path, typer.Option(callback=at_home, help="The JSON file to write.")] = Path(
+        "reports/bench.json"
+    ),
 ) -> None:
     """Measure boots, a cell, what beacons and being swallowed cost, in ratios; run nothing else."""
     settings: Settings = ctx.obj

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.measure import Measurement
 
+from lab.cli.paths import at_home
 from lab.cli.settings import Settings, err, out
 from lab.config.matrix import select
 from lab.config.model import Tier
@@ -61,7 +62,7 @@ def ladder(
         Tier, typer.Option(help="Which cells; each tier includes those before it.")
     ] = Tier.CI,
     results: Annotated[
-        Path | None, typer.Option(help="A run's folder: show its results, too.")
+        Path | None, typer.Option(callback=at_home, help="A run's folder: show its results, too.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from lab import data
+from lab.cli.paths import at_home
 from lab.cli.settings import out
 from lab.errors import ConfigError
 
@@ -36,7 +37,9 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Made if it is not there.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(callback=at_home, help="Made if it is not there.")
+    ] = Path(),
     *,
     tests: Annotated[
         bool, typer.Option("--tests", help="Also the tests beside the cells: of orphans, say.")

@@ -18,6 +18,7 @@ import typer
 from lab import data
 from lab.cli.cannot_tell import status_of
 from lab.cli.child_process import Child, exclusive_lock, run_child
+from lab.cli.paths import Into
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.model import LabConfig, Tier
@@ -78,9 +79,7 @@ def nightly(
     ctx: typer.Context,
     *,
     tier: Annotated[Tier, typer.Option(help="Which cells.")] = Tier.NIGHTLY,
-    reports: Annotated[
-        Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
-    ] = Path("reports"),
+    reports: Into = Path("reports"),
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start a new night, also if one was killed.")
     ] = False,

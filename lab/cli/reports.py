@@ -16,6 +16,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from lab.cli.paths import at_home
 from lab.cli.settings import Settings, err, out
 from lab.errors import ConfigError
 from lab.history.compare import Pair, Tally, compared, tallied
@@ -25,7 +26,10 @@ from lab.record.labels import milliseconds
 from lab.report import index, publish
 from lab.resources.ledger import state_dir
 
-Reports = Annotated[Path, typer.Option(envvar="LAB_REPORTS", help="Where the folders of runs are.")]
+Reports = Annotated[
+    Path,
+    typer.Option(envvar="LAB_REPORTS", callback=at_home, help="Where the folders of runs are."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _REPORTS = Path("reports")
 

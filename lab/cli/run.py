@@ -18,6 +18,7 @@ from rich.table import Table
 from lab import __version__
 from lab.cli.cannot_tell import status_of
 from lab.cli.option_table import with_options
+from lab.cli.paths import Into
 from lab.cli.progress import progress_on
 from lab.cli.run_options import RunOptions
 from lab.cli.run_target import Target, target_of
@@ -63,9 +64,7 @@ def run(
     ] = "",
     *,
     options: RunOptions,
-    reports: Annotated[
-        Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
-    ] = Path("reports"),
+    reports: Into = Path("reports"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the machine and the plan; touch nothing.")
     ] = False,

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from lab.cli.paths import at_home
 from lab.config.cell_request import CellRequest
 from lab.config.model import (
     Accel,
@@ -75,7 +76,9 @@ class RunOptions:
     kernel: Annotated[str, typer.Option(help="L1's kernel: [kernel.NAME] of lab.toml.")] = "stock"
     lab_kernel: Annotated[
         Path | None,
-        typer.Option(envvar="LAB_KERNEL", help="A source tree to test in place of 'stock'."),
+        typer.Option(
+            envvar="LAB_KERNEL", callback=at_home, help="A source tree to test in place of 'stock'."
+        ),
     ] = None
     mode: Annotated[
         HostMode | None,
@@ -126,7 +129,9 @@ class RunOptions:
     ] = None
     topology: Annotated[
         Path | None,
-        typer.Option(help="The topology that has the CELL_ID, or a folder of such files."),
+        typer.Option(
+            callback=at_home, help="The topology that has the CELL_ID, or a folder of such files."
+        ),
     ] = None
 
     def words(self, *names: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from lab.build.cache import standard
 from lab.build.recipes import recipe_of
 from lab.cli.cannot_tell import status_of
 from lab.cli.option_table import with_options
+from lab.cli.paths import Into, at_home
 from lab.cli.progress import progress_on
 from lab.cli.selftest_cells import (
     HostKernel,
@@ -64,7 +65,10 @@ class SelftestOptions:
         ),
     ] = ""
     lab_kernel: Annotated[
-        Path | None, typer.Option(envvar="LAB_KERNEL", help="A source tree in place of 'stock'.")
+        Path | None,
+        typer.Option(
+            envvar="LAB_KERNEL", callback=at_home, help="A source tree in place of 'stock'."
+        ),
     ] = None
     arch: Annotated[Arch, typer.Option(help="Of L1.")] = Arch.X86_64
     mode: Annotated[
@@ -75,9 +79,7 @@ class SelftestOptions:
     env: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, for each program; may be repeated.")
     ] = None
-    reports: Annotated[
-        Path, typer.Option(envvar="LAB_REPORTS", help="Where the run's folder is made.")
-    ] = Path("reports")
+    reports: Into = Path("reports")
 
     def request(self, suite: Suite, lab: LabConfig, toml: Path) -> SelftestRequest:
         """Return what is asked for.

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from lab.cli.cannot_tell import status_of
+from lab.cli.paths import at_home
 from lab.cli.reports import AsJson, Reports
 from lab.cli.settings import Settings, out
 from lab.errors import ConfigError
@@ -48,7 +49,8 @@ def verify_run(
     signed_by: Annotated[
         Path | None,
         typer.Option(
-            help="The public key that has to have signed it, if not sign_with of lab.toml."
+            callback=at_home,
+            help="The public key that has to have signed it, if not sign_with of lab.toml.",
         ),
     ] = None,
     as_json: AsJson = False,

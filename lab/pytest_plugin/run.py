@@ -64,7 +64,7 @@ class Run:
                 f"--lab-repeat: expected a number or 'nightly', got {self._repeat!r}"
             )
         self.worker_id: str = from_main.get("workerid", "main")
-        self.reports = Path(config.getoption("--lab-reports")).absolute()
+        self.reports = _at_home(config, "--lab-reports").absolute()
         self.folder: Path | None = None
         self.before = stopped_run(self.reports, config.getoption("--lab-resume"))
         header = load_document(self.before / "header.json", RunHeader) if self.before else None
@@ -93,7 +93,8 @@ class Run:
     @property
     def kernel_tree(self) -> str:
         """The source tree that stands for kernel 'stock'; "" if none does."""
-        return str(self._config.getoption("--lab-kernel"))
+        tree = self._config.getoption("--lab-kernel")
+        return str(_at_home(self._config, "--lab-kernel")) if tree else ""
 
     def toml(self, beside: Path) -> Path:
         """Return the lab.toml that is read: the one here, the one above a folder, or the lab's own.
@@ -101,7 +102,7 @@ class Run:
         Args:
             beside: A folder of topologies.
         """
-        option = Path(self._config.getoption("--lab-toml"))
+        option = _at_home(self._config, "--lab-toml")
         places = [option, beside.parent / option]
         usual = [data.LAB_TOML] if option == Path(data.LAB_TOML.name) else []
         return next((p for p in (*places, *usual) if p.exists()), places[-1])
@@ -118,7 +119,7 @@ class Run:
         tree = self.kernel_tree
         return with_overrides(
             load_lab(self.toml(beside)),
-            kernel_tree=Path(tree).expanduser() if tree else None,
+            kernel_tree=Path(tree) if tree else None,
             accelerator=self._accel,
         )
 
@@ -253,3 +254,12 @@ def word(kind: Callable[[str], Any], text: str, option: str) -> Any:
         return kind(text)
     except ValueError as e:
         raise pytest.UsageError(f"{option}: {e}") from e
+
+
+def _at_home(config: pytest.Config, option: str) -> Path:
+    """Return the path of an option; a shell leaves the '~' of --lab-reports=~/x as it is."""
+    path = Path(config.getoption(option))
+    try:
+        return path.expanduser()
+    except RuntimeError as e:
+        raise pytest.UsageError(f"{option}: '{path}' begins with an unknown home") from e

@@ -17,6 +17,7 @@ _TYPER = (
     "typer.Option",
     "typer.Context",
     "AsJson",
+    "Into",
     "Reports",
     "RunOptions",
     "SelftestOptions",
