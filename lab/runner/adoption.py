@@ -26,12 +26,14 @@ class Fate:
         end: When the time ended that is judged, on L0's clock.
         parked: What its kernel claims, if it is parked.
         resumed: The stretch after its adoption, if it was parked before.
+        adopted: When another VMM had it, on L0's clock, if it ran on until then.
     """
 
     guest: RunningGuest
     end: float
     parked: ParkedClaim | None = None
     resumed: Window | None = None
+    adopted: float | None = None
 
 
 def see_through(
@@ -75,10 +77,12 @@ def see_through(
     with course.phase("adopt"):
         seen.eye.mark("adopt")
         guest = handover.adopt(guest, Deadline.after(patience_s))
-        seen.eye.mark("adopted")
+        adopted = seen.eye.mark("adopted")
     course.facts["adopted_by"] = guest.vmm.pid
     now = handover.status(guest, Deadline.after(patience_s))
     faults = filter(None, (proof.fault, now.not_adopted_since(status)))
     course.problems += [Problem(ProblemKind.PRODUCT, fault) for fault in faults]
     stretch = watched_on(guest, watch, "watch adopted", course)
-    return Fate(guest, end, claim, stretch) if claim else Fate(guest, stretch.ended)
+    if claim:
+        return Fate(guest, end, claim, stretch)
+    return Fate(guest, stretch.ended, adopted=adopted)

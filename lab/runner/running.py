@@ -71,6 +71,7 @@ def judge_running(
             parked=fate.parked,
             tallies=tallies,
             handed=handover.began,
+            adopted=fate.adopted,
         )
         settle(fate.guest, seen, watch, known, course, resumed=fate.resumed, why="it was parked")
     fate.guest.end()

@@ -26,7 +26,7 @@ def _sane(e: Evidence) -> Unproven | None:
     times += [limits.clock_step, limits.clock_rate, limits.beat_rate]
     if isinstance(e.disruption, Happened):
         times += [e.disruption.at, e.disruption.done]
-    times += [] if e.handed is None else [e.handed]
+    times += [when for when in (e.handed, e.adopted) if when is not None]
     times += [one.at for one in e.interference]
     if not all(map(math.isfinite, times)):
         return _no(e, "a time in the evidence is not a number", Check.EVIDENCE)
@@ -36,6 +36,8 @@ def _sane(e: Evidence) -> Unproven | None:
         return _no(e, "the baseline is not within the watch", Check.EVIDENCE)
     if e.handed is not None and e.handed < e.baseline.ended:
         return _no(e, "the guest was handed over in its baseline", Check.EVIDENCE)
+    if e.adopted is not None and not e.baseline.ended <= e.adopted <= e.end:
+        return _no(e, "the guest was not adopted within the watch", Check.EVIDENCE)
     return _stops(e)
 
 

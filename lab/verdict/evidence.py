@@ -145,6 +145,8 @@ class Evidence:
         tallies: How often something was wanted, and how often it was witnessed.
         handed: When the lab began to hand the guest over for the disruption, if it did: what
             breaks from then on, the product broke.
+        adopted: When another VMM had a guest that ran on without one; None if none adopted it, and
+            of a guest that was parked, which has a stop.
     """
 
     trails: Mapping[int, Trail]
@@ -165,6 +167,7 @@ class Evidence:
     tallies: tuple[Tally, ...] = ()
     handed: float | None = None
     interference: tuple[Interference, ...] = ()
+    adopted: float | None = None
 
     @property
     def window(self) -> Window:

@@ -19,9 +19,10 @@ _PAGES_IN_A_MIB = 256
 
 
 def since(e: Evidence) -> float:
-    """Return when baseline, disruption and stops of the guest were over, on L0's clock."""
+    """Return when baseline, disruption, adoption and stops were over, on L0's clock."""
     done = e.disruption.done if isinstance(e.disruption, Happened) else e.baseline.ended
-    return max([done, *(stop.ended for stop in e.stops)])
+    adopted = [] if e.adopted is None else [e.adopted]
+    return max([done, *adopted, *(stop.ended for stop in e.stops)])
 
 
 def verified_mib(e: Evidence, trail: Trail) -> float | None:
@@ -65,4 +66,6 @@ def ram(e: Evidence) -> Verdict | None:
 def _what(e: Evidence) -> str:
     if e.stops:
         return "it was resumed"
+    if e.adopted is not None:
+        return "it was adopted"
     return e.disruption.what if isinstance(e.disruption, Happened) else "its baseline"

@@ -20,6 +20,7 @@ from lab.runner.adoption import Fate
 from lab.verdict.evidence import ParkedClaim, Tally
 from lab.verdict.verdict import Check, Lost, Parked, Survived, Unproven
 from tests.support.cell_stage import Stage, cell, followed_abi, nothing
+from tests.support.guests_and_their_ram import stop_looking
 
 KILL = cell(DisruptionKind.VMM_KILL)
 ASYNC = cell(DisruptionKind.VMM_KILL, orphaning=Orphaning.ASYNC, policy="park")
@@ -162,6 +163,28 @@ def test_a_parked_guest_that_is_rewound_when_adopted_is_lost(
     verdict = stage.run(ASYNC, stage.r.guest.freeze, tmp_path).verdict
     assert isinstance(verdict, Lost), verdict
     assert verdict.check is Check.REWIND
+
+
+def test_an_orphan_verifies_its_ram_under_the_vmm_that_adopted_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stage = Stage(monkeypatch, vmm_lives=False)
+    stage.handover = followed_abi(stage.seen, orphans=True, adoptions=1)
+
+    def see_through(guest: Any, *_: object, **__: object) -> Fate:
+        stop_looking(stage.r.guest.vcpus[0])  # until here, and under nobody, it did verify some
+        adopted = stage.r.guest.now
+        stage.r.watch(6)
+        return Fate(guest, stage.r.guest.now, adopted=adopted)
+
+    monkeypatch.setattr(running, "see_through", see_through)
+    run_on = cell(DisruptionKind.VMM_KILL, orphaning=Orphaning.ASYNC)
+    verdict = stage.run(run_on, nothing, tmp_path).verdict
+    assert isinstance(verdict, Unproven), verdict
+    assert (verdict.check, "none of its RAM since it was adopted" in verdict.reason) == (
+        Check.RAM,
+        True,
+    )
 
 
 def test_a_guest_that_nobody_adopted_is_not_proven(

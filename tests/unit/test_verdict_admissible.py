@@ -48,6 +48,7 @@ def test_a_limit_that_is_no_number_is_refused(limit: str, bad: float) -> None:
         {"disruption": Happened("kexec", NAN, 10.0)},
         {"disruption": Happened("kexec", 10.0, NAN)},
         {"handed": INF},
+        {"adopted": NAN},
         {"interference": (Interference(12.0, "paused"), Interference(NAN, "paused"))},
     ],
 )
@@ -87,6 +88,14 @@ def test_a_baseline_may_be_all_of_the_watch() -> None:
 def test_a_guest_is_not_handed_over_in_its_baseline(handed: float, *, sane: bool) -> None:
     wanted = (Check.EVIDENCE, "the guest was handed over in its baseline")
     assert refused(handed=handed) == (None if sane else wanted)
+
+
+@pytest.mark.parametrize(
+    ("adopted", "sane"), [(8.9, False), (9.0, True), (16.0, True), (30.1, False)]
+)
+def test_a_guest_is_adopted_within_the_watch(adopted: float, *, sane: bool) -> None:
+    wanted = (Check.EVIDENCE, "the guest was not adopted within the watch")
+    assert refused(adopted=adopted) == (None if sane else wanted)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ def verifying(pages: Sequence[int] | None = None, *, vcpu: int = 0, nvcpus: int 
         ({"disruption": Undisturbed()}, 9.0),
         ({"stops": (Stop(9.0, 14.0, "parked"), Stop(9.0, 11.0, "moved"))}, 14.0),
         ({"stops": (Stop(9.0, 9.5, "moved"),)}, 10.0),
+        ({"adopted": 16.0}, 16.0),
+        ({"adopted": 16.0, "stops": (Stop(12.0, 17.0, "moved"),)}, 17.0),
     ],
 )
 def test_a_guest_was_to_go_on_when_all_was_done_to_it(more: dict[str, Any], at: float) -> None:
@@ -47,6 +49,7 @@ def test_a_guest_was_to_go_on_when_all_was_done_to_it(more: dict[str, Any], at: 
         ({}, 19.0),  # from the look at 11, which began after the strike, to that at 30
         ({"end": 29.9}, 18.0),
         ({"disruption": Happened("kexec", 10.0, 10.1)}, 18.0),
+        ({"adopted": 16.0}, 13.0),
         ({"end": 12.0}, 1.0),
         ({"end": 11.0}, 0.0),
         ({"end": 10.5}, 0.0),
@@ -89,6 +92,7 @@ def test_a_vcpu_that_counts_back_verified_nothing() -> None:
         ({}, "vmm-kill"),
         ({"disruption": Undisturbed()}, "its baseline"),
         ({"stops": (Stop(10.0, 12.0, "parked"),)}, "it was resumed"),
+        ({"adopted": 16.0}, "it was adopted"),
     ],
 )
 def test_a_vcpu_that_verified_nothing_proves_nothing(more: dict[str, Any], what: str) -> None:
@@ -99,6 +103,12 @@ def test_a_vcpu_that_verified_nothing_proves_nothing(more: dict[str, Any], what:
     assert found is not None
     assert found.reason.endswith(f"since {what}")
     assert judge(e).check is Check.RAM
+
+
+def test_an_orphan_that_verified_its_ram_until_its_adoption_proves_nothing() -> None:
+    until_then = verifying([256 * min(n, 15) for n in range(31)])
+    assert ram(evidence_of(until_then)) is None
+    assert judge(evidence_of(until_then, adopted=15.5)).check is Check.RAM
 
 
 def test_of_a_parked_guest_no_ram_is_asked_for() -> None:
