@@ -23,6 +23,10 @@ from lab.virt.process import qemu_of
 _CHUNK_BYTES = 1 << 20  # libvirt's protocol takes 4 MiB now, but took 1 MiB for long
 _PEEK_MAX_BYTES = 4 << 20
 
+# Within which libvirt tells of a stop that QEMU has made. Longer than L0 stalls: who is later than
+# that is taken for another client.
+_TOLD_S = 30.0
+
 _GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID})
 
 
@@ -200,7 +204,7 @@ class Domain:
             finally:
                 os.close(write)
             try:  # in spite of its name it has nothing to do with Xen
-                with self.happenings.announced("paused", "resumed"):
+                with self.happenings.announced("paused", "resumed", told_within_s=_TOLD_S):
                     self.qmp("xen-save-devices-state", filename=f"/dev/fdset/{fdset}", live=True)
             finally:
                 self.qmp("remove-fd", **{"fdset-id": fdset})

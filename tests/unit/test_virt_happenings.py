@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from queue import Queue
+from threading import Thread
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +16,7 @@ import libvirt
 import pytest
 
 from lab.deadline import Deadline, until
+from lab.errors import InfraError
 from lab.runner.interference import interference_of
 from lab.verdict.evidence import Interference
 from lab.virt.connection import Connection, connect
@@ -65,6 +69,70 @@ def test_an_event_comes_after_the_answer_to_what_made_it() -> None:
     clock.now += 4
     found.note("reset")
     assert words(found) == []
+
+
+def test_what_is_told_in_the_block_is_not_waited_for() -> None:
+    found = Happenings(Clock())
+    began = monotonic()
+    with found.announced("paused", "resumed", told_within_s=60):
+        found.note("paused")
+        found.note("resumed")
+    assert monotonic() - began < 30
+    found.note("paused")
+    assert words(found) == ["paused"]
+
+
+def test_what_was_waited_for_in_vain_excuses_nobody() -> None:
+    found = Happenings(Clock())
+    with found.announced("paused", told_within_s=0.01):
+        pass
+    found.note("paused")
+    assert words(found) == ["paused"]
+
+
+def test_a_look_that_failed_is_not_waited_for() -> None:
+    found = Happenings(Clock())
+    began = monotonic()
+    with pytest.raises(InfraError), found.announced("paused", told_within_s=60):
+        raise InfraError("QEMU refused")
+    assert monotonic() - began < 30
+    found.note("paused")
+    assert words(found) == []
+
+
+def test_looks_at_cpus_are_the_labs_however_late_libvirt_tells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A resident guest is proven by up to 80 looks, each of which stops its host for a moment."""
+    clock = Clock()
+    raw: Any = SimpleNamespace(name=lambda: "x")
+    domain = Domain(raw, "a")
+    domain.happenings = Happenings(clock)
+    due: Queue[str] = Queue()
+    teller = Thread(target=tell_late, args=(due, domain, clock), daemon=True)
+
+    def send(execute: str, *_: object) -> dict[str, int]:
+        if execute == "xen-save-devices-state":
+            due.put("paused")
+            due.put("resumed")
+        return {"fdset-id": 1}
+
+    monkeypatch.setattr(domain, "_send", send)
+    teller.start()
+    for _ in range(80):
+        assert domain._device_state() == b""
+    due.put("")
+    teller.join()
+    assert words(domain.happenings) == []
+    domain.happened("paused")
+    assert words(domain.happenings) == ["paused"]
+
+
+def tell_late(due: Queue[str], domain: Domain, clock: Clock) -> None:
+    """Tell of each event 6 s after it was made."""
+    while what := due.get():
+        clock.now += 6
+        domain.happened(what)
 
 
 def test_an_announcement_does_not_excuse_for_ever() -> None:
