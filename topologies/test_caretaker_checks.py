@@ -48,3 +48,33 @@ def test_what_is_memory_stays_what_it_is(swallowed: SwallowedHost, msr: int) -> 
     assert swallowed.caretaker.do("wrmsr", msr, now ^ 0x20_0000) == [EIO]
     assert grown() == [1]
     assert int(swallowed.caretaker.do("rdmsr", msr)[1], 16) == now
+
+
+def test_machine_check_banks_are_the_hosts(swallowed: SwallowedHost) -> None:
+    """They lie outside of the permission map; Linux reads them at its first poll."""
+    bank_0_status, no_bank = 0xC000_2001, 0xC000_3001
+    grown = swallowed.counted("msr_refused")
+    assert swallowed.caretaker.do("rdmsr", bank_0_status) == ["0", "0"]
+    assert swallowed.caretaker.do("wrmsr", bank_0_status, 0) == ["0"]
+    assert grown() == [0]
+    assert swallowed.caretaker.do("rdmsr", no_bank)[0] == EIO
+    assert grown() == [1]
+
+
+def test_how_memory_is_cached_is_not_changed(swallowed: SwallowedHost) -> None:
+    """A write is dropped, as Linux takes #GP for a broken processor."""
+    default_type, write_back_on = 0x2FF, 0xC06
+    now = int(swallowed.caretaker.do("rdmsr", default_type)[1], 16)
+    grown = swallowed.counted("msr_refused")
+    assert swallowed.caretaker.do("wrmsr", default_type, now) == ["0"]
+    assert grown() == [0]
+    assert swallowed.caretaker.do("wrmsr", default_type, now ^ write_back_on) == ["0"]
+    assert int(swallowed.caretaker.do("rdmsr", default_type)[1], 16) == now
+    assert grown() == [1]
+
+
+def test_caches_are_not_thrown_away(swallowed: SwallowedHost) -> None:
+    """INVD ends the host's run; what is dirty is written back."""
+    before = swallowed.caretaker.log().count("for an INVD of the host's")
+    assert swallowed.caretaker.do("invd") == ["0"]
+    assert swallowed.caretaker.log().count("for an INVD of the host's") == before + 1

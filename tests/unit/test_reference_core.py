@@ -13,6 +13,7 @@ import pytest
 _KERNEL = Path(__file__).parents[2] / "guest-images/kernels/reference/tree"
 _CORE = _KERNEL / "arch/x86/caretaker/core"
 _UNIT = _KERNEL / "tools/testing/caretaker/unit.c"
+_PURE = ("npt.c", "check.c", "msr_policy.c", "shadow.c")
 _FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
@@ -148,7 +149,44 @@ _MUTANTS = {
         "(hosts[byte] & ~bits) | (hosts[byte] & bits)",
         "msrpms",
     ),
-    "host-moves-memory": ("check.c", "	MSR_TOP_MEM, MSR_TOP_MEM2,", "", "host_msrpm"),
+    "host-moves-memory": (
+        "msr_policy.c",
+        "{ MSR_TOP_MEM2, MSR_TOP_MEM2, MSR_FREE, MSR_SAME }",
+        "{ MSR_TOP_MEM2, MSR_TOP_MEM2, MSR_FREE, MSR_FREE }",
+        "host_msrpm",
+    ),
+    "machine-checks-refused": (
+        "msr_policy.c",
+        "MSR_SMCA_LAST, MSR_PASS",
+        "MSR_SMCA, MSR_PASS",
+        "host_msrs",
+    ),
+    "kvm-writes-anywhere": (
+        "msr_policy.c",
+        "MSR_PASS, MSR_PAGE",
+        "MSR_PASS, MSR_PASS",
+        "host_msrs",
+    ),
+    "unknown-msrs-pass": (
+        "msr_policy.c",
+        "MSR_FREE : MSR_NEVER",
+        "MSR_FREE : MSR_PASS",
+        "host_msrs",
+    ),
+    "kvm-writes-across": ("msr_policy.c", "overlap(at, 128,", "overlap(at, 64,", "host_msr_pages"),
+    "invlpgb-is-ud": (
+        "check.c",
+        "FN8_INVLPGB ? MISC_INVLPGB : 0",
+        "FN8_INVLPGB ? 0 : 0",
+        "processors",
+    ),
+    "invlpgb-without-the-control": (
+        "check.c",
+        " || (id->svm_edx & SVM_TLBICTL)",
+        " || 1",
+        "processors",
+    ),
+    "encryption-by-guess": ("check.c", "id->fn1f_eax & BIT(0) ?", "id->fn1f_ebx ?", "processors"),
     "guest-gets-efer": ("check.c", "LEND(MSR_STAR,", "LEND(MSR_EFER,", "msrpms"),
     "efer-of-another": (
         "check.c",
@@ -169,7 +207,7 @@ _MUTANTS = {
 
 def _run(core: Path, out: Path) -> subprocess.CompletedProcess[str]:
     program = out / "unit"
-    sources = [_UNIT, *(core / name for name in ("npt.c", "check.c", "shadow.c"))]
+    sources = [_UNIT, *(core / name for name in _PURE)]
     subprocess.run(["gcc", *_FLAGS, f"-I{core}", *sources, "-o", program], check=True)
     return subprocess.run([program], capture_output=True, text=True, check=False, timeout=60)
 
@@ -200,7 +238,7 @@ def _lines_of_code(path: Path) -> int:
     return sum(bool(line.strip()) for line in text.splitlines())
 
 
-@pytest.mark.parametrize(("folder", "budget"), [("core", 2000), ("resident", 1050)])
+@pytest.mark.parametrize(("folder", "budget"), [("core", 2200), ("resident", 1050)])
 def test_what_runs_below_is_small_enough_to_be_read(folder: str, budget: int) -> None:
     files = [path for path in (_CORE.parent / folder).iterdir() if path.suffix != ".lds"]
     lines = {path.name: _lines_of_code(path) for path in files}

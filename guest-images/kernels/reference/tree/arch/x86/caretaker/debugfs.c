@@ -91,6 +91,18 @@ static void do_invlpga(u64 va, u64 asid)
 	sprintf(result, "%ld\n", FAULTS("invlpga %%rax, %%ecx", va, asid));
 }
 
+/* Never of a native host, whose file systems it would take along. */
+static void do_invd(u64 unused, u64 unused2)
+{
+	long r = -EPERM;
+
+	preempt_disable();
+	if (this_cpu_read(caretaker_in))
+		r = FAULTS("invd", 0, 0);
+	preempt_enable();
+	sprintf(result, "%ld\n", r);
+}
+
 static void do_fail_cpu(u64 cpu, u64 unused)
 {
 	caretaker.fail_cpu = cpu;
@@ -184,6 +196,7 @@ static const struct verb {
 	{ "vmsave", do_vmsave },
 	{ "clgi", do_clgi },
 	{ "invlpga", do_invlpga },
+	{ "invd", do_invd },
 	{ "fail_cpu", do_fail_cpu },
 	{ "bad_vmcb", do_bad_vmcb },
 	{ "loose_vmcb", do_loose_vmcb },

@@ -6,6 +6,7 @@
  */
 #define pr_fmt(fmt) "caretaker: " fmt
 
+#include <linux/cc_platform.h>
 #include <linux/cpu.h>
 #include <linux/init.h>
 #include <linux/memblock.h>
@@ -90,6 +91,10 @@ void __init caretaker_reserve(void)
 		return;
 	if (!boot_cpu_has(X86_FEATURE_SVM)) {
 		caretaker.unusable = "the processor has no SVM";
+		return;
+	}
+	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT)) {
+		caretaker.unusable = "memory is encrypted: boot with mem_encrypt=off";
 		return;
 	}
 	if (nr_cpu_ids > CARETAKER_MAX_CPUS) {

@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) "caretaker: " fmt
 
+#include <linux/cc_platform.h>
 #include <linux/cpu.h>
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
@@ -112,8 +113,8 @@ static int move_all(struct move *m)
  * caretaker_swallow() - have all CPUs enter
  *
  * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
- * Return: 0; -EALREADY; -ENODEV: there is no caretaker; -EOPNOTSUPP: not in x2APIC mode; the
- * error of a CPU that failed to enter, and then all have left again.
+ * Return: 0; -EALREADY; -ENODEV: there is no caretaker; -EOPNOTSUPP: not in x2APIC mode,
+ * or SEV-SNP is on; the error of a CPU that failed to enter, and then all have left again.
  */
 int caretaker_swallow(void)
 {
@@ -124,6 +125,10 @@ int caretaker_swallow(void)
 		return -ENODEV;
 	if (!x2apic_mode) {
 		pr_err("not in x2APIC mode, without which INITs cannot be intercepted\n");
+		return -EOPNOTSUPP;
+	}
+	if (cc_platform_has(CC_ATTR_HOST_SEV_SNP)) {
+		pr_err("SEV-SNP is on, so pages of guests could not be touched below\n");
 		return -EOPNOTSUPP;
 	}
 	guard(mutex)(&swallow_lock);

@@ -4,7 +4,7 @@
  * test failed. Compile with the sanitizers:
  *
  *   gcc -I../../../arch/x86/caretaker/core -fsanitize=address,undefined \
- *       unit.c ../../../arch/x86/caretaker/core/{npt,check,shadow}.c
+ *       unit.c ../../../arch/x86/caretaker/core/{npt,check,msr_policy,shadow}.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -361,9 +361,11 @@ static void msrpms(void)
 static void host_msrpm(void)
 {
 	static const u32 written[] = {
-		0x1b, 0x830, 0xc0000080, 0xc0010010, 0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019,
-		0xc001001a, 0xc001001d, 0xc0010111, 0xc0010112, 0xc0010113, 0xc0010114, 0xc0010116,
-		0xc0010117,
+		0x1b, 0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207, 0x208, 0x209, 0x20a,
+		0x20b, 0x20c, 0x20d, 0x20e, 0x20f, 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b,
+		0x26c, 0x26d, 0x26e, 0x26f, 0x2ff, 0x830, 0xc0000080, 0xc0010010, 0xc0010016,
+		0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d, 0xc0010111, 0xc0010112,
+		0xc0010113, 0xc0010114, 0xc0010116, 0xc0010117,
 	};
 	static u8 map[2 * PAGE];
 	u32 i, msr, at, n = 0, bits = 0;
@@ -377,7 +379,74 @@ static void host_msrpm(void)
 		at = msr >> 16 == 0xc001 ? 0x1000 : msr >> 16 == 0xc000 ? 0x800 : 0;
 		n += map[at + (msr & 0xffff) / 4] >> (msr % 4 * 2 + 1) & 1;
 	}
-	CHECK(n == 16 && bits == 18);			/* EFER and VM_HSAVE_PA are read, too */
+	CHECK(n == i && bits == i + 2);			/* EFER and VM_HSAVE_PA are read, too */
+}
+
+/* The map has no bits for these, so the host is not let down to them by accident. */
+static void host_msrs(void)
+{
+	u32 msr;
+
+	CHECK(msr_policy(0x10, false) == MSR_FREE && msr_policy(0x10, true) == MSR_FREE);
+	CHECK(msr_policy(0xc0000080, false) == MSR_OWN && msr_policy(0x830, true) == MSR_OWN);
+	CHECK(msr_policy(0xc0010117, true) == MSR_OWN && msr_policy(0xc0010117, false) == MSR_OWN);
+	CHECK(msr_policy(0x1b, true) == MSR_SAME && msr_policy(0xc0010010, true) == MSR_SAME);
+	CHECK(msr_policy(0xc0010114, true) == MSR_NEVER && msr_policy(0xc0010116, true) == MSR_NEVER);
+	CHECK(msr_policy(0x2ff, true) == MSR_DROP && msr_policy(0x277, true) == MSR_FREE);
+	CHECK(msr_policy(0x2ff, false) == MSR_FREE && msr_policy(0xfe, true) == MSR_FREE);
+	for (msr = 0xc0002000; msr < 0xc0003000; msr++)		/* machine checks */
+		CHECK(msr_policy(msr, false) == MSR_PASS && msr_policy(msr, true) == MSR_PASS);
+	CHECK(msr_policy(0xc0003000, false) == MSR_NEVER);
+	CHECK(msr_policy(0x2000, false) == MSR_NEVER && msr_policy(0xc0012000, true) == MSR_NEVER);
+	CHECK(msr_policy(0x1fff, false) == MSR_FREE && msr_policy(0xc0011fff, true) == MSR_FREE);
+	for (msr = 0x4b564d00; msr < 0x4b564d09; msr++) {	/* KVM's below the host */
+		CHECK(msr_policy(msr, false) == MSR_PASS);
+		CHECK(msr_policy(msr, true) == (msr < 0x4b564d05 ? MSR_PAGE : MSR_PASS));
+	}
+	CHECK(msr_policy(0x4b564d09, true) == MSR_NEVER && msr_policy(0x40000000, false) == MSR_NEVER);
+}
+
+static void host_msr_pages(void)
+{
+	CHECK(msr_page_ok(&limits, 0) && msr_page_ok(&limits, 0x5041));
+	CHECK(msr_page_ok(&limits, MIB(300) - 128) && !msr_page_ok(&limits, MIB(300) - 64));
+	CHECK(!msr_page_ok(&limits, MIB(300) | 1) && !msr_page_ok(&limits, MIB(304) - 1));
+	CHECK(msr_page_ok(&limits, MIB(304)));
+	CHECK(!msr_page_ok(&limits, GIB(1024)) && !msr_page_ok(&limits, ~0ULL));
+}
+
+static const struct cpuid_ext zen = {
+	.fn1_ecx = 1u << 2, .fn1_edx = 1u << 26, .svm_ebx = 0x8000, .svm_edx = SVM_NP,
+};
+
+static void processors(void)
+{
+	struct cpuid_ext id = zen;
+
+	CHECK(processor_ok(&id) && host_misc_ctl(&id) == 1 && !encryption_bit(&id));
+	id.fn8_ebx = 1u << 3;		/* INVLPGB that the host could not use */
+	CHECK(!processor_ok(&id));
+	id.svm_edx |= 1u << 24;
+	CHECK(processor_ok(&id) && host_misc_ctl(&id) == 0x81);
+	id.fn8_ebx = 0;
+	CHECK(processor_ok(&id) && host_misc_ctl(&id) == 1);
+	id = zen;
+	id.fn1_ecx = 0;
+	CHECK(!processor_ok(&id));
+	id = zen;
+	id.fn1_edx = 0;
+	CHECK(!processor_ok(&id));
+	id = zen;
+	id.svm_edx = (u32)~SVM_NP;
+	CHECK(!processor_ok(&id));
+	id = zen;
+	id.svm_ebx = 2;
+	CHECK(!processor_ok(&id));
+	id = zen;
+	id.fn1f_ebx = 51;
+	CHECK(!encryption_bit(&id));
+	id.fn1f_eax = 1;
+	CHECK(encryption_bit(&id) == BIT(51));
 }
 
 static void efers(void)
@@ -398,7 +467,7 @@ static void efers(void)
 static void efer_features(void)
 {
 	static const struct {
-		struct efer_cpuid id;
+		struct cpuid_ext id;
 		u64 bits;
 	} one[] = {
 		{ { .fn1_edx = 1u << 11 }, 0x1 },
@@ -411,7 +480,7 @@ static void efer_features(void)
 		{ { .fn21_eax = 1u << 7 }, 1u << 20 },
 		{ { .fn21_eax = 1u << 8 }, 1u << 21 },
 	};
-	struct efer_cpuid all = { ~0u, ~0u, ~0u, ~0u };
+	struct cpuid_ext all = { .fn1_ecx = ~0u, .fn1_edx = ~0u, .fn8_ebx = ~0u, .fn21_eax = ~0u };
 	u32 i;
 
 	for (i = 0; i < sizeof(one) / sizeof(one[0]); i++)
@@ -606,6 +675,9 @@ static const struct test tests[] = {
 	TEST(vmcb_events),
 	TEST(msrpms),
 	TEST(host_msrpm),
+	TEST(host_msrs),
+	TEST(host_msr_pages),
+	TEST(processors),
 	TEST(efers),
 	TEST(efer_features),
 	TEST(shadow_follows),

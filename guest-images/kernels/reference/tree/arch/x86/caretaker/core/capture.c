@@ -7,6 +7,7 @@
 
 #define APIC_ENABLED	(BIT(10) | BIT(11))	/* and in x2APIC mode */
 #define VM_CR_SVMDIS	BIT(4)
+#define SYSCFG_SNP_EN	BIT(24)
 #define HOST_ASID	1
 
 #define SELECTOR(reg) ({ u16 v_; asm volatile("mov %%" reg ", %0" : "=r"(v_)); v_; })
@@ -41,19 +42,30 @@ static void tables(struct vmcb *v)
 
 static void controls(struct vmcb *v)
 {
-	v->intercept[3] = I3_INVLPGA | I3_MSR | I3_SHUTDOWN;
+	v->intercept[3] = I3_INVD | I3_INVLPGA | I3_MSR | I3_SHUTDOWN;
 	v->intercept[4] = I4_VMRUN | I4_VMMCALL | I4_VMLOAD | I4_VMSAVE |
 			  I4_STGI | I4_CLGI | I4_SKINIT;
 	v->msrpm_pa = g.msrpm_pa;
 	v->asid = HOST_ASID;
 	v->tlb_ctl = TLB_FLUSH_ALL;
-	v->misc_ctl = MISC_NP;
+	v->misc_ctl = g.host_misc_ctl;
 	v->nested_cr3 = g.npt_pa;
+}
+
+/*
+ * The host's addresses must be those of memory; and the caretaker, who has no RMP, must be
+ * let write to all of it.
+ */
+static bool plain_memory(void)
+{
+	if (READ("cr3") & g.encryption_bit)
+		return false;
+	return !g.snp || !(rdmsr(MSR_SYSCFG) & SYSCFG_SNP_EN);
 }
 
 static bool ready(struct cpu_memory *m)
 {
-	if (!is_native(m->data.state))
+	if (!is_native(m->data.state) || !plain_memory())
 		return false;
 	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
 		return false;

@@ -94,35 +94,6 @@ bool vmcb_ok(const struct limits *l, const struct vmcb *v)
 	       page_ok(l, v->nested_cr3, PAGE);
 }
 
-/*
- * MSRs that say which addresses are memory, and which of it is SMM's (AMD64 manual, volume
- * 2, 7.9 and 10.2): the host has no reason to write them once it runs.
- */
-static const u32 fixed[] = {
-	MSR_SYSCFG,
-	MSR_IORR_BASE0, MSR_IORR_MASK0, MSR_IORR_BASE1, MSR_IORR_MASK1,
-	MSR_TOP_MEM, MSR_TOP_MEM2,
-	MSR_SMBASE, MSR_SMM_ADDR, MSR_SMM_MASK,
-};
-
-/**
- * msrpm_host() - make the host's MSR permission map
- * @map: zeroed, 2 pages: gets the accesses that msr.c serves
- */
-void msrpm_host(u8 *map)
-{
-	u32 i;
-
-	for (i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
-		msrpm_watch(map, fixed[i], MSRPM_WRITE);
-	msrpm_watch(map, MSR_APIC_BASE, MSRPM_WRITE);
-	msrpm_watch(map, MSR_X2APIC_ICR, MSRPM_WRITE);
-	msrpm_watch(map, MSR_EFER, MSRPM_BOTH);
-	msrpm_watch(map, MSR_VM_CR, MSRPM_WRITE);
-	msrpm_watch(map, MSR_SMM_CTL, MSRPM_WRITE);
-	msrpm_watch(map, MSR_VM_HSAVE_PA, MSRPM_BOTH);
-}
-
 #define LEND(msr, accesses)	{ MSRPM_BYTE(msr), MSRPM_BITS(msr, accesses) }
 
 /* The MSRs that KVM may let its guests access: the caretaker depends on none of them. */
@@ -232,7 +203,7 @@ enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n)
  *
  * Return: a mask.
  */
-u64 efer_known(const struct efer_cpuid *id)
+u64 efer_known(const struct cpuid_ext *id)
 {
 	u64 known = EFER_SVME;
 
@@ -246,6 +217,49 @@ u64 efer_known(const struct efer_cpuid *id)
 	known |= id->fn21_eax & BIT(7) ? EFER_UAIE : 0;
 	known |= id->fn21_eax & BIT(8) ? EFER_AIBRSE : 0;
 	return known;
+}
+
+/**
+ * processor_ok() - can a host be swallowed on this processor?
+ * @id: its CPUID
+ *
+ * It needs SVM, leaves of 1 GiB, nested paging, and ASIDs for the host, a guest and a
+ * resident. One that has INVLPGB must have the control that lets the host use it: the host
+ * has found it in CPUID.
+ *
+ * Return: false if it cannot.
+ */
+bool processor_ok(const struct cpuid_ext *id)
+{
+	if (!(id->fn1_ecx & BIT(2)) || !(id->fn1_edx & BIT(26)))
+		return false;
+	if (!(id->svm_edx & SVM_NP) || id->svm_ebx < 3)
+		return false;
+	return !(id->fn8_ebx & FN8_INVLPGB) || (id->svm_edx & SVM_TLBICTL);
+}
+
+/**
+ * host_misc_ctl() - find what the VMCB of the host has in 0x90 (appendix B)
+ * @id: CPUID of the processor
+ *
+ * Return: nested paging; and INVLPGB and TLBSYNC, if the processor has them.
+ */
+u64 host_misc_ctl(const struct cpuid_ext *id)
+{
+	return MISC_NP | (id->fn8_ebx & FN8_INVLPGB ? MISC_INVLPGB : 0);
+}
+
+/**
+ * encryption_bit() - find the bit of a page table's entry that encrypts memory
+ * @id: CPUID of the processor
+ *
+ * AMD64 manual, volume 2, 7.10. It is an address's, which no table of the caretaker's maps.
+ *
+ * Return: a mask; 0 if the processor has none.
+ */
+u64 encryption_bit(const struct cpuid_ext *id)
+{
+	return id->fn1f_eax & BIT(0) ? BIT(id->fn1f_ebx & 63) : 0;
 }
 
 /**

@@ -85,16 +85,36 @@ static inline void *host_ptr(const struct limits *l, host_pa_t at)
 /* What becomes of a write to the x2APIC's ICR. */
 enum icr_verdict { ICR_SEND, ICR_REFUSE, ICR_FAULT };
 
+/**
+ * enum msr_policy - what becomes of an access of the host's to an MSR
+ * @MSR_FREE: it is not looked at
+ * @MSR_OWN: the caretaker has its own answer
+ * @MSR_PASS: it is done, if the processor takes it, or else #GP
+ * @MSR_PAGE: likewise, but #GP if the address that is written is in private memory
+ * @MSR_SAME: a write of what is there already; others are #GP
+ * @MSR_DROP: likewise; others are dropped
+ * @MSR_NEVER: #GP
+ */
+enum msr_policy { MSR_FREE, MSR_OWN, MSR_PASS, MSR_PAGE, MSR_SAME, MSR_DROP, MSR_NEVER };
+
 bool vmcb_ok(const struct limits *l, const struct vmcb *v);
 enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n);
-void msrpm_host(u8 *map);
 void msrpm_merge(u8 *ours, const u8 *hosts);
-/* What CPUID says of EFER: leaves 0x80000001, 0x80000008, 0x80000021; 0 where there is none. */
-struct efer_cpuid {
-	u32 fn1_ecx, fn1_edx, fn8_ebx, fn21_eax;
+/* Extended leaves of CPUID, 0x80000001 and so on; 0 where there is none. */
+struct cpuid_ext {
+	u32 fn1_ecx, fn1_edx, fn8_ebx, svm_ebx, svm_edx, fn1f_eax, fn1f_ebx, fn21_eax;
 };
 
-u64 efer_known(const struct efer_cpuid *id);
+bool processor_ok(const struct cpuid_ext *id);
+u64 host_misc_ctl(const struct cpuid_ext *id);
+u64 encryption_bit(const struct cpuid_ext *id);
+
+/* msr_policy.c */
+enum msr_policy msr_policy(u32 msr, bool write);
+void msrpm_host(u8 *map);
+bool msr_page_ok(const struct limits *l, u64 value);
+
+u64 efer_known(const struct cpuid_ext *id);
 bool efer_ok(u64 known, u64 value, u64 now, bool paging);
 
 #endif

@@ -181,6 +181,9 @@ struct globals {
 	u64 iopm_pa;		/* of residents: intercepts all I/O */
 	bool nrips;
 	u64 efer_known;		/* bits that the processor has */
+	u64 host_misc_ctl;	/* in the host's VMCB */
+	u64 encryption_bit;	/* in an entry of a page table, or 0 */
+	bool snp;		/* the processor has SEV-SNP */
 	struct hypercall hypercall[NR_HYPERCALLS];
 	u64 idt[256][2];
 };
@@ -247,6 +250,8 @@ extern u8 image[], text_end[], image_end[], vectors[];
 extern const int ct_init_start[], ct_init_end[];	/* core.lds: see CT_INIT() */
 void run_guest(u64 vmcb_pa, struct regs *regs, u64 ct_state_pa);
 void halt(void) __attribute__((noreturn));
+bool try_rdmsr(u32 no, u64 *value);
+bool try_wrmsr(u32 no, u64 value);
 
 /* init.c */
 void hypercall_register(u32 number, hypercall_t serve, bool takes_page);

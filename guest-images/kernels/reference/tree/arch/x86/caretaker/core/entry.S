@@ -193,9 +193,33 @@ run_guest:
 	popq	%rbx
 	ret
 
+/* bool try_rdmsr(u32 no, u64 *value): read an MSR; false if it is #GP */
+	.globl	try_rdmsr
+try_rdmsr:
+	movl	%edi, %ecx
+rdmsr_insn:
+	rdmsr
+	shlq	$32, %rdx
+	orq	%rdx, %rax
+	movq	%rax, (%rsi)
+	movl	$1, %eax
+	ret
+
+/* bool try_wrmsr(u32 no, u64 value): write an MSR; false if it is #GP */
+	.globl	try_wrmsr
+try_wrmsr:
+	movl	%edi, %ecx
+	movl	%esi, %eax
+	movq	%rsi, %rdx
+	shrq	$32, %rdx
+wrmsr_insn:
+	wrmsr
+	movl	$1, %eax
+	ret
+
 /*
- * Exceptions of ours: 32 stubs of 16 bytes. None is expected. An NMI is one
- * that came when GIF was 1 by mistake, and no better.
+ * Exceptions of ours: 32 stubs of 16 bytes. None is expected, but #GP of the two
+ * instructions above. An NMI is one that came when GIF was 1 by mistake, and no better.
  */
 	.balign	16
 	.globl	vectors
@@ -211,7 +235,19 @@ vectors:
 	.set	n, n + 1
 	.endr
 	.balign	16
-trap:	movq	%rsp, %rdi
+trap:	cmpq	$13, (%rsp)
+	jne	2f
+	leaq	rdmsr_insn(%rip), %rax
+	cmpq	%rax, 16(%rsp)
+	je	1f
+	leaq	wrmsr_insn(%rip), %rax
+	cmpq	%rax, 16(%rsp)
+	jne	2f
+1:	movq	40(%rsp), %rsp		/* not IRET, which would end the blocking of NMIs */
+	xorl	%eax, %eax
+	ret
+
+2:	movq	%rsp, %rdi
 	movq	%cr2, %rsi
 	cld
 	andq	$~15, %rsp

@@ -91,6 +91,16 @@ static void svm_instruction(struct cpu_memory *m)
 	inject(&m->host, EVENT_UD);
 }
 
+/* What the caches have is written back first: some of it may be the caretaker's. */
+static void invd(struct cpu_memory *m)
+{
+	say(&m->data, "wrote the caches back for an INVD of the host's");
+	say_value(&m->data, "rip", m->host.rip);
+	say_end(&m->data);
+	wbinvd();
+	skip(&m->host, 2);
+}
+
 static void handle(struct cpu_memory *m, struct regs *regs)
 {
 	switch (m->host.exit_code) {
@@ -102,6 +112,9 @@ static void handle(struct cpu_memory *m, struct regs *regs)
 		break;
 	case EXIT_NPF:
 		nested_fault(m);
+		break;
+	case EXIT_INVD:
+		invd(m);
 		break;
 	case EXIT_VMRUN:
 	case EXIT_VMLOAD:

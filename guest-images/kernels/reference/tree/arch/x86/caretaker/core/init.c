@@ -21,22 +21,28 @@ static void cpuid_ext(u32 leaf, u32 out[4])
 		cpuid(leaf, 0, out);
 }
 
-static bool processor_ok(void)
+static bool look_at_processor(void)
 {
-	u32 fn1[4], fn8[4], svm[4], fn21[4];
+	u32 fn1[4], fn8[4], svm[4], fn1f[4], fn21[4];
+	struct cpuid_ext id;
 
 	cpuid_ext(0x80000001, fn1);
 	cpuid_ext(0x80000008, fn8);
 	cpuid_ext(0x8000000a, svm);
+	cpuid_ext(0x8000001f, fn1f);
 	cpuid_ext(0x80000021, fn21);
-	if (!(fn1[2] & BIT(2)) || !(fn1[3] & BIT(26)))	/* SVM, 1 GiB pages */
-		return false;
-	if (!(svm[3] & SVM_NP) || svm[1] < 3)		/* nested paging, ASIDs */
+	id = (struct cpuid_ext){
+		.fn1_ecx = fn1[2], .fn1_edx = fn1[3], .fn8_ebx = fn8[1],
+		.svm_ebx = svm[1], .svm_edx = svm[3],
+		.fn1f_eax = fn1f[0], .fn1f_ebx = fn1f[1], .fn21_eax = fn21[0],
+	};
+	if (!processor_ok(&id))
 		return false;
 	g.nrips = svm[3] & SVM_NRIPS;
-	g.efer_known = efer_known(&(struct efer_cpuid){
-		.fn1_ecx = fn1[2], .fn1_edx = fn1[3], .fn8_ebx = fn8[1], .fn21_eax = fn21[0],
-	});
+	g.efer_known = efer_known(&id);
+	g.host_misc_ctl = host_misc_ctl(&id);
+	g.encryption_bit = encryption_bit(&id);
+	g.snp = fn1f[0] & FN1F_SNP;
 	g.limits.svm_features = svm[3];
 	g.limits.eraps = fn21[0] & BIT(24);
 	g.limits.asids = svm[1];
@@ -188,7 +194,7 @@ long init(const struct caretaker_params *p)
 	    p->window & (PAGE - 1) || p->phys_bits < 36 || p->phys_bits > 52 ||
 	    overlap(p->window, sizeof(struct caretaker_window), p->pa, p->size))
 		return CARETAKER_EINVAL;
-	if (!processor_ok())
+	if (!look_at_processor())
 		return CARETAKER_ENODEV;
 	g.p = *p;
 	g.limits.hole = (struct hole){ .start = p->pa, .size = p->size };

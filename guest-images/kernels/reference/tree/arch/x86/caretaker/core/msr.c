@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The host's accesses to MSRs with which it could leave guest mode, or reset a CPU. */
+/* The host's accesses to MSRs that are looked at: msr_policy.c has the rules. */
 #include "core.h"
 
 #define CR0_PG		BIT(31)
@@ -48,31 +48,63 @@ static bool write_hsave(struct cpu_memory *m, u64 value)
 	return true;
 }
 
-static bool write_msr(struct cpu_memory *m, u32 no, u64 value)
+static bool write_own(struct cpu_memory *m, u32 no, u64 value)
 {
 	switch (no) {
 	case MSR_EFER:
 		return write_efer(m, value);
 	case MSR_VM_HSAVE_PA:
 		return write_hsave(m, value);
-	case MSR_X2APIC_ICR:
+	default:
 		return write_icr(&m->data, value);
-	case MSR_APIC_BASE:		/* out of x2APIC mode, INITs are not intercepted */
-		return value == rdmsr(MSR_APIC_BASE);
-	default:			/* the rest of msrpm_host(), and what the map has no bits for */
+	}
+}
+
+static bool read_own(struct cpu_memory *m, u32 no, u64 *value)
+{
+	if (no == MSR_EFER)
+		*value = (m->host.efer & ~EFER_SVME) | m->data.host_svme;
+	else
+		*value = m->data.host_hsave_pa;
+	return true;
+}
+
+static bool is_same(u32 no, u64 value)
+{
+	u64 now;
+
+	return try_rdmsr(no, &now) && now == value;
+}
+
+static bool write_msr(struct cpu_memory *m, u32 no, u64 value)
+{
+	switch (msr_policy(no, true)) {
+	case MSR_OWN:
+		return write_own(m, no, value);
+	case MSR_PAGE:
+		if (!msr_page_ok(&g.limits, value))
+			return false;
+		return try_wrmsr(no, value);
+	case MSR_PASS:
+		return try_wrmsr(no, value);
+	case MSR_SAME:
+		return is_same(no, value);
+	case MSR_DROP:
+		if (!is_same(no, value))
+			count(&m->data, CARETAKER_C_MSR_REFUSED);
+		return true;
+	default:
 		return false;
 	}
 }
 
 static bool read_msr(struct cpu_memory *m, u32 no, u64 *value)
 {
-	switch (no) {
-	case MSR_EFER:
-		*value = (m->host.efer & ~EFER_SVME) | m->data.host_svme;
-		return true;
-	case MSR_VM_HSAVE_PA:
-		*value = m->data.host_hsave_pa;
-		return true;
+	switch (msr_policy(no, false)) {
+	case MSR_OWN:
+		return read_own(m, no, value);
+	case MSR_PASS:
+		return try_rdmsr(no, value);
 	default:
 		return false;
 	}

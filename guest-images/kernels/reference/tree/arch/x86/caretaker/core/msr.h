@@ -15,7 +15,15 @@
 #define MSR_SYSENTER_CS		0x174
 #define MSR_SYSENTER_ESP	0x175
 #define MSR_SYSENTER_EIP	0x176
+#define MSR_MTRR_BASE0		0x200	/* of 8 pairs */
+#define MSR_MTRR_MASK7		0x20f
+#define MSR_MTRR_64K		0x250
+#define MSR_MTRR_16K_0		0x258
+#define MSR_MTRR_16K_1		0x259
+#define MSR_MTRR_4K_0		0x268
+#define MSR_MTRR_4K_7		0x26f
 #define MSR_PAT			0x277
+#define MSR_MTRR_DEF_TYPE	0x2ff
 #define MSR_U_CET		0x6a0
 #define MSR_S_CET		0x6a2
 #define MSR_PL0_SSP		0x6a4
@@ -25,6 +33,9 @@
 #define MSR_INT_SSP_TAB		0x6a8
 #define MSR_TSC_DEADLINE	0x6e0
 #define MSR_XSS			0xda0
+#define MSR_KVM			0x4b564d00	/* the first of KVM's, */
+#define MSR_KVM_LAST_PAGE	0x4b564d04	/* the last that has an address, */
+#define MSR_KVM_LAST		0x4b564d08	/* and the last */
 #define MSR_EFER		0xc0000080
 #define MSR_STAR		0xc0000081
 #define MSR_LSTAR		0xc0000082
@@ -35,6 +46,8 @@
 #define MSR_KERNEL_GS_BASE	0xc0000102
 #define MSR_TSC_AUX		0xc0000103
 #define MSR_TSC_RATIO		0xc0000104
+#define MSR_SMCA		0xc0002000	/* of 256 banks, 16 each */
+#define MSR_SMCA_LAST		0xc0002fff
 #define MSR_SYSCFG		0xc0010010
 #define MSR_IORR_BASE0		0xc0010016
 #define MSR_IORR_MASK0		0xc0010017
@@ -77,6 +90,18 @@
 
 #ifndef __ASSEMBLER__
 #include "types.h"
+
+/**
+ * msr_in_map() - has the permission map bits for an MSR?
+ * @msr: the MSR
+ *
+ * Return: false if each access to it is intercepted.
+ */
+static inline bool msr_in_map(u32 msr)
+{
+	return !(msr & ~0x1fffu) || (msr & ~0x1fffu) == 0xc0000000 ||
+	       (msr & ~0x1fffu) == 0xc0010000;
+}
 
 /**
  * msrpm_watch() - have accesses to an MSR intercepted

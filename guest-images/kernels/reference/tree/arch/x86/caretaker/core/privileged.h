@@ -63,6 +63,11 @@ static inline void set_cr4(u64 value)
 	asm volatile("mov %0, %%cr4" : : "r"(value));
 }
 
+static inline void wbinvd(void)
+{
+	asm volatile("wbinvd" : : : "memory");
+}
+
 static inline void mfence(void)
 {
 	asm volatile("mfence" : : : "memory");

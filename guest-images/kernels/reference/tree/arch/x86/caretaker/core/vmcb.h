@@ -72,6 +72,7 @@ struct vmcb {
 /* Words 3 and 4 of the intercepts; KVM's guests must have the first line. */
 #define I3_INTR		BIT(0)
 #define I3_NMI		BIT(1)
+#define I3_INVD		BIT(22)
 #define I3_INVLPGA	BIT(26)
 #define I3_MSR		BIT(28)
 #define I3_SHUTDOWN	BIT(31)
@@ -99,6 +100,7 @@ struct vmcb {
 #define INT_V_NMI_ON	BIT(26)
 #define INT_STATE	3ULL		/* interrupt shadow, guest interrupt mask */
 #define MISC_NP		BIT(0)
+#define MISC_INVLPGB	BIT(7)		/* and TLBSYNC: else both are #UD */
 #define MISC2_V_LBR	BIT(0)
 #define MISC2_V_LOADSAVE	BIT(1)
 #define TLB_NOTHING	0
@@ -119,6 +121,7 @@ struct vmcb {
 #define EXIT_AC		0x51
 #define EXIT_INTR	0x60
 #define EXIT_NMI	0x61
+#define EXIT_INVD	0x76
 #define EXIT_INVLPGA	0x7a
 #define EXIT_MSR	0x7c
 #define EXIT_SHUTDOWN	0x7f
@@ -152,7 +155,11 @@ struct vmcb {
 #define SVM_FLUSH_ASID	BIT(6)
 #define SVM_VLS		BIT(15)		/* VMLOAD and VMSAVE of a guest's own */
 #define SVM_VGIF	BIT(16)
+#define SVM_TLBICTL	BIT(24)		/* has MISC_INVLPGB */
 #define SVM_VNMI	BIT(25)
+
+#define FN8_INVLPGB	BIT(3)		/* CPUID Fn8000_0008_EBX */
+#define FN1F_SNP	BIT(4)		/* CPUID Fn8000_001F_EAX */
 
 #define AT(field, at)	_Static_assert(__builtin_offsetof(struct vmcb, field) == (at), #field)
 AT(pause_filter, 0x3c);

@@ -11,7 +11,6 @@
 #define I3_RDPMC	BIT(15)
 #define I3_CPUID	BIT(18)
 #define I3_RSM		BIT(19)
-#define I3_INVD		BIT(22)
 #define I3_HLT		BIT(24)
 #define I3_IOIO		BIT(27)
 #define I3_TASK_SWITCH	BIT(29)
