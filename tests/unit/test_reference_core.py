@@ -194,6 +194,7 @@ _MUTANTS = {
         "if (value & ~known & ~0x3fffffULL)",
         "efers",
     ),
+    "la57-by-guess": ("check.c", "{ 3, 16, 12 }", "{ 3, 2, 12 }", "cr4_features"),
     "tce-by-guess": ("check.c", "known |= id->fn1_ecx & BIT(17)", "known |= 1", "efer_features"),
     "vector-of-an-exception": (
         "check.c",

@@ -45,7 +45,17 @@ _MUTANTS = {
         "i < VMCB_SAVE_AT + VMCB_SAVE_BYTES ?",
         "vmcb",
     ),
-    "timer-that-counts": ("validate.c", "if (!apic_timer_ok(v->apic))", "if (!l)", "timers"),
+    "timer-that-counts": ("validate.c", "if (!apic_timer_ok(v->apic) || ", "if (", "timers"),
+    "any-event": ("validate.c", "!event_ok(v->event) || ", "", "control_registers"),
+    "any-registers": ("validate.c", " || !save_ok(l, v->save)", "", "control_registers"),
+    "cr4-of-another": ("validate.c", "v->cr4 & ~l->cr4_known || ", "", "control_registers"),
+    "cr3-of-nowhere": ("validate.c", "v->cr3 < l->end && ", "", "control_registers"),
+    "long-mode-without-pae": (
+        "validate.c",
+        "(enabled && !(v->cr4 & CR4_PAE))",
+        "(enabled && !v)",
+        "control_registers",
+    ),
     "periodic-run-out": ("vapic.c", "(lvt & LVT_MODE) == LVT_ONESHOT && ", "", "timers"),
     "reserved-as-data": (
         "vapic.c",
@@ -91,6 +101,7 @@ def _run(kernel: Path, out: Path) -> subprocess.CompletedProcess[str]:
     program = out / "unit"
     resident = kernel / "arch/x86/caretaker/resident"
     sources = [kernel / _UNIT, *(resident / name for name in ("validate.c", "vapic.c"))]
+    sources.append(kernel / "arch/x86/caretaker/core/check.c")
     subprocess.run(["gcc", *_FLAGS, f"-I{resident}", *sources, "-o", program], check=True)
     return subprocess.run([program], capture_output=True, text=True, check=False, timeout=60)
 

@@ -96,7 +96,8 @@ static void fresh(void)
 	posts_lock = (struct spinlock){ 0 };
 	g = (struct globals){ .cpus = cpus, .host_window = &window };
 	g.p.cpus = CPUS;
-	g.limits = (struct limits){ .end = BIT(47), .host_asid = 1, .asids = 16 };
+	g.limits = (struct limits){ .end = BIT(47), .host_asid = 1, .asids = 16,
+			      .efer_known = ~0ULL, .cr4_known = ~0ULL };
 	for (i = 0; i < CPUS; i++) {
 		cpus[i].data.index = i;
 		cpus[i].data.apic_id = i;

@@ -109,7 +109,7 @@ static void own(void)
 	CHECK(serves(0xc0010117, MIB(8), true) && m.data.host_hsave_pa == MIB(8));
 	CHECK(!serves(0xc0010117, MIB(301), true));
 	CHECK(serves(0xc0010117, 0, false) && !m.host.rax && !regs.rdx && !faults);
-	g.efer_known = ~0ULL;
+	g.limits.efer_known = ~0ULL;
 	CHECK(serves(0xc0000080, 0x1001, true) && m.host.efer == 0x1001 && m.data.host_svme);
 }
 

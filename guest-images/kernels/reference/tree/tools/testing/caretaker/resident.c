@@ -4,7 +4,8 @@
  * which VMCB, and their local APIC. Prints KTAP; ends with 1 if a test failed:
  *
  *   gcc -I../../../arch/x86/caretaker/resident -fsanitize=address,undefined \
- *       resident.c ../../../arch/x86/caretaker/resident/{validate,vapic}.c
+ *       resident.c ../../../arch/x86/caretaker/resident/{validate,vapic}.c \
+ *       ../../../arch/x86/caretaker/core/check.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 static const struct limits limits = {
 	.hole = { .start = MIB(300), .size = MIB(4) },
-	.end = GIB(1024), .host_asid = 1, .asids = 16,
+	.end = GIB(1024), .host_asid = 1, .asids = 16, .efer_known = 0x1d01, .cr4_known = 0x7ff,
 };
 
 static _Alignas(4096) struct caretaker_vcpu vcpu;
@@ -103,6 +104,37 @@ static void vcpus(void)
 	v = good();
 	v->xcr0 = 3;
 	CHECK(vcpu_ok(&limits, v, 7));		/* KVM keeps more than the vCPU has on */
+}
+
+#define REGS_REFUSED(change) do {						\
+	struct vmcb *s = (struct vmcb *)good()->save;			\
+									\
+	s->cr0 = 0x80000011;						\
+	s->cr4 = 0x620;							\
+	s->efer = 0xd01;						\
+	CHECK(vcpu_ok(&limits, &vcpu, 7));				\
+	change;								\
+	CHECK(!vcpu_ok(&limits, &vcpu, 7));				\
+} while (0)
+
+/* What VMRUN would refuse is refused before KVM has let go of it. */
+static void control_registers(void)
+{
+	struct vmcb *v = (struct vmcb *)good()->save;
+
+	v->cr0 = 0x60000010;			/* as after a reset */
+	CHECK(vcpu_ok(&limits, &vcpu, 7));
+	REGS_REFUSED(s->cr0 |= BIT(32));
+	REGS_REFUSED(s->cr0 |= BIT(29));		/* NW without CD */
+	REGS_REFUSED(s->cr0 &= ~BIT(0));		/* paging without protection */
+	REGS_REFUSED(s->cr4 |= BIT(20));		/* SMEP that the processor has not */
+	REGS_REFUSED(s->cr4 |= BIT(40));
+	REGS_REFUSED(s->cr4 &= ~BIT(5));		/* long mode without PAE */
+	REGS_REFUSED(s->efer |= BIT(15));
+	REGS_REFUSED(s->cr3 = GIB(1024));
+	REGS_REFUSED(s->dr6 = BIT(32));
+	REGS_REFUSED(s->dr7 = BIT(32));
+	REGS_REFUSED(vcpu.event = 0x80000130);		/* an event of no type */
 }
 
 static bool timer_is_ok(u32 lvtt, u32 initial, u32 current)
@@ -333,6 +365,7 @@ static const struct test tests[] = {
 	TEST(xcr0s),
 	TEST(xsaves),
 	TEST(vcpus),
+	TEST(control_registers),
 	TEST(timers),
 	TEST(runs),
 	TEST(vmcb),

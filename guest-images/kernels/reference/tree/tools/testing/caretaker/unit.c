@@ -11,6 +11,7 @@
 
 #include "harness.h"
 #undef NULL
+#include "layout.h"
 #include "shadow.h"
 
 #define TABLE_PA	MIB(300)
@@ -415,13 +416,13 @@ static void host_msr_pages(void)
 	CHECK(!msr_page_ok(&limits, GIB(1024)) && !msr_page_ok(&limits, ~0ULL));
 }
 
-static const struct cpuid_ext zen = {
+static const struct cpuid_bits zen = {
 	.fn1_ecx = 1u << 2, .fn1_edx = 1u << 26, .svm_ebx = 0x8000, .svm_edx = SVM_NP,
 };
 
 static void processors(void)
 {
-	struct cpuid_ext id = zen;
+	struct cpuid_bits id = zen;
 
 	CHECK(processor_ok(&id) && host_misc_ctl(&id) == 1 && !encryption_bit(&id));
 	id.fn8_ebx = 1u << 3;		/* INVLPGB that the host could not use */
@@ -467,7 +468,7 @@ static void efers(void)
 static void efer_features(void)
 {
 	static const struct {
-		struct cpuid_ext id;
+		struct cpuid_bits id;
 		u64 bits;
 	} one[] = {
 		{ { .fn1_edx = 1u << 11 }, 0x1 },
@@ -480,12 +481,30 @@ static void efer_features(void)
 		{ { .fn21_eax = 1u << 7 }, 1u << 20 },
 		{ { .fn21_eax = 1u << 8 }, 1u << 21 },
 	};
-	struct cpuid_ext all = { .fn1_ecx = ~0u, .fn1_edx = ~0u, .fn8_ebx = ~0u, .fn21_eax = ~0u };
+	struct cpuid_bits all = { .fn1_ecx = ~0u, .fn1_edx = ~0u, .fn8_ebx = ~0u, .fn21_eax = ~0u };
 	u32 i;
 
 	for (i = 0; i < sizeof(one) / sizeof(one[0]); i++)
 		CHECK(efer_known(&one[i].id) == (one[i].bits | EFER_SVME));
 	CHECK(efer_known(&all) == 0x36dd01);
+}
+
+/* Each bit of CR4 needs its bit of CPUID, and no other. */
+static void cr4_features(void)
+{
+	struct cpuid_bits all = { .std1_ecx = ~0u, .std1_edx = ~0u, .std7_ebx = ~0u, .std7_ecx = ~0u };
+	struct cpuid_bits none = { 0 }, one = { 0 };
+
+	CHECK(cr4_known(&none) == 0x100);
+	CHECK(cr4_known(&all) == 0xf71fff);
+	one.std7_ecx = 1u << 16;
+	CHECK(cr4_known(&one) == (CR4_LA57 | 0x100));
+	one = (struct cpuid_bits){ .std1_ecx = 1u << 17 };
+	CHECK(cr4_known(&one) == 0x20100);
+	one = (struct cpuid_bits){ .std1_edx = 1u << 6 };
+	CHECK(cr4_known(&one) == 0x120);
+	one = (struct cpuid_bits){ .std7_ebx = 1u << 20 };
+	CHECK(cr4_known(&one) == 0x200100);
 }
 
 /* A guest of the host's: its table at 64 KiB of "memory", ours beside it. */
@@ -680,6 +699,7 @@ static const struct test tests[] = {
 	TEST(processors),
 	TEST(efers),
 	TEST(efer_features),
+	TEST(cr4_features),
 	TEST(shadow_follows),
 	TEST(shadow_leaves_to_host),
 	TEST(shadow_keeps_private),

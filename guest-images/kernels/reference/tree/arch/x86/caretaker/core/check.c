@@ -42,7 +42,13 @@ static bool tlb_ctl_ok(const struct limits *l, u32 ctl)
 	}
 }
 
-static bool event_ok(u64 event)
+/**
+ * event_ok() - may this be delivered at VMRUN?
+ * @event: as in EVENTINJ (AMD64 manual, volume 2, 15.20)
+ *
+ * Return: true if it may, or if there is none in it.
+ */
+bool event_ok(u64 event)
 {
 	u32 type = EVENT_TYPE(event);
 
@@ -203,7 +209,7 @@ enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n)
  *
  * Return: a mask.
  */
-u64 efer_known(const struct cpuid_ext *id)
+u64 efer_known(const struct cpuid_bits *id)
 {
 	u64 known = EFER_SVME;
 
@@ -229,7 +235,7 @@ u64 efer_known(const struct cpuid_ext *id)
  *
  * Return: false if it cannot.
  */
-bool processor_ok(const struct cpuid_ext *id)
+bool processor_ok(const struct cpuid_bits *id)
 {
 	if (!(id->fn1_ecx & BIT(2)) || !(id->fn1_edx & BIT(26)))
 		return false;
@@ -244,7 +250,7 @@ bool processor_ok(const struct cpuid_ext *id)
  *
  * Return: nested paging; and INVLPGB and TLBSYNC, if the processor has them.
  */
-u64 host_misc_ctl(const struct cpuid_ext *id)
+u64 host_misc_ctl(const struct cpuid_bits *id)
 {
 	return MISC_NP | (id->fn8_ebx & FN8_INVLPGB ? MISC_INVLPGB : 0);
 }
@@ -257,9 +263,38 @@ u64 host_misc_ctl(const struct cpuid_ext *id)
  *
  * Return: a mask; 0 if the processor has none.
  */
-u64 encryption_bit(const struct cpuid_ext *id)
+u64 encryption_bit(const struct cpuid_bits *id)
 {
 	return id->fn1f_eax & BIT(0) ? BIT(id->fn1f_ebx & 63) : 0;
+}
+
+/**
+ * cr4_known() - find the bits of CR4 that the processor has
+ * @id: its CPUID
+ *
+ * AMD64 manual, volume 2, section 3.1.3.
+ *
+ * Return: a mask.
+ */
+u64 cr4_known(const struct cpuid_bits *id)
+{
+	static const struct {
+		u8 leaf, feature, bit;
+	} bits[] = {
+		{ 0, 1, 0 }, { 0, 1, 1 }, { 0, 4, 2 }, { 0, 2, 3 }, { 0, 3, 4 }, { 0, 6, 5 },
+		{ 0, 7, 6 }, { 0, 13, 7 }, { 0, 24, 9 }, { 0, 25, 10 },	/* VME to OSXMMEXCPT */
+		{ 1, 17, 17 }, { 1, 26, 18 },				/* PCID, XSAVE */
+		{ 2, 0, 16 }, { 2, 7, 20 }, { 2, 20, 21 },		/* FSGSBASE, SMEP, SMAP */
+		{ 3, 2, 11 }, { 3, 16, 12 }, { 3, 3, 22 }, { 3, 7, 23 },	/* UMIP, LA57, PKU, CET */
+	};
+	const u32 leaves[] = { id->std1_edx, id->std1_ecx, id->std7_ebx, id->std7_ecx };
+	u64 known = BIT(8);						/* PCE */
+	u32 i;
+
+	for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
+		if (leaves[bits[i].leaf] & BIT(bits[i].feature))
+			known |= BIT(bits[i].bit);
+	return known;
 }
 
 /**

@@ -15,6 +15,8 @@
  * @asids: number of ASIDs that the processor has
  * @svm_features: SVM_*, what the processor has
  * @eraps: the processor has ERAP_CONTROL
+ * @efer_known: bits of EFER that it has
+ * @cr4_known: bits of CR4 that it has
  */
 struct limits {
 	struct hole hole;
@@ -24,6 +26,8 @@ struct limits {
 	u32 asids;
 	u32 svm_features;
 	bool eraps;
+	u64 efer_known;
+	u64 cr4_known;
 };
 
 /**
@@ -97,24 +101,27 @@ enum icr_verdict { ICR_SEND, ICR_REFUSE, ICR_FAULT };
  */
 enum msr_policy { MSR_FREE, MSR_OWN, MSR_PASS, MSR_PAGE, MSR_SAME, MSR_DROP, MSR_NEVER };
 
+bool event_ok(u64 event);
 bool vmcb_ok(const struct limits *l, const struct vmcb *v);
 enum icr_verdict icr_check(u64 icr, const u32 *owned, u32 n);
 void msrpm_merge(u8 *ours, const u8 *hosts);
-/* Extended leaves of CPUID, 0x80000001 and so on; 0 where there is none. */
-struct cpuid_ext {
+/* Leaves of CPUID, 1, 7, and 0x80000001 and so on; 0 where there is none. */
+struct cpuid_bits {
+	u32 std1_ecx, std1_edx, std7_ebx, std7_ecx;
 	u32 fn1_ecx, fn1_edx, fn8_ebx, svm_ebx, svm_edx, fn1f_eax, fn1f_ebx, fn21_eax;
 };
 
-bool processor_ok(const struct cpuid_ext *id);
-u64 host_misc_ctl(const struct cpuid_ext *id);
-u64 encryption_bit(const struct cpuid_ext *id);
+bool processor_ok(const struct cpuid_bits *id);
+u64 host_misc_ctl(const struct cpuid_bits *id);
+u64 encryption_bit(const struct cpuid_bits *id);
 
 /* msr_policy.c */
 enum msr_policy msr_policy(u32 msr, bool write);
 void msrpm_host(u8 *map);
 bool msr_page_ok(const struct limits *l, u64 value);
 
-u64 efer_known(const struct cpuid_ext *id);
+u64 efer_known(const struct cpuid_bits *id);
+u64 cr4_known(const struct cpuid_bits *id);
 bool efer_ok(u64 known, u64 value, u64 now, bool paging);
 
 #endif

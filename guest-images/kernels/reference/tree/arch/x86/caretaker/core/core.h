@@ -180,7 +180,6 @@ struct globals {
 	u64 npt_pa;		/* of the host */
 	u64 iopm_pa;		/* of residents: intercepts all I/O */
 	bool nrips;
-	u64 efer_known;		/* bits that the processor has */
 	u64 host_misc_ctl;	/* in the host's VMCB */
 	u64 encryption_bit;	/* in an entry of a page table, or 0 */
 	bool snp;		/* the processor has SEV-SNP */

@@ -23,15 +23,20 @@ static void cpuid_ext(u32 leaf, u32 out[4])
 
 static bool look_at_processor(void)
 {
-	u32 fn1[4], fn8[4], svm[4], fn1f[4], fn21[4];
-	struct cpuid_ext id;
+	u32 std0[4], std1[4], std7[4] = { 0 }, fn1[4], fn8[4], svm[4], fn1f[4], fn21[4];
+	struct cpuid_bits id;
 
+	cpuid(0, 0, std0);
+	cpuid(1, 0, std1);
+	if (std0[0] >= 7)
+		cpuid(7, 0, std7);
 	cpuid_ext(0x80000001, fn1);
 	cpuid_ext(0x80000008, fn8);
 	cpuid_ext(0x8000000a, svm);
 	cpuid_ext(0x8000001f, fn1f);
 	cpuid_ext(0x80000021, fn21);
-	id = (struct cpuid_ext){
+	id = (struct cpuid_bits){
+		.std1_ecx = std1[2], .std1_edx = std1[3], .std7_ebx = std7[1], .std7_ecx = std7[2],
 		.fn1_ecx = fn1[2], .fn1_edx = fn1[3], .fn8_ebx = fn8[1],
 		.svm_ebx = svm[1], .svm_edx = svm[3],
 		.fn1f_eax = fn1f[0], .fn1f_ebx = fn1f[1], .fn21_eax = fn21[0],
@@ -39,12 +44,13 @@ static bool look_at_processor(void)
 	if (!processor_ok(&id))
 		return false;
 	g.nrips = svm[3] & SVM_NRIPS;
-	g.efer_known = efer_known(&id);
 	g.host_misc_ctl = host_misc_ctl(&id);
 	g.encryption_bit = encryption_bit(&id);
 	g.snp = fn1f[0] & FN1F_SNP;
 	g.limits.svm_features = svm[3];
 	g.limits.eraps = fn21[0] & BIT(24);
+	g.limits.efer_known = efer_known(&id);
+	g.limits.cr4_known = cr4_known(&id);
 	g.limits.asids = svm[1];
 	g.limits.host_asid = 1;
 	return true;

@@ -30,7 +30,7 @@ static bool write_icr(struct cpu *c, u64 icr)
 
 static bool write_efer(struct cpu_memory *m, u64 value)
 {
-	if (!efer_ok(g.efer_known, value, m->host.efer, m->host.cr0 & CR0_PG))
+	if (!efer_ok(g.limits.efer_known, value, m->host.efer, m->host.cr0 & CR0_PG))
 		return false;
 	m->data.host_svme = value & EFER_SVME;
 	m->host.efer = value | EFER_SVME;

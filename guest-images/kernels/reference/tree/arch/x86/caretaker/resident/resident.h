@@ -76,6 +76,7 @@ enum apic_done apic_write(u8 *apic, u32 msr, u64 value);
 bool xcr0_ok(u64 xcr0, u64 wide);
 bool xsave_ok(const u8 *image, u64 xcr0);
 bool vcpu_ok(const struct limits *l, const struct caretaker_vcpu *v, u64 wide);
+bool save_ok(const struct limits *l, const u8 *save);
 bool run_ok(const struct limits *l, const struct caretaker_memory *run);
 
 void make_vmcb(struct vmcb *v, const struct caretaker_vcpu *from);

@@ -10,6 +10,12 @@
 #define XCR0_MPX	(BIT(3) | BIT(4))
 #define XCR0_AVX512	(BIT(5) | BIT(6) | BIT(7))
 
+#define CR0_PE		BIT(0)
+#define CR0_NW		BIT(29)
+#define CR0_CD		BIT(30)
+#define CR0_PG		BIT(31)
+#define CR4_PAE		BIT(5)
+
 #define XSAVE_MXCSR	24
 #define XSAVE_COMP	520
 #define XSAVE_REST	528
@@ -73,13 +79,36 @@ bool xsave_ok(const u8 *image, u64 xcr0)
 }
 
 /**
+ * save_ok() - would VMRUN take these registers?
+ * @l: limits
+ * @save: a page of which the save area of a VMCB counts
+ *
+ * What VMRUN checks of control registers (AMD64 manual, volume 2, 15.5.1), so that a vCPU
+ * is refused while KVM still has it. Segments are left to VMRUN.
+ *
+ * Return: false if it would refuse them.
+ */
+bool save_ok(const struct limits *l, const u8 *save)
+{
+	const struct vmcb *v = (const struct vmcb *)save;
+	bool enabled = v->cr0 & CR0_PG && v->efer & EFER_LME;
+
+	if (v->cr0 >> 32 || (v->cr0 & (CR0_CD | CR0_NW)) == CR0_NW)
+		return false;
+	if ((v->cr0 & (CR0_PG | CR0_PE)) == CR0_PG || (enabled && !(v->cr4 & CR4_PAE)))
+		return false;
+	if (v->cr4 & ~l->cr4_known || v->efer & ~l->efer_known)
+		return false;
+	return v->cr3 < l->end && !(v->dr6 >> 32) && !(v->dr7 >> 32);
+}
+
+/**
  * vcpu_ok() - may this become a resident vCPU?
  * @l: limits
  * @v: private copy of it
  * @wide: XCR0 of the CPU
  *
- * Counts, addresses, and what the caretaker loads itself. What VMRUN checks is left
- * to VMRUN.
+ * Counts, addresses, and what the caretaker loads itself, or VMRUN would refuse.
  *
  * Return: true if it may.
  */
@@ -99,7 +128,7 @@ bool vcpu_ok(const struct limits *l, const struct caretaker_vcpu *v, u64 wide)
 		return false;
 	if (!v->tsc_khz || !v->timer_khz || v->tsc_aux >> 32)
 		return false;
-	if (!apic_timer_ok(v->apic))
+	if (!apic_timer_ok(v->apic) || !event_ok(v->event) || !save_ok(l, v->save))
 		return false;
 	/* KVM keeps more of the FPU's state than the vCPU has switched on. */
 	return xcr0_ok(v->xcr0, wide) && xsave_ok(v->xsave, wide);
