@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.arch import Architecture, architecture
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import compiler_of, need, output
+from lab.build.kconfig import Setting, read_fragments
 from lab.build.kernel import Recipe
 from lab.build.patching import copy_tree
 from lab.build.source import SourceTree, fetch
+from lab.build.suite_files import built_in, is_staged, settings_of, timeout_of
 from lab.errors import ConfigError, InfraError
 from lab.events import Sink, nowhere
 
@@ -25,11 +28,43 @@ _NEEDS_MIB = 600
 class Selftests:
     """One suite, ready to be copied: its programs, in the order in which the tree names them.
 
-    Scripts are left out: they want more of a host than the lab's has.
+    Attributes:
+        suite: Its name.
+        programs: What is run once. Scripts are left out: they want more of a host than the lab's
+            has.
+        staged: What is run before a kexec and after it.
+        scripts: The names of what was left out.
+        timeout_s: How long each may take by the suite's `settings`, in seconds; None if it does not
+            say.
+        config: The suite's `config`, as a fragment for a kernel; None if it has none.
     """
 
     suite: str
     programs: tuple[Path, ...]
+    staged: tuple[Path, ...] = ()
+    scripts: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    config: Path | None = None
+
+    def only(self, programs: Collection[Path]) -> Selftests:
+        """Return the same suite with fewer programs.
+
+        Args:
+            programs: Those that stay.
+
+        Returns:
+            The suite, in the order that it had.
+        """
+        return replace(
+            self,
+            programs=tuple(p for p in self.programs if p in programs),
+            staged=tuple(p for p in self.staged if p in programs),
+        )
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """What it wants of the kernel's configuration."""
+        return read_fragments([self.config]) if self.config else ()
 
 
 def build(
@@ -66,7 +101,7 @@ def build(
         "selftests",
         {
             "suite": suite,
-            "layout": 2,
+            "layout": 3,
             "arch": arch,
             "source": source.digest,
             "patches": [file_digest(patch) for patch in recipe.patches],
@@ -79,8 +114,24 @@ def build(
         sink=sink,
         needs_mib=_NEEDS_MIB,
     )
-    names = (path / "names").read_text(encoding="utf-8").split()
-    return Selftests(suite, tuple(path / "tests" / name for name in names))
+    return _read(path, suite)
+
+
+def _read(path: Path, suite: str) -> Selftests:
+    """Read back what a build left."""
+
+    def listed(name: str) -> tuple[str, ...]:
+        return tuple((path / name).read_text(encoding="utf-8").split())
+
+    seconds, config = listed("timeout"), path / "config"
+    return Selftests(
+        suite,
+        tuple(path / "tests" / name for name in listed("names")),
+        staged=tuple(path / "tests" / name for name in listed("staged")),
+        scripts=listed("scripts"),
+        timeout_s=float(seconds[0]) if seconds else None,
+        config=config if config.read_text(encoding="utf-8") else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +159,38 @@ class _Build:
         named = output([*home, "emit_tests", f"COLLECTION={self.suite}"], doing=doing, env=env)
         names = [line.partition(":")[2] for line in named.splitlines() if ":" in line]
         programs = [name for name in names if not name.endswith(".sh")]
-        (out / "names").write_text("\n".join(programs), encoding="utf-8")
-        _keep_only(made, programs)
+        # emit_tests leaves out what wants a kexec, or a script, around it.
+        asked = ["--eval=lab_extended: ; @echo $(notdir $(TEST_GEN_PROGS_EXTENDED))"]
+        extended = output([*home, *asked, "lab_extended"], doing=doing, env=env).split()
+        staged = [name for name in extended if is_staged(_found(made, name))]
+        programs = [name for name in programs if name not in staged]
+        self._note(out, tree / _HOME / self.suite)
+        _write(out / "names", programs)
+        _write(out / "staged", staged)
+        _write(out / "scripts", [name for name in names if name.endswith(".sh")])
+        _keep_only(made, [*programs, *staged])
         shutil.rmtree(tree)
         shutil.rmtree(objects)
+
+    def _note(self, out: Path, folder: Path) -> None:
+        """Keep what the suite's folder says of how it is run, and on what."""
+        seconds = timeout_of(folder)
+        _write(out / "timeout", [] if seconds is None else [f"{seconds:g}"])
+        arch = self.made_for
+        wanted = settings_of(folder, dict.fromkeys([arch.kernel, arch.qemu]))
+        (out / "config").write_text(built_in(wanted), encoding="utf-8")
+
+
+def _write(path: Path, words: list[str]) -> None:
+    path.write_text("\n".join(words), encoding="utf-8")
+
+
+def _found(folder: Path, name: str) -> Path:
+    """Find a program that a makefile names without the folder that it is built in."""
+    found = next((p for p in sorted(folder.rglob(name)) if p.is_file()), None)
+    if found is None:
+        raise InfraError(f"the selftest {name} is in its makefile's list, but was not built")
+    return found
 
 
 def _keep_only(folder: Path, names: list[str]) -> None:
@@ -123,9 +202,6 @@ def _keep_only(folder: Path, names: list[str]) -> None:
     programs_folder = folder.with_name("programs")
     programs_folder.mkdir()
     for name in names:
-        found = next((p for p in sorted(folder.rglob(name)) if p.is_file()), None)
-        if found is None:
-            raise InfraError(f"the selftest {name} is in its makefile's list, but was not built")
-        found.rename(programs_folder / name)
+        _found(folder, name).rename(programs_folder / name)
     shutil.rmtree(folder)
     programs_folder.rename(folder)

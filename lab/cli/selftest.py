@@ -10,16 +10,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lab import __version__
-from lab.build import selftests
 from lab.build.cache import standard
-from lab.build.recipes import recipe_of
 from lab.cli.cannot_tell import status_of
 from lab.cli.option_table import with_options
 from lab.cli.paths import Into, at_home
@@ -33,10 +30,11 @@ from lab.cli.selftest_cells import (
     evidence_of,
     planned,
 )
+from lab.cli.selftest_suites import Prepared, Run, prepared, tell_what_is_lacking
 from lab.cli.settings import Settings, err, out
 from lab.config.host_request import HostRequest
 from lab.config.load import with_overrides
-from lab.config.model import MODES, Arch, HostMode, HostSpec, LabConfig, Prebuilt
+from lab.config.model import MODES, Arch, HostMode, HostSpec, LabConfig
 from lab.doctor.examine import insist
 from lab.errors import ConfigError
 from lab.history.store import NAME
@@ -50,7 +48,6 @@ from lab.resources.ledger import state_dir
 from lab.runner.environment import environment_of
 from lab.runner.lab_session import LabSession, opened
 from lab.runner.pool import Pool
-from lab.runner.selftest import run_selftests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +72,27 @@ class SelftestOptions:
         HostMode | None, typer.Option(help="Of L1; without it, the architecture's default.")
     ] = None
     only: Annotated[str, typer.Option(help="Only programs that match this glob: 'sev_*'.")] = "*"
-    timeout_s: Annotated[float, typer.Option(min=1, help="Seconds for each program.")] = 60.0
+    list_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            help="Only programs of this file: 'suite:program' a line, as kselftest-list.txt.",
+        ),
+    ] = None
+    merge_config: Annotated[
+        bool, typer.Option("--merge-config", help="Build the kernel with the suite's config, too.")
+    ] = False
+    kunitconfig: Annotated[
+        Path | None,
+        typer.Option(help="Of kunit: a .kunitconfig; else all of KUnit's tests."),
+    ] = None
+    source: Annotated[
+        str, typer.Option(help="Of kvm-unit-tests: a folder, or REPOSITORY#REF of git.")
+    ] = ""
+    timeout_s: Annotated[
+        float | None,
+        typer.Option(min=1, help="Seconds for each program; else what the suite says, or 60."),
+    ] = None
     env: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, for each program; may be repeated.")
     ] = None
@@ -106,6 +123,10 @@ class SelftestOptions:
             env=_settings(self.env or ()),
             toml=toml,
             tree=self.lab_kernel,
+            list_file=_file("--list", self.list_file),
+            merge_config=self.merge_config,
+            kunitconfig=_file("--kunitconfig", self.kunitconfig),
+            source=self.source,
         )
 
 
@@ -120,11 +141,16 @@ def register(app: typer.Typer) -> None:
 
 def selftest(
     ctx: typer.Context,
-    suite: Annotated[Suite, typer.Argument(help="Which suite of tools/testing/selftests.")],
+    suite: Annotated[
+        Suite,
+        typer.Argument(help="Which suite of tools/testing/selftests, KUnit, or kvm-unit-tests."),
+    ],
     *,
     options: SelftestOptions,
 ) -> int:
     """Build a kernel's selftests, run them in an L1 with it, and report them.
+
+    Tests of two stages (liveupdate) are run before and after a kexec, which the lab does.
 
     With --beside they run on another kernel, too, and the table has both. Exit status: 0 if all
     passed, were skipped, or failed on the other kernel, too; 1 if one failed, 125 cannot tell.
@@ -141,8 +167,10 @@ def selftest(
 
     def command() -> int:
         insist(lab)
-        with progress_on(err, everything=settings.debug) as sink, opened(lab, sink) as lab_session:
-            folder, record = _run(lab, lab_session, request, reports)
+        with progress_on(err, everything=settings.debug) as sink:
+            suite_run = prepared(lab, request, standard(lab.cache), sink)
+            with opened(suite_run.lab, sink) as lab_session:
+                folder, record = _run(suite_run, lab_session, request, reports)
         _show(folder, record)
         return exit_status(record)
 
@@ -160,6 +188,13 @@ def _check(arch: Arch, tested: HostKernel, measure: HostKernel | None) -> None:
         )
 
 
+def _file(option: str, path: Path | None) -> Path | None:
+    found = path.expanduser() if path else None  # no shell expands the ~ in --list=~/x
+    if found and not found.is_file():
+        raise ConfigError(f"{option}={path}: no such file", hint=f"looked for {found.absolute()}")
+    return found
+
+
 def _settings(env: Sequence[str]) -> tuple[str, ...]:
     for setting in env:
         if not re.fullmatch(r"[A-Za-z_]\w*=.*", setting, re.ASCII):
@@ -168,9 +203,10 @@ def _settings(env: Sequence[str]) -> tuple[str, ...]:
 
 
 def _run(
-    lab: LabConfig, lab_session: LabSession, request: SelftestRequest, reports: Path
+    suite: Prepared, lab_session: LabSession, request: SelftestRequest, reports: Path
 ) -> tuple[Path, RunRecord]:
-    tests = _built(lab, lab_session, request)
+    lab = suite.lab
+    tell_what_is_lacking(suite, request, lab_session)
     accel = lab_session.accelerator(request.arch, request.tested.kernel).accel
     hosts = [*([request.beside] if request.beside else []), request.tested]
     plans = [planned(request, on, accel) for on in hosts]
@@ -186,7 +222,7 @@ def _run(
     measure: tuple[ChildRecord, ...] = ()
     for on, plan in zip(hosts, plans, strict=True):
         results = _results_on(
-            lab_session, _host_request(lab, request, on), tests, folder / evidence_of(plan), request
+            lab_session, _host_request(lab, request, on), suite.run, folder / evidence_of(plan)
         )
         measure = measure or results.children  # the first host's results are the measure
         told = results.children
@@ -201,44 +237,12 @@ def _run(
 
 
 def _results_on(
-    lab_session: LabSession,
-    host_wanted: HostRequest,
-    tests: selftests.Selftests,
-    evidence: Path,
-    request: SelftestRequest,
+    lab_session: LabSession, host_wanted: HostRequest, run: Run, evidence: Path
 ) -> HostResults:
     began = time.monotonic()
     with closing(Pool(lab_session)) as pool:
-        text, complained = run_selftests(
-            pool, host_wanted, tests, evidence, timeout_s=request.timeout_s, env=request.env
-        )
+        text, complained = run(pool, host_wanted, evidence)
     return HostResults(children_of(text), complained, time.monotonic() - began)
-
-
-def _built(
-    lab: LabConfig, lab_session: LabSession, request: SelftestRequest
-) -> selftests.Selftests:
-    name = request.tested.kernel
-    if name not in lab.kernel:
-        known = ", ".join(lab.kernel)
-        raise ConfigError(f"lab.toml: no kernel {name!r}", hint=f"there are: {known}")
-    spec = lab.kernel[name]
-    if isinstance(spec.source, Prebuilt):
-        raise ConfigError(
-            f"kernel {name!r} was built elsewhere, and has no source tree with selftests",
-            hint="name a kernel that is built from source",
-        )
-    recipe = recipe_of(name, spec, request.arch, mirror=lab.mirror)
-    made = selftests.build(
-        recipe, request.suite.value, request.arch.value, standard(lab.cache), sink=lab_session.sink
-    )
-    chosen = tuple(p for p in made.programs if fnmatchcase(p.name, request.only))
-    if not chosen:
-        raise ConfigError(
-            f"no program of suite {request.suite.value} matches --only={request.only}",
-            hint=f"there are: {', '.join(p.name for p in made.programs)}",
-        )
-    return selftests.Selftests(made.suite, chosen)
 
 
 def _host_request(lab: LabConfig, request: SelftestRequest, on: HostKernel) -> HostRequest:

@@ -16,11 +16,13 @@ from lab.record.rerun import toml_option
 
 
 class Suite(StrEnum):
-    """Suites of the kernel's tree that have to do with live update."""
+    """Suites of the kernel's tree that have to do with live update, and of KVM's."""
 
     KVM = "kvm"
     LIVEUPDATE = "liveupdate"
     KHO = "kho"
+    KUNIT = "kunit"
+    KVM_UNIT_TESTS = "kvm-unit-tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,14 @@ class SelftestRequest:
     Attributes:
         beside: The host whose results are the measure; None if there is none.
         only: A glob, by which programs are chosen.
-        timeout_s: How many seconds each program may take.
+        timeout_s: How many seconds each program may take; None leaves it to the suite.
         env: "NAME=VALUE", for each program.
         toml: The lab.toml that was read.
         tree: The source tree that stands for kernel 'stock'; None if none does.
+        list_file: The list of programs that are run; None for all.
+        merge_config: Build the kernel under test with the suite's `config`.
+        kunitconfig: What KUnit is configured with; None for kunit.py's default.
+        source: Where kvm-unit-tests come from; "" for another suite.
     """
 
     suite: Suite
@@ -52,10 +58,14 @@ class SelftestRequest:
     beside: HostKernel | None
     arch: Arch
     only: str
-    timeout_s: float
+    timeout_s: float | None
     env: tuple[str, ...]
     toml: Path
     tree: Path | None = None
+    list_file: Path | None = None
+    merge_config: bool = False
+    kunitconfig: Path | None = None
+    source: str = ""
 
     @property
     def typed(self) -> str:
@@ -66,7 +76,12 @@ class SelftestRequest:
         argv += [f"--beside={self.beside.kernel}"] if self.beside else []
         argv += [f"--arch={self.arch.value}", f"--mode={self.tested.mode.value}"]
         argv += [f"--only={self.only}"]
-        argv += [f"--timeout-s={self.timeout_s:g}", *(f"--env={e}" for e in self.env)]
+        argv += [f"--list={self.list_file}"] if self.list_file else []
+        argv += ["--merge-config"] if self.merge_config else []
+        argv += [f"--kunitconfig={self.kunitconfig}"] if self.kunitconfig else []
+        argv += [f"--source={self.source}"] if self.source else []
+        argv += [f"--timeout-s={self.timeout_s:g}"] if self.timeout_s else []
+        argv += [f"--env={e}" for e in self.env]
         return shlex.join(argv)
 
 

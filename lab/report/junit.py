@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from lab.record.classify import LADDER, RUN, Classified, Status, classified
 from lab.record.labels import result, why
 from lab.record.model import CellRecord, RunRecord
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from lab.report.junit_children import clean, suite_of
 
 
 def junit_xml(record: RunRecord) -> str:
-    """Render a run record as `junit.xml`."""
+    """Render a run record as `junit.xml`; what ran inside a cell is a test suite of its own."""
     cases = [_case(each) for each in classified(record)]
     suite = ET.Element(
         "testsuite",
@@ -29,10 +27,11 @@ def junit_xml(record: RunRecord) -> str:
     )
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(record):
-        ET.SubElement(properties, "property", name=_clean(name), value=_clean(value))
+        ET.SubElement(properties, "property", name=clean(name), value=clean(value))
     suite.extend(cases)
     root = ET.Element("testsuites", name="caretaker-lab")
     root.append(suite)
+    root.extend(inside for cell in record.cells if (inside := suite_of(cell)) is not None)
     ET.indent(root, " ")
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
@@ -60,7 +59,7 @@ def _case(each: Classified) -> ET.Element:
     else:
         place, name = "run" if each.name in {RUN, LADDER} else "must-run", each.name
     time = test.duration_s if test else 0.0
-    case = ET.Element("testcase", classname=_clean(place), name=_clean(name), time=f"{time:.3f}")
+    case = ET.Element("testcase", classname=clean(place), name=clean(name), time=f"{time:.3f}")
     match each.status:
         case Status.FAILED:
             _add(case, "failure", _said(each), told)
@@ -73,7 +72,7 @@ def _case(each: Classified) -> ET.Element:
         case Status.PASSED:
             pass
     if told:
-        ET.SubElement(case, "system-out").text = _clean(told)
+        ET.SubElement(case, "system-out").text = clean(told)
     return case
 
 
@@ -89,7 +88,7 @@ def _known(each: Classified) -> str:
 
 
 def _add(case: ET.Element, tag: str, message: str, text: str) -> None:
-    ET.SubElement(case, tag, message=_clean(message)).text = _clean(text)
+    ET.SubElement(case, tag, message=clean(message)).text = clean(text)
 
 
 def _details(cell: CellRecord) -> str:
@@ -105,7 +104,3 @@ def _details(cell: CellRecord) -> str:
 
 def _having(cases: list[ET.Element], tag: str) -> int:
     return sum(case.find(tag) is not None for case in cases)
-
-
-def _clean(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)

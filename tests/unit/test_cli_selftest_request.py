@@ -41,6 +41,8 @@ def test_rerun_leaves_out_the_lab_toml_that_is_read_anyway() -> None:
         (SelftestOptions(arch=Arch.ARM64, mode=HostMode.SWALLOWED), "no such mode on arm64"),
         (SelftestOptions(beside="stock"), "the kernel under test, in the same mode"),
         (SelftestOptions(env=["soak"]), "--env=soak: expected NAME=VALUE"),
+        (SelftestOptions(list_file=Path("~/none")), "--list=~/none: no such file"),
+        (SelftestOptions(kunitconfig=Path("none")), "--kunitconfig=none: no such file"),
     ],
 )
 def test_options_without_sense_are_refused(options: SelftestOptions, message: str) -> None:
