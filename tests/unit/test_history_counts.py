@@ -127,6 +127,23 @@ def test_a_comparison_is_of_the_builds_that_were_run_last() -> None:
     assert (pair.a.build_id, pair.a.counts.judged) == ("old", 1)
 
 
+def test_all_p_values_of_a_comparison_are_adjusted_together_and_no_others() -> None:
+    """A shape with too few silences has no p-value of ranks: it costs the others nothing."""
+    kernels = {"k": 1.0, "l": 50.0}
+    rows = [
+        row(kernel=kernel, build_id=kernel, shape=shape, silence_ms=ms + n)
+        for kernel, ms in kernels.items()
+        for shape, how_many in (("few", 2), ("many", 9))
+        for n in range(how_many)
+    ]
+    few, many = compared(rows, "k", "l")
+    assert (few.ranks.p, few.adjusted) == (None, None)
+    assert (few.odds, few.odds_adjusted) == (1.0, 1.0)
+    assert many.ranks.p is not None
+    assert many.adjusted == pytest.approx(3 * many.ranks.p)  # of three p-values in all
+    assert (many.odds, many.odds_adjusted) == (1.0, 1.0)
+
+
 def test_kernels_of_unknown_builds_are_not_compared() -> None:
     with pytest.raises(ConfigError, match="no result of kernel 'k' tells its build"):
         compared([row(build_id=""), row(kernel="l")], "k", "l")

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from lab.record.model import EnvironmentRecord, RunRecord
+from lab.config.enums import Scope
+from lab.record.model import EnvironmentRecord, ExpectationRecord, RunRecord
 from lab.report.kcidb import kcidb_json
 from tests.support.records import LOST, cell, run, sixty
 
 kcidb_io = pytest.importorskip("kcidb_io", reason="kcidb-io is a dev dependency: make install")
 
+Kind = Literal["survives", "dies", "parks"]
 EVIL = "a\0b <c> \ud7ff ../x#y"
 
 
@@ -63,6 +65,21 @@ def test_a_silence_is_a_number_with_its_unit() -> None:
     (test,) = document(run(cell()))["tests"]
     assert test["number"] == {"value": 0.412, "unit": "s", "prefix": "metric"}
     assert test["path"] == "caretaker.vmm-kill.linux.labvmm.silence"
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_a_control_is_not_a_result_of_the_test_that_it_controls(scope: Scope) -> None:
+    """A dashboard lays results of one path side by side: a control's PASS is a guest's death."""
+    kinds: tuple[Kind, ...] = ("survives", "dies", "parks")
+    cells = [cell(kind, expectation=ExpectationRecord(kind=kind, scope=scope)) for kind in kinds]
+    ends = {test["comment"]: test["path"].split(".") for test in document(run(*cells))["tests"]}
+    before = ["caretaker", "vmm-kill", "linux", "labvmm"]
+    assert all(path[:-1] == before for path in ends.values())
+    wanted = {
+        Scope.RUNNING: ["silence", "control", "parked"],
+        Scope.MEMORY: ["memory", "memory_control", "memory_parked"],
+    }
+    assert [ends[kind][-1] for kind in kinds] == wanted[scope]
 
 
 def test_whatever_is_said_the_document_stays_valid() -> None:
