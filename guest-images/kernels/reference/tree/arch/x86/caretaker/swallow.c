@@ -27,6 +27,7 @@ static DEFINE_MUTEX(swallow_lock);	/* outside of cpus_read_lock() */
 
 struct move {
 	bool in;
+	bool leave_residents;
 	int cpus;
 	atomic_t arrived;
 	atomic_t error;
@@ -51,24 +52,27 @@ static long enter_this_cpu(void)
 	return 0;
 }
 
-/* The image, which this CPU leaves by, has to be mapped. With interrupts off. */
-static long ask_release(void)
+/*
+ * The image, which this CPU leaves by, has to be mapped. With interrupts off. The last CPU
+ * is refused while a vCPU is resident, unless the caller leaves that alone.
+ */
+static long ask_release(bool leave_residents)
 {
 	unsigned long cr3 = __read_cr3();
 	long r;
 
 	write_cr3(__pa(caretaker.pgd));
-	r = caretaker_call(CARETAKER_HC_RELEASE).rax;
+	r = caretaker_call_with(CARETAKER_HC_RELEASE, leave_residents ? CARETAKER_ABANDON : 0).rax;
 	write_cr3(cr3);
 	return r;
 }
 
-static long leave_this_cpu(void)
+static long leave_this_cpu(bool leave_residents)
 {
 	long r;
 
 	this_cpu_write(caretaker_in, false);
-	r = ask_release();
+	r = ask_release(leave_residents);
 	if (WARN_ON_ONCE(r))
 		this_cpu_write(caretaker_in, true);
 	return r;
@@ -88,14 +92,14 @@ static int move_this_cpu(void *data)
 	long r;
 
 	if (!m->in)
-		return leave_this_cpu();
+		return leave_this_cpu(m->leave_residents);
 	r = smp_processor_id() == caretaker.fail_cpu ? -EIO : enter_this_cpu();
 	if (r && !atomic_cmpxchg(&m->error, 0, r))
 		m->culprit = smp_processor_id();
 	wait_for_all(m);
 	if (!atomic_read(&m->error))
 		return 0;
-	return this_cpu_read(caretaker_in) ? leave_this_cpu() : 0;
+	return this_cpu_read(caretaker_in) ? leave_this_cpu(false) : 0;
 }
 
 static int move_all(struct move *m)
@@ -183,7 +187,7 @@ static bool has_residents(void)
  */
 int caretaker_release(bool leave_residents)
 {
-	struct move m = { .in = false };
+	struct move m = { .in = false, .leave_residents = leave_residents };
 	int r;
 
 	guard(mutex)(&swallow_lock);
@@ -294,7 +298,7 @@ void __init caretaker_attach_this_cpu(void)
 void caretaker_cpu_dies(void)
 {
 	if (this_cpu_read(caretaker_in) && !this_cpu_read(caretaker_hold))
-		leave_this_cpu();
+		leave_this_cpu(false);
 }
 
 /**
@@ -310,7 +314,7 @@ void caretaker_cpu_dead(void)
 	if (!vcpu)
 		return;
 	this_cpu_write(caretaker_hold_error, caretaker_call(vcpu | CARETAKER_HC_HOLD).rax);
-	leave_this_cpu();
+	leave_this_cpu(false);
 }
 
 /**
@@ -321,5 +325,5 @@ void caretaker_cpu_dead(void)
 void caretaker_emergency(void)
 {
 	this_cpu_write(caretaker_in, false);
-	ask_release();
+	ask_release(true);
 }

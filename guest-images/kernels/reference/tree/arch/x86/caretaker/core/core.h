@@ -54,7 +54,7 @@ struct tss {
  *                                                             state is IN
  * data.state              set_state():
  *   OUT, HALTED to IN     capture()                           itself
- *   IN to OUT             release.c                           itself
+ *   IN to OUT             release.c                           itself, leave_lock
  *   IN to HELD            resident_hold()                     itself
  *   HELD to PARKED        resident_hold()                     itself
  *   PARKED to LEAVING     resident_fetch() on another CPU     posts_lock

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Spinlocks of private memory. Order: posts_lock, log_lock. An owner is never
+ * Spinlocks of private memory. Order: posts_lock, log_lock; leave_lock alone. An owner is never
  * interrupted, for GIF is 0.
  */
 #ifndef CT_LOCK_H

@@ -27,6 +27,37 @@ static bool host_maps_image(const struct vmcb *host)
 	return (e & PT_ADDR & ~(size - 1)) + (g.p.va & (size - 1)) == g.p.pa;
 }
 
+/* CPUs leave one after the other: two could each take the other for the last. */
+static struct spinlock leave_lock;
+
+/* Would nobody be left to stop a resident vCPU, or to fetch it? */
+static bool last_and_needed(const struct cpu *self)
+{
+	bool residents = false;
+	u32 i, state;
+
+	for (i = 0; i < g.p.cpus; i++) {
+		state = __atomic_load_n(&g.cpus[i].data.state, __ATOMIC_ACQUIRE);
+		if (state == CARETAKER_CPU_IN && i != self->index)
+			return false;
+		residents |= state == CARETAKER_CPU_HELD || state == CARETAKER_CPU_PARKED ||
+			     state == CARETAKER_CPU_LEAVING;
+	}
+	return residents;
+}
+
+static bool leave(struct cpu *c, u64 how)
+{
+	bool may;
+
+	spin_lock(&leave_lock, c->index);
+	may = how == CARETAKER_ABANDON || !last_and_needed(c);
+	if (may)
+		set_state(c, CARETAKER_CPU_OUT);
+	spin_unlock(&leave_lock);
+	return may;
+}
+
 /* The caller must be 64-bit kernel code: it is returned to by a jump. */
 static long hc_release(struct cpu_memory *m, struct regs *regs, u64 page)
 {
@@ -37,11 +68,12 @@ static long hc_release(struct cpu_memory *m, struct regs *regs, u64 page)
 		return refuse(c, CARETAKER_C_HC_REFUSED, CARETAKER_EPERM);
 	if (v->cs.selector != SEL_CODE || !(v->efer & EFER_LMA) || !host_maps_image(v))
 		return refuse(c, CARETAKER_C_HC_REFUSED, CARETAKER_EPERM);
+	if (!leave(c, regs->rbx))
+		return refuse(c, CARETAKER_C_HC_REFUSED, CARETAKER_EBUSY);
 	c->host_gdtr = (struct table){ .limit = v->gdtr.limit, .base = v->gdtr.base };
 	c->host_idtr = (struct table){ .limit = v->idtr.limit, .base = v->idtr.base };
 	c->host_efer = (v->efer & ~EFER_SVME) | c->host_svme;
 	c->released = true;
-	set_state(c, CARETAKER_CPU_OUT);
 	return 0;
 }
 

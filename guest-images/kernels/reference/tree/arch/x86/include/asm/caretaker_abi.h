@@ -9,7 +9,7 @@
 #ifndef _ASM_X86_CARETAKER_ABI_H
 #define _ASM_X86_CARETAKER_ABI_H
 
-#define CARETAKER_ABI		3
+#define CARETAKER_ABI		4
 #define CARETAKER_MAGIC		0x4b415443	/* "CTAK" */
 #define CARETAKER_MAX_CPUS	64
 
@@ -22,12 +22,15 @@
 /* Hypercalls: VMMCALL at CPL 0, number in RAX[11:0], page address in RAX[63:12]. */
 #define CARETAKER_HC_INFO	0	/* -> RBX magic, RCX ABI, RDX this CPU's index */
 #define CARETAKER_HC_RUN	1	/* page: VMCB; all GPRs but RAX and RSP are the guest's */
-#define CARETAKER_HC_RELEASE	2	/* returns outside; RCX and RDX are lost */
+#define CARETAKER_HC_RELEASE	2	/* returns outside; RCX and RDX are lost; RBX: see below */
 #define CARETAKER_HC_DIGEST	3	/* -> RBX FNV-1a of the caretaker's text as it is now */
 #define CARETAKER_HC_REGION	4	/* -> RBX private memory, RCX its size, RDX the window */
 #define CARETAKER_HC_HOLD	5	/* page: struct caretaker_vcpu, which this CPU runs from now on */
 #define CARETAKER_HC_STOP	6	/* RBX: CPU whose vCPU has to park; see its state in the window */
 #define CARETAKER_HC_FETCH	7	/* page: struct caretaker_vcpu; RBX: CPU; once only */
+
+/* RBX of RELEASE: also if nobody could then stop a resident vCPU any more. */
+#define CARETAKER_ABANDON	0x4e424154	/* "TABN" */
 
 /* Errors in RAX: Linux's numbers. */
 #define CARETAKER_EPERM		(-1)
