@@ -16,6 +16,7 @@ from lab.cli import (
     build,
     doctor_ladder,
     init,
+    merge,
     nightly,
     reports,
     run,
@@ -82,6 +83,7 @@ for _module in (
     doctor_ladder,
     reports,
     verify,
+    merge,
     build,
     bench,
 ):

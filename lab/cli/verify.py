@@ -63,7 +63,7 @@ def verify_run(
     settings: Settings = ctx.obj
 
     def command() -> int:
-        folder = _folder(run, reports)
+        folder = folder_of(run, reports)
         key = signed_by or settings.lab().report.sign_with
         found = verify(folder, trusted=fingerprint(key) if key else "")
         if as_json:
@@ -75,7 +75,16 @@ def verify_run(
     return status_of(command, reports.absolute(), debug=settings.debug)
 
 
-def _folder(run: str, reports: Path) -> Path:
+def folder_of(run: str, reports: Path) -> Path:
+    """Return the folder of a run.
+
+    Args:
+        run: Its id, its folder, or "last".
+        reports: The folder of all runs.
+
+    Raises:
+        ConfigError: There is no such run, or more than one.
+    """
     folder = reports / "latest" if run == _LAST else Path(run)
     if not folder.is_dir() and run != _LAST:
         named = [path for path in index.folders(reports) if path.name.endswith(f"-{run}")]

@@ -28,6 +28,7 @@ OPTIONS = (
     ("resume", "", "resume a run that was killed: its id, or 'last'"),
     ("run-id", "", "the name of this run; a random one without it"),
     ("reports", "reports", "where the folder of this run is made"),
+    ("shard", "", "run one part of several, as 2/4; lab merge puts them together"),
 )
 _OURS = frozenset(
     {"cell", "cells", "judged", "lab_guest", "lab_host", "lab_session", "pool", "repeat"}

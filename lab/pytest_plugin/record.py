@@ -16,6 +16,7 @@ from lab.history.store import NAME as HISTORY
 from lab.pytest_plugin.plan import folder_of, is_in_the_plan, must_run_of, plan_of
 from lab.pytest_plugin.resume import already_run
 from lab.pytest_plugin.run import Run
+from lab.pytest_plugin.shard import Cut
 from lab.pytest_plugin.turns import cell_of, turn_of
 from lab.record.classify import exit_status, headline, must_run_gaps
 from lab.record.model import RunHeader
@@ -35,6 +36,7 @@ class Recorder:
         self._collected: list[pytest.Item] = []
         self._read: set[str] = set()
         self._cells: dict[Path, tuple[Cell, ...]] = {}
+        self._cut = Cut(run)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -60,14 +62,15 @@ class Recorder:
             raise pytest.UsageError(str(e)) from e
         self._collected = list(items)
         result = yield
-        folder = next((item.path.parent for item in items if cell_of(item)), None)
-        if self._run.before is not None and folder is not None:
-            try:
+        try:
+            self._deselect(items, self._cut.others(items))
+            folder = next((item.path.parent for item in items if cell_of(item)), None)
+            if self._run.before is not None and folder is not None:
                 done = already_run(self._run.before, items, self._run.configuration(folder))
-            except pytest.UsageError:
-                items.clear()  # pytest ends the collection first: nothing may begin there
-                raise
-            self._deselect(items, done)
+                self._deselect(items, done)
+        except pytest.UsageError:
+            items.clear()  # pytest ends the collection first: nothing may begin there
+            raise
         return result
 
     def _deselect(self, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
@@ -115,6 +118,9 @@ class Recorder:
     def _header(self, folder: Path, items: list[pytest.Item]) -> RunHeader:
         run = self._run
         cells = [(item, turn) for item in items if (turn := turn_of(item))]
+        whole = self._cut.whole or items
+        plan = plan_of(self._config, run, folder, self._collected or items, whole, read=self._read)
+        plan, shard = self._cut.recorded(plan, items)
         return RunHeader(
             run_id=run.run_id,
             started=run.started,
@@ -131,9 +137,8 @@ class Recorder:
             ),
             checks_planned=tuple(item.nodeid for item in items if not turn_of(item)),
             must_run=must_run_of(items),
-            plan=plan_of(
-                self._config, run, folder, self._collected or items, items, read=self._read
-            ),
+            plan=plan,
+            shard=shard,
         )
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -155,7 +160,8 @@ class Recorder:
         notes: list[str] = []
         record = publish.finish(
             folder,
-            known=state_dir(lab.state) / HISTORY if lab else None,
+            # Of a shard nothing is learned: its siblings are cut by what it was cut by.
+            known=state_dir(lab.state) / HISTORY if lab and run.shard is None else None,
             keep=lab.report.keep if lab else KEEP,
             sign_with=lab.report.sign_with if lab else None,
             tell=notes.append,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ from lab.virt.probe import likely_accelerators
 
 _OTHERS_S = 60.0  # the first of several workers makes the run's folder, which takes it a second
 
+_SHARD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})")
+
 
 class Run:
     """One run of pytest over cells.
@@ -40,6 +43,7 @@ class Run:
         reports: The folder of all runs.
         folder: Its own folder there; None before `begin` or `resume`.
         before: The folder of the run that this one resumes; None if it resumes none.
+        shard: Which shard it is, from 1, and of how many; None for a whole run.
     """
 
     def __init__(self, config: pytest.Config, worker: dict[str, Any] | None) -> None:
@@ -63,6 +67,7 @@ class Run:
             raise pytest.UsageError(
                 f"--lab-repeat: expected a number or 'nightly', got {self._repeat!r}"
             )
+        self.shard = shard_of(config.getoption("--lab-shard"))
         self.worker_id: str = from_main.get("workerid", "main")
         self.reports = _at_home(config, "--lab-reports").absolute()
         self.folder: Path | None = None
@@ -263,3 +268,25 @@ def _at_home(config: pytest.Config, option: str) -> Path:
         return path.expanduser()
     except RuntimeError as e:
         raise pytest.UsageError(f"{option}: '{path}' begins with an unknown home") from e
+
+
+def shard_of(option: str) -> tuple[int, int] | None:
+    """Read --lab-shard.
+
+    Args:
+        option: What was typed: "2/4" is the second of four.
+
+    Returns:
+        The number of the shard, from 1, and how many there are; None if nothing was typed.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if not option:
+        return None
+    found = _SHARD.fullmatch(option)
+    if found is None or int(found[1]) > int(found[2]):
+        raise pytest.UsageError(
+            f"--lab-shard: expected i/n with i from 1 to n, as 2/4, got {option!r}"
+        )
+    return int(found[1]), int(found[2])

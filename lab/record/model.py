@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from lab.record.asked import PlanRecord
 from lab.record.beats import ConsoleRecord, TimelineRecord, VcpuTimeline
 from lab.record.cell import CellRecord, ChildRecord, PlannedCell
+from lab.record.cut import MergedShard, ShardRecord
 from lab.record.detection import DetectionRecord
 from lab.record.environment import AcceleratorRecord, EnvironmentRecord, KernelRecord, merged
 from lab.record.judgement import ExpectationRecord, VcpuFigures, VerdictRecord
@@ -31,6 +32,7 @@ __all__ = [
     "EnvironmentRecord",
     "ExpectationRecord",
     "KernelRecord",
+    "MergedShard",
     "Outcome",
     "Part",
     "PlanRecord",
@@ -39,6 +41,7 @@ __all__ = [
     "RunHeader",
     "RunRecord",
     "Scalar",
+    "ShardRecord",
     "TimelineRecord",
     "Utc",
     "VcpuFigures",
@@ -90,6 +93,16 @@ class RunHeader(Document):
     """When it was resumed after it had been stopped."""
     notes: tuple[str, ...] = ()
     """What else a reader has to know of it."""
+    shard: ShardRecord | None = None
+    """Which shard it is of which run; null for a run that was not cut."""
+    merged_from: tuple[MergedShard, ...] = ()
+    """The shards that it was merged from; none for a run that was not cut."""
+
+    @model_serializer(mode="wrap")
+    # Without an annotation: with one, the schema would be that of any dictionary.
+    def _sparse(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        unset = {name for name in ("shard", "merged_from") if not getattr(self, name)}
+        return {name: value for name, value in handler(self).items() if name not in unset}
 
 
 class RunRecord(RunHeader):

@@ -52,6 +52,29 @@ def finish(
     header = load_document(folder / "header.json", RunHeader)
     ended = header.model_copy(update={"ended": datetime.now(UTC)})
     write_document(folder / "header.json", ended)
+    return file(folder, known=known, keep=keep, sign_with=sign_with, tell=tell)
+
+
+def file(
+    folder: Path,
+    *,
+    known: Path | None = None,
+    keep: int = index.KEEP,
+    sign_with: Path | None = None,
+    tell: Tell = _silent,
+) -> RunRecord:
+    """Publish and seal a run that has ended, and make it the last of the folder of all runs.
+
+    Args:
+        folder: The run's folder.
+        known: The file of the history to read, and to enter the run into; None for no history.
+        keep: How many runs stay.
+        sign_with: The SSH key that signs its hash tree; None for no signature.
+        tell: Called with its hash tree, and with problems that spoil no report.
+
+    Returns:
+        The run's record.
+    """
     record = publish(folder, known=known, tell=tell)
     seal(folder, record, sign_with=sign_with, tell=tell)
     point(folder.parent / "latest", folder.name)

@@ -155,6 +155,9 @@ def limits_of(watch: Watch, patience: Patience) -> dict[str, float]:
     Args:
         watch: [watch].
         patience: [patience].
+
+    Returns:
+        Seconds and shares, by "section.key".
     """
     sections = {"watch": watch, "patience": patience}
     return {
