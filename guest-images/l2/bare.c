@@ -6,7 +6,7 @@
 
 uint8_t bare_stack[BARE_MAX_VCPUS][BARE_STACK_SIZE] __attribute__((aligned(BARE_STACK_SIZE)));
 
-static struct beacon_page page[BARE_MAX_VCPUS];
+static struct beacon_page page[BARE_MAX_VCPUS], spare[BARE_MAX_VCPUS];
 static struct vcpu vcpus[BARE_MAX_VCPUS];
 static struct options options;
 
@@ -84,7 +84,7 @@ static void open_vcpu(uint32_t index)
 	v->fp_seed = siphash24(options.id.key, &v->index, sizeof(v->index));
 	beacon_open(&v->beacon, &page[index], &options.id, index);
 	open_ram(v);
-	mutant_open(&v->mutant, &options.mutation, index, &v->ram);
+	mutant_open(&v->mutant, &options.mutation, index, &v->ram, &spare[index]);
 	bare_print("BEACON vcpu=");
 	print_decimal(index);
 	bare_print(" gpa=0x");
@@ -146,8 +146,7 @@ void bare_beat(struct vcpu *vcpu, uint64_t now)
 		vcpu->beacon.last.faults++;
 		fp_arm(vcpu->fp_seed);
 	}
-	if (mutant_lets_beat(&vcpu->mutant, &vcpu->beacon, now))
-		beacon_beat(&vcpu->beacon, now);
+	mutant_beat(&vcpu->mutant, &vcpu->beacon, now);
 }
 
 /* A burst of it, to be called behind a beat. */

@@ -211,8 +211,7 @@ static void beat(struct beater *me, int fp_good)
 		me->beacon.last.faults += __atomic_exchange_n(&work_faults, 0, __ATOMIC_RELAXED);
 		me->beacon.last.irqs = __atomic_load_n(&work_shootdowns, __ATOMIC_RELAXED);
 	}
-	if (mutant_lets_beat(&me->mutant, &me->beacon, now))
-		beacon_beat(&me->beacon, now);
+	mutant_beat(&me->mutant, &me->beacon, now);
 }
 
 /*
@@ -309,7 +308,7 @@ static void open_ram(uint32_t count)
 
 static void start(uint32_t count)
 {
-	struct beacon_page *pages = make_pages(count);
+	struct beacon_page *pages = make_pages(2 * count); /* of each vCPU one, and one that only mutants use */
 
 	beaters = calloc(count, sizeof(*beaters));
 	if (!beaters || mlockall(MCL_CURRENT))
@@ -318,7 +317,7 @@ static void start(uint32_t count)
 	for (uint32_t i = 0; i < count; i++) {
 		beaters[i].index = i;
 		beacon_open(&beaters[i].beacon, &pages[i], &options.id, i);
-		mutant_open(&beaters[i].mutant, &options.mutation, i, &beaters[i].ram);
+		mutant_open(&beaters[i].mutant, &options.mutation, i, &beaters[i].ram, &pages[count + i]);
 		say_page(&pages[i]);
 	}
 	open_ram(count);

@@ -13,6 +13,13 @@
  *   mutant=bit:<after_ms>               one bit of one page of RAM that was filled is another
  *   mutant=page:<after_ms>              one such page is overwritten
  *   mutant=ram:<after_ms>               all such pages are
+ *   mutant=move:<after_ms>              it beats on, on another page: the old one stays as it was
+ *   mutant=split:<after_ms>             it beats on two pages at once
+ *   mutant=still:<after_ms>             its clock stands still
+ *   mutant=slow:<after_ms>              its clock runs at a hundredth
+ *   mutant=ahead:<after_ms>:<by_ms>     its clock steps forward
+ *   mutant=back:<after_ms>:<by_ms>      its clock steps back
+ *   mutant=rare:<after_ms>              one beat of a hundred is left
  *   mutant.vcpu=<n>                     that vCPU only; all of them without it
  */
 #ifndef MUTANT_H
@@ -32,7 +39,16 @@ enum mutant_kind {
 	MUTANT_BIT,
 	MUTANT_PAGE,
 	MUTANT_RAM,
+	MUTANT_MOVE,
+	MUTANT_SPLIT,
+	MUTANT_STILL,
+	MUTANT_SLOW,
+	MUTANT_AHEAD,
+	MUTANT_BACK,
+	MUTANT_RARE,
 };
+
+#define MUTANT_SHARE 100
 
 #define MUTANT_ALL_VCPUS (~0ull)
 
@@ -40,7 +56,7 @@ enum mutant_kind {
 struct mutation {
 	enum mutant_kind kind;
 	uint64_t after_ns;
-	uint64_t for_ns;
+	uint64_t for_ns; /* or by how much its clock steps */
 	uint64_t vcpu;
 };
 
@@ -48,7 +64,9 @@ struct mutation {
 struct mutant {
 	struct mutation todo;
 	const struct ram *ram;
+	struct beacon_page *spare;
 	uint64_t born_ns;
+	uint64_t beats; /* that were due since it turned */
 	int saved;
 	int done;
 	struct beacon old;
@@ -63,7 +81,9 @@ static inline enum mutant_kind mutant_take_kind(const char **at)
 	} kinds[] = {
 		{ "freeze:", MUTANT_FREEZE }, { "rewind:", MUTANT_REWIND }, { "restart:", MUTANT_RESTART },
 		{ "canary:", MUTANT_CANARY }, { "chain:", MUTANT_CHAIN },   { "bit:", MUTANT_BIT },
-		{ "page:", MUTANT_PAGE },     { "ram:", MUTANT_RAM },
+		{ "page:", MUTANT_PAGE },     { "ram:", MUTANT_RAM },	    { "move:", MUTANT_MOVE },
+		{ "split:", MUTANT_SPLIT },   { "still:", MUTANT_STILL },   { "slow:", MUTANT_SLOW },
+		{ "ahead:", MUTANT_AHEAD },   { "back:", MUTANT_BACK },	    { "rare:", MUTANT_RARE },
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -75,6 +95,11 @@ static inline enum mutant_kind mutant_take_kind(const char **at)
 		}
 	}
 	return MUTANT_NONE;
+}
+
+static inline int mutant_has_two_times(enum mutant_kind kind)
+{
+	return kind == MUTANT_FREEZE || kind == MUTANT_AHEAD || kind == MUTANT_BACK;
 }
 
 static inline int mutant_take_ms(const char **at, uint64_t *ns)
@@ -96,17 +121,22 @@ static inline int mutant_parse(const char *line, struct mutation *todo)
 	todo->kind = mutant_take_kind(&at);
 	if (todo->kind == MUTANT_NONE || !mutant_take_ms(&at, &todo->after_ns))
 		return 0;
-	if (todo->kind == MUTANT_FREEZE && !(word_take(&at, ':') && mutant_take_ms(&at, &todo->for_ns)))
+	if (mutant_has_two_times(todo->kind) && !(word_take(&at, ':') && mutant_take_ms(&at, &todo->for_ns)))
 		return 0;
 	return word_ends(*at);
 }
 
-/* ram is the vCPU's; it is looked at when the mutant turns, and not before. */
-static inline void mutant_open(struct mutant *m, const struct mutation *todo, uint32_t vcpu, const struct ram *ram)
+/*
+ * ram is the vCPU's; it is looked at when the mutant turns, and not before. spare is a page of its own, of zeros until
+ * then.
+ */
+static inline void mutant_open(struct mutant *m, const struct mutation *todo, uint32_t vcpu, const struct ram *ram,
+			       struct beacon_page *spare)
 {
 	beacon_zero(m, sizeof(*m));
 	m->todo = *todo;
 	m->ram = ram;
+	m->spare = spare;
 	if (todo->vcpu != MUTANT_ALL_VCPUS && todo->vcpu != vcpu)
 		m->todo.kind = MUTANT_NONE;
 }
@@ -186,31 +216,87 @@ static inline void mutant_overwrite_ram(struct mutant *m, struct beacon *b)
 		mutant_overwrite(m->ram, number);
 }
 
-/* Call before each beat. 0: do not beat now. */
-static inline int mutant_lets_beat(struct mutant *m, struct beacon *b, uint64_t now)
+static inline void mutant_copy_page(struct mutant *m, struct beacon *b)
+{
+	beacon_copy(m->spare, b->page, sizeof(*m->spare));
+}
+
+/* As the guest's kernel would migrate the page: whoever looks at the old one sees the last beat before that. */
+static inline void mutant_move(struct mutant *m, struct beacon *b)
+{
+	mutant_copy_page(m, b);
+	b->page = m->spare;
+}
+
+static inline void mutant_turn(struct mutant *m, struct beacon *b, uint64_t age)
 {
 	static void (*const deed[])(struct mutant *, struct beacon *) = {
 		[MUTANT_REWIND] = mutant_rewind, [MUTANT_RESTART] = mutant_restart,
 		[MUTANT_CANARY] = mutant_canary, [MUTANT_CHAIN] = mutant_chain,
 		[MUTANT_BIT] = mutant_bit,	 [MUTANT_PAGE] = mutant_overwrite_page,
-		[MUTANT_RAM] = mutant_overwrite_ram,
+		[MUTANT_RAM] = mutant_overwrite_ram, [MUTANT_MOVE] = mutant_move,
+		[MUTANT_RARE] = NULL, /* the last one: of those left out, nothing is done once */
 	};
-	uint64_t age;
 
-	if (m->todo.kind == MUTANT_NONE)
-		return 1;
-	if (!m->born_ns)
-		m->born_ns = now;
-	age = now - m->born_ns;
-	if (m->todo.kind == MUTANT_FREEZE)
-		return age < m->todo.after_ns || age - m->todo.after_ns >= m->todo.for_ns;
 	if (!m->saved && age >= m->todo.after_ns / 2)
 		mutant_save(m, b);
 	if (!m->done && age >= m->todo.after_ns) {
 		m->done = 1;
-		deed[m->todo.kind](m, b);
+		if (deed[m->todo.kind])
+			deed[m->todo.kind](m, b);
 	}
+}
+
+/* 0: do not beat now. */
+static inline int mutant_lets_beat(struct mutant *m, uint64_t age)
+{
+	if (m->todo.kind == MUTANT_FREEZE)
+		return age < m->todo.after_ns || age - m->todo.after_ns >= m->todo.for_ns;
+	if (m->todo.kind == MUTANT_RARE && m->done)
+		return m->beats++ % MUTANT_SHARE == 0;
 	return 1;
+}
+
+/* What its clock shows. */
+static inline uint64_t mutant_clock(const struct mutant *m, uint64_t now)
+{
+	uint64_t turned = m->born_ns + m->todo.after_ns;
+
+	if (!m->done)
+		return now;
+	switch (m->todo.kind) {
+	case MUTANT_STILL:
+		return turned;
+	case MUTANT_SLOW:
+		return turned + (now - turned) / MUTANT_SHARE;
+	case MUTANT_AHEAD:
+		return now + m->todo.for_ns;
+	case MUTANT_BACK:
+		return now - m->todo.for_ns;
+	default:
+		return now;
+	}
+}
+
+/* In place of beacon_beat(). */
+static inline void mutant_beat(struct mutant *m, struct beacon *b, uint64_t now)
+{
+	uint64_t age;
+
+	if (m->todo.kind == MUTANT_NONE) {
+		beacon_beat(b, now);
+		return;
+	}
+	if (!m->born_ns)
+		m->born_ns = now;
+	age = now - m->born_ns;
+	if (m->todo.kind != MUTANT_FREEZE)
+		mutant_turn(m, b, age);
+	if (!mutant_lets_beat(m, age))
+		return;
+	beacon_beat(b, mutant_clock(m, now));
+	if (m->todo.kind == MUTANT_SPLIT && m->done)
+		mutant_copy_page(m, b);
 }
 
 #endif

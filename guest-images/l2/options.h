@@ -65,7 +65,8 @@ static inline const char *options_parse(const char *line, struct options *o)
 	if (!word_u64(line, "beacon.relay=", &o->relay) || o->relay > 1)
 		return "beacon.relay= wants 0 or 1";
 	if (!mutant_parse(line, &o->mutation))
-		return "mutant= wants freeze:<after_ms>:<for_ms> or rewind|restart|canary|chain|bit|page|ram:<after_ms>";
+		return "mutant= wants freeze:<after_ms>:<for_ms>, ahead|back:<after_ms>:<by_ms>, or "
+		       "rewind|restart|canary|chain|bit|page|ram|move|split|still|slow|rare:<after_ms>";
 	o->id.period_ns = period_us * 1000;
 	return NULL;
 }

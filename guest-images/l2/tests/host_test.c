@@ -49,6 +49,8 @@ static void test_words(void)
 	CHECK(options_parse("", &o) && options_parse("beacon=00:11", &o));
 	CHECK(options_parse(LINE "0", &o) && options_parse(LINE " vcpus=0", &o));
 	CHECK(options_parse(LINE " beacon.period_us=0", &o) && options_parse(LINE " mutant=sleep:1", &o));
+	CHECK(options_parse(LINE " mutant=ahead:1", &o) && options_parse(LINE " mutant=back:1", &o));
+	CHECK(options_parse(LINE " mutant=move:1:1", &o) && options_parse(LINE " mutant=slow:1:1", &o));
 	CHECK(options_parse(LINE " mutant=freeze:1", &o) && options_parse(LINE " mutant=chain:1x", &o));
 	CHECK(!options_parse("console=ttyS0 " LINE " vcpus=3 tsc_khz=5\n", &o));
 	CHECK(o.vcpus == 3 && o.tsc_khz == 5 && o.id.canary[15] == 15 && o.id.key[0] == 0xf0);
@@ -164,7 +166,7 @@ static void burst(struct ram *r, uint64_t now)
 /* So many beats, 1 ms and a little apart, with one gap of 5 ms after the third. */
 static void run(const char *name, const char *words, uint32_t vcpu, unsigned int beats)
 {
-	static struct beacon_page page;
+	static struct beacon_page page, spare;
 	char line[256];
 	struct options o;
 	struct beacon b;
@@ -179,15 +181,71 @@ static void run(const char *name, const char *words, uint32_t vcpu, unsigned int
 	beacon_open(&b, &page, &o.id, vcpu);
 	ram_open(&r, &o.id, vcpu, region, REGION_PAGES, REGION_PAGES * o.ram / 100);
 	ram_show(&r, &b);
-	mutant_open(&m, &o.mutation, vcpu, &r);
+	mutant_open(&m, &o.mutation, vcpu, &r, &spare);
 	for (unsigned int i = 1; i <= beats; i++) {
 		now += i == 4 ? 5000000 : 1000000 + i;
-		if (mutant_lets_beat(&m, &b, now))
-			beacon_beat(&b, now);
+		mutant_beat(&m, &b, now);
 		burst(&r, now);
 		ram_show(&r, &b);
 	}
 	dump(name, &page, beats);
+}
+
+/* Beat each millisecond up to the time given, in milliseconds. */
+static void beat_to(struct mutant *m, struct beacon *b, uint64_t *now_ms, uint64_t end_ms)
+{
+	for (; *now_ms <= end_ms; ++*now_ms)
+		mutant_beat(m, b, *now_ms * 1000000);
+}
+
+static void turn(const char *words, struct beacon_page *page, struct beacon_page *spare)
+{
+	struct options o;
+	struct beacon b;
+	struct mutant m;
+	struct ram r;
+	uint64_t now_ms = 1000;
+	char line[256];
+
+	snprintf(line, sizeof(line), LINE " %s", words);
+	CHECK(!options_parse(line, &o));
+	o.id.nvcpus = 1;
+	memset(spare, 0, sizeof(*spare));
+	beacon_open(&b, page, &o.id, 0);
+	ram_open(&r, &o.id, 0, region, REGION_PAGES, 0);
+	mutant_open(&m, &o.mutation, 0, &r, spare);
+	beat_to(&m, &b, &now_ms, 1099);
+	CHECK(page->dynamic.seq == 100 && page->dynamic.guest_ns == 1099000000 && !spare->dynamic.seq);
+	beat_to(&m, &b, &now_ms, 1299);
+}
+
+static void test_other_pages(void)
+{
+	static struct beacon_page page, spare;
+
+	turn("mutant=move:100", &page, &spare);
+	CHECK(page.dynamic.seq == 100 && spare.dynamic.seq == 300);
+	turn("mutant=split:100", &page, &spare);
+	CHECK(page.dynamic.seq == 300 && !memcmp(&page, &spare, sizeof(page)));
+}
+
+static void test_other_clocks(void)
+{
+	static const struct {
+		const char *words;
+		uint64_t seq, guest_ns;
+	} turns[] = {
+		{ "mutant=still:100", 300, 1100000000 },    { "mutant=slow:100", 300, 1101990000 },
+		{ "mutant=ahead:100:500", 300, 1799000000 }, { "mutant=back:100:500", 300, 799000000 },
+		{ "mutant=rare:100", 102, 1200000000 },
+	};
+	static struct beacon_page page, spare;
+
+	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+		turn(turns[i].words, &page, &spare);
+		CHECK(page.dynamic.seq == turns[i].seq && page.dynamic.guest_ns == turns[i].guest_ns);
+		CHECK(!spare.dynamic.seq);
+	}
 }
 
 static void test_gaps(void)
@@ -233,6 +291,8 @@ int main(void)
 	test_siphash();
 	test_words();
 	test_gaps();
+	test_other_pages();
+	test_other_clocks();
 	test_ram_windows();
 	test_ram_sees_what_changed();
 	test_ram_window_follows_the_time_of_a_pass();
