@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "keep": ("commands.keep", "keep an orphanable guest's descriptors while no VMM does"),
     "adopt": ("commands.adopt", "take over a guest whose VMM is gone or released it"),
     "cycle": ("fault.cycle", "adopt a guest and be killed, again and again"),
+    "pretend": ("fault.pretend", "be an adopter or a keeper that does not do what it says"),
     "hostile": ("fault.hostile", "do to an orphan what other processes may try"),
     "orphan-status": ("commands.orphan_status", "show a guest's owner and what its vCPUs do"),
     "ctl": ("commands.ctl", "send one verb to a running labvmm"),

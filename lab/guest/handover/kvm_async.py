@@ -21,13 +21,25 @@ from lab.observe.proof import Proof, unseen
 
 
 class AsyncOrphaning:
-    """A keeper process keeps the guest's descriptors open, and the kernel runs its vCPUs."""
+    """A keeper process keeps the guest's descriptors open, and the kernel runs its vCPUs.
+
+    Args:
+        words: More options for `labvmm run`.
+        keep: The command of labvmm that keeps: a mutant has another.
+        adopt: The one that adopts.
+    """
 
     name = "async"
     orphans = True
 
-    def __init__(self, words: tuple[str, ...] = ()) -> None:
-        self._words = words  # more of them for `labvmm run`
+    def __init__(
+        self,
+        words: tuple[str, ...] = (),
+        *,
+        keep: tuple[str, ...] = ("keep",),
+        adopt: tuple[str, ...] = ("adopt",),
+    ) -> None:
+        self._words, self._keep, self._adopt = words, keep, adopt
 
     def unsupported_reason(self, host: RunningHost, by: Deadline) -> str | None:
         """Ask labvmm in the host whether its KVM has KVM_CAP_ORPHAN."""
@@ -49,7 +61,7 @@ class AsyncOrphaning:
     def keeper(self, host: RunningHost, plan: GuestPlan, by: Deadline) -> ProcessIdentity:
         """Start the process that will keep a guest's descriptors open."""
         host.session.check(["mkdir", "-p", str(plan.folder)], by=by)
-        argv = [*LABVMM, "keep", "--socket", plan.keeper_socket]
+        argv = [*LABVMM, *self._keep, "--socket", plan.keeper_socket]
         return ready(host, argv, f"{plan.folder}/keeper.log", "a keeper", by)
 
     def prepare_for_kernel_exit(self, guest: RunningGuest, by: Deadline) -> RunningGuest:
@@ -79,7 +91,7 @@ class AsyncOrphaning:
         Its log is its own: an adopter before it may have written the same line.
         """
         plan, host = guest.plan, guest.host
-        argv = [*LABVMM, "adopt", "--keeper", plan.keeper_socket, "--socket", plan.socket]
+        argv = [*LABVMM, *self._adopt, "--keeper", plan.keeper_socket, "--socket", plan.socket]
         log = f"{plan.folder}/adopt-{secrets.token_hex(4)}.log"
         vmm = ready(host, argv, log, f"the adopter of {plan.name}", by)
         return dataclasses.replace(guest, vmm=vmm)

@@ -88,17 +88,30 @@ def main(chosen: argparse.Namespace) -> Mapping[str, object]:
         for name in chosen.without:
             os.close(fds.pop(name))
         keeper.deposit(control.Question(_bare(description), fds))
+    return serve(keeper, chosen.socket)
+
+
+def serve(keeper: Keeper, socket: Path) -> Mapping[str, object]:
+    """Answer for a keeper until `drop` or SIGTERM.
+
+    Args:
+        keeper: Has the guest, or will have it.
+        socket: The control socket to make.
+
+    Returns:
+        The command's answer.
+    """
     verbs: control.Verbs = {
         "deposit": keeper.deposit,
         "fetch": keeper.fetch,
         "status": keeper.status,
         "drop": keeper.drop,
     }
-    server = control.Server(chosen.socket, verbs)
+    server = control.Server(socket, verbs)
     signal.signal(signal.SIGTERM, lambda *_: keeper.ended.set())
     me = os.getpid()
     ready = {"state": "ready", "pid": me, "start_time": procfs.start_time(me)}
-    say({**ready, "socket": str(chosen.socket)})
+    say({**ready, "socket": str(socket)})
     keeper.ended.wait()
     server.close()
     return {"state": "ended"}
