@@ -10,7 +10,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-DATA = ("guest-images", "topologies", "lab.toml")
+DATA = ("guest-images", "topologies", "lab.toml", "lab.lock")
 
 
 class WheelData(BuildHookInterface):  # type: ignore[type-arg, misc, unused-ignore]

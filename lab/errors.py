@@ -41,6 +41,14 @@ class InfraError(LabError):
     """The lab itself broke; says nothing about the kernel under test."""
 
 
+class OfflineError(InfraError):
+    """Something would have gone to the network, and the lab was told not to."""
+
+
+class GoneError(InfraError):
+    """What lab.lock names has left every mirror: what was tested so far cannot be made here."""
+
+
 class DeadlineError(InfraError):
     """Something did not come in time; the message says what."""
 

@@ -7,20 +7,23 @@ Its mirror is the one that this machine uses itself, so that proxies and local m
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.arch import Architecture
 from lab.build.cache import Cache
 from lab.build.commands import need, output
-from lab.errors import ConfigError, InfraError
+from lab.errors import ConfigError, InfraError, LabError, OfflineError
 from lab.events import Sink, Step
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 FRESH_S = 24 * 3600
+USUAL_MIRROR = "http://deb.debian.org/debian"
+_INSTALLED = re.compile(r"^Inst (\S+) \((\S+)", re.MULTILINE)
 _CARRIED_OVER = re.compile(r"Acquire::(https?|Retries|ForceIPv[46]|Check-Date|Check-Valid-Until)\b")
 
 
@@ -38,6 +41,8 @@ class Stanza:
 
     name: str
     version: str
+    path: str
+    """Where the file is on the mirror."""
     size: int
     """Bytes."""
     sha256: str
@@ -78,6 +83,31 @@ def mirror(override: str | None = None) -> str:
     )
 
 
+def first(urls: Sequence[str]) -> str | None:
+    """Return the mirror whose index counts.
+
+    Args:
+        urls: Those that lab.toml names.
+
+    Returns:
+        The first; None if there is none.
+    """
+    return urls[0] if urls else None
+
+
+def mirrors() -> tuple[str, ...]:
+    """Return the mirrors to ask for a file of Debian's pool: this machine's own, then Debian's.
+
+    Returns:
+        URLs, without a slash at their ends.
+    """
+    try:
+        own = mirror()
+    except LabError:  # this machine has no apt, or one that knows no mirror
+        return (USUAL_MIRROR,)
+    return tuple(dict.fromkeys((own, USUAL_MIRROR)))
+
+
 def sources(site: str, suites: Sequence[str]) -> str:
     """Return the text of a sources.list that trusts Debian's own keys and no others.
 
@@ -101,14 +131,30 @@ def sources(site: str, suites: Sequence[str]) -> str:
 
 def carried_over() -> str:
     """Return this machine's own download settings (proxies and the like) as lines of apt.conf."""
-    dump = output(["apt-config", "dump"], doing="reading apt's configuration", network=True)
+    dump = output(["apt-config", "dump"], doing="reading apt's configuration", env=_of_apt())
     return "".join(f"{line}\n" for line in dump.splitlines() if _CARRIED_OVER.match(line))
+
+
+def _of_apt() -> dict[str, str]:
+    """Return what of the environment apt's programs heed that stay on this machine."""
+    return {name: os.environ[name] for name in ("APT_CONFIG",) if name in os.environ}
 
 
 def _fields(stanza: str) -> dict[str, str]:
     """Return the fields of a package's stanza, without lines that continue one; none of nothing."""
     lines = (line.partition(": ") for line in stanza.split("\n\n", maxsplit=1)[0].splitlines())
     return {key: value for key, _, value in lines if not key.startswith(" ")}
+
+
+def _stanza(said: Mapping[str, str]) -> Stanza:
+    return Stanza(
+        name=said["Package"],
+        version=said["Version"],
+        path=said["Filename"],
+        size=int(said["Size"]),
+        sha256=said["SHA256"],
+        depends=said.get("Depends", ""),
+    )
 
 
 class Archive:
@@ -169,15 +215,44 @@ class Archive:
             The stanza; None if the index has none.
         """
         said = _fields(self._ask("show", f"{package}={version}"))
-        if not said:
-            return None
-        return Stanza(
-            name=package,
-            version=version,
-            size=int(said["Size"]),
-            sha256=said["SHA256"],
-            depends=said.get("Depends", ""),
-        )
+        return _stanza(said) if said else None
+
+    def installed_with(self, packages: Sequence[str]) -> tuple[Stanza, ...]:
+        """Return all that installing packages on nothing would install; `renew` has the index.
+
+        Args:
+            packages: Their names; "?essential" is all that Debian calls so.
+
+        Returns:
+            The stanzas, by name; recommended packages are not among them.
+
+        Raises:
+            InfraError: apt finds no way to install them.
+        """
+        said = output(
+            ["apt-get", *self._options(), "--simulate", "-o", "APT::Install-Recommends=false",
+             "install", *packages],
+            doing=f"asking apt what {', '.join(packages)} need",
+            env=_of_apt(),
+        )  # fmt: skip
+        chosen = sorted(f"{name}={version}" for name, version in _INSTALLED.findall(said))
+        shown = self._ask("show", *chosen)
+        return tuple(_stanza(_fields(stanza)) for stanza in shown.split("\n\n") if stanza.strip())
+
+    def renew(self, sink: Sink) -> None:
+        """Fetch the index, however new it is.
+
+        Args:
+            sink: Receives the steps.
+
+        Raises:
+            ConfigError: No mirror is known.
+            InfraError: The mirror does not answer.
+        """
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._update(mirror(self._override), sink)
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Return the names of packages that begin with `prefix`; `versions` has fetched the index.
@@ -191,7 +266,20 @@ class Archive:
         return tuple(sorted(self._ask("pkgnames", prefix).split()))
 
     def download(self, package: str, version: str, into: Path) -> Path:
-        """Fetch one package into the folder `into`; apt checks it against the signed index."""
+        """Fetch one package; apt checks it against the signed index.
+
+        Args:
+            package: Its name.
+            version: Its version.
+            into: The folder for it.
+
+        Returns:
+            The file.
+
+        Raises:
+            InfraError: The mirror does not give it.
+            OfflineError: The lab is offline.
+        """
         output(
             ["apt-get", *self._options(), "download", f"{package}={version}"],
             doing=f"downloading {package} {version} of {self}",
@@ -208,21 +296,24 @@ class Archive:
         usable = known is not None and self._override in {None, known}
         if usable and time.time() - self._stamp.stat().st_mtime < FRESH_S:  # noqa: TID251 - a file's
             return
-        site = mirror(self._override)
-        self._write_settings(site)
-        sink(Step(what=f"fetching the package index of {', '.join(self._suites)}"))
         try:
-            output(
-                ["apt-get", *self._options(), "update", "--error-on=any"],
-                doing=f"fetching the package index from {site}",
-                network=True,
-            )
+            self._update(mirror(self._override), sink)
+        except OfflineError:
+            raise
         except InfraError:
             if not usable:
                 raise
             sink(Step(what="the mirror does not answer; using the previous index"))
-        else:
-            self._stamp.write_text(site)
+
+    def _update(self, site: str, sink: Sink) -> None:
+        self._write_settings(site)
+        sink(Step(what=f"fetching the package index of {', '.join(self._suites)}"))
+        output(
+            ["apt-get", *self._options(), "update", "--error-on=any"],
+            doing=f"fetching the package index from {site}",
+            network=True,
+        )
+        self._stamp.write_text(site)
 
     def _madison(self, package: str) -> str:
         """Ask apt-cache once an index: it takes seconds."""
@@ -231,7 +322,7 @@ class Archive:
             listed = output(
                 ["apt-cache", *self._options(), "madison", package],
                 doing=f"looking for {package}",
-                network=True,  # APT_CONFIG is the same as when the index was fetched
+                env=_of_apt(),  # as when the index was fetched
             )
             answer.write_text(listed)
         return answer.read_text()
@@ -240,7 +331,7 @@ class Archive:
         """Return what apt-cache says; "" for what it has not."""
         command = ["apt-cache", *self._options(), *words]
         try:
-            return output(command, doing=f"asking apt-cache to {words[0]}", network=True)
+            return output(command, doing=f"asking apt-cache to {words[0]}", env=_of_apt())
         except InfraError:
             return ""
 

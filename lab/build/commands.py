@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from lab.arch import Architecture
+from lab.build.offline import pass_gate
 from lab.child_env import UMASK, child_env
 from lab.errors import InfraError, UnavailableError
 
@@ -65,7 +66,10 @@ def output(
 
     Raises:
         InfraError: It failed; the message has `doing` and the last lines of its output.
+        OfflineError: It fetches, and the lab is offline.
     """
+    if network:
+        pass_gate(doing)
     done = subprocess.run(
         [str(argument) for argument in command],
         cwd=cwd,
@@ -132,7 +136,12 @@ def follow(
 
     Returns:
         Its status.
+
+    Raises:
+        OfflineError: It fetches, and the lab is offline.
     """
+    if network:
+        pass_gate(Path(str(command[0])).name)
     with (
         log.open("a", encoding="utf-8", buffering=1) as file,
         _process(command, cwd, child_env(env, network=network)) as (process, lines),

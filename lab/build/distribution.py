@@ -10,9 +10,11 @@ from pathlib import Path
 
 from lab.arch import Arch
 from lab.build import prebuilt
-from lab.build.archive import Archive, Stanza
+from lab.build.archive import Archive, Stanza, first
 from lab.build.cache import Cache, file_digest
 from lab.build.kernel import KernelImage
+from lab.build.pool import Pool
+from lab.config.lock import LockedSet
 from lab.errors import ConfigError, InfraError
 from lab.events import Sink, Step, nowhere
 
@@ -28,16 +30,18 @@ class DebianKernel:
     """A package with a kernel, or one that depends on those that have it.
 
     Attributes:
-        package: Its name; "{arch}" in it is Debian's word for the architecture.
+        package: Its name.
         version: Its version.
         suites: Where to look for it.
-        mirror: The mirror's URL; that of this machine's apt if None.
+        mirrors: URLs of mirrors; those of this machine's apt if none.
+        locked: Its files, by the lock; None to ask the index for them.
     """
 
     package: str
     version: str
     suites: tuple[str, ...]
-    mirror: str | None = None
+    mirrors: tuple[str, ...] = ()
+    locked: LockedSet | None = None
 
 
 def take(
@@ -58,17 +62,23 @@ def take(
     Raises:
         ConfigError: The mirror has no such version, or not all of it; the hint has what there is.
             Or as for `lab.build.prebuilt.take`.
+        GoneError: All mirrors have dropped what the lock names.
         InfraError: The mirror does not answer, or gives something else than its index says.
+        OfflineError: It is not in the cache, and the lab is offline.
     """
-    package = wanted.package.replace("{arch}", arch.traits.debian)
+    package = wanted.package
     what = f"{package} {wanted.version}"
 
     def into(out: Path) -> None:
-        archive = Archive(cache, wanted.mirror, wanted.suites, arch.traits)
+        if wanted.locked is not None:
+            files = Pool(cache, wanted.mirrors).files(wanted.locked, what=what, sink=sink)
+            prebuilt.make_of_packages(name, arch, files, out)
+            return
+        archive = Archive(cache, first(wanted.mirrors), wanted.suites, arch.traits)
         with tempfile.TemporaryDirectory(dir=out) as folder:
             files = [
                 _fetched(archive, stanza, Path(folder), sink)
-                for stanza in _whole(archive, package, wanted.version, sink)
+                for stanza in whole(archive, package, wanted.version, sink)
             ]
             prebuilt.make_of_packages(name, arch, files, out)
 
@@ -84,8 +94,21 @@ def take(
     return prebuilt.made_in(made, name, arch, f"package {what}")
 
 
-def _whole(archive: Archive, package: str, version: str, sink: Sink) -> list[Stanza]:
-    """Return a package, and those that it needs in the same version: since 6.18 there are three."""
+def whole(archive: Archive, package: str, version: str, sink: Sink) -> list[Stanza]:
+    """Return a package, and those that it needs in the same version: since 6.18 there are three.
+
+    Args:
+        archive: Where they are.
+        package: The package.
+        version: Its version.
+        sink: Receives the steps.
+
+    Returns:
+        What the index says of each, the package itself first.
+
+    Raises:
+        ConfigError: The archive has no such version, or not all of it; the hint has what there is.
+    """
     offered = [found.version for found in archive.versions(package, sink)]
     if version not in offered:
         message = f"no version {version!r} of {package} in {archive}"

@@ -10,13 +10,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.arch import native
-from lab.build import archive
+from lab.arch import Arch, native
+from lab.build import bootstrap
+from lab.build.bootstrap import identity, repository
 from lab.build.cache import Cache
-from lab.build.commands import need, output
+from lab.build.commands import output
+from lab.build.pool import Pool
+from lab.build.supply import Supply
+from lab.config.lock import Part
 from lab.events import Sink, nowhere
 
-_PACKAGE = "python3-minimal"
+PACKAGES = ("python3-minimal",)
+"""What is asked for; the lock has what that needs, too."""
 _WANTED = ("./usr/bin/python3*", "./usr/lib*")
 # No check whether the source has changed: it is packed beside, and read-only.
 _COMPILE = ("-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
@@ -55,50 +60,47 @@ class Python:
         output(command, doing=f"compiling {folder.name}")
 
 
-def build(suite: str, cache: Cache, *, mirror: str | None = None, sink: Sink = nowhere) -> Python:
+def build(suite: str, cache: Cache, supply: Supply, *, sink: Sink = nowhere) -> Python:
     """Unpack the Python of Debian's `suite` for this machine, or find it unpacked.
 
     Args:
         suite: Debian's suite.
         cache: Where it is cached.
-        mirror: The mirror's URL; that of this machine's apt if None.
+        supply: The lock, and mirrors.
         sink: Receives the steps.
 
     Returns:
         The interpreter.
 
     Raises:
+        ConfigError: The lock has none.
+        GoneError: All mirrors have dropped a locked package.
         UnavailableError: mmdebstrap is missing.
         InfraError: No mirror answers.
     """
+    what = f"the Python of Debian {suite}"
+    locked = supply.locked(Part.PYTHON, Arch(native().name), PACKAGES, (suite,), whose=what)
 
     def into(out: Path) -> None:
-        sources, settings, packed = (out / name for name in ("sources.list", "apt.conf", "tar"))
-        sources.write_text(archive.sources(archive.mirror(mirror), [suite]))
-        settings.write_text(archive.carried_over())
-        output(
-            [
-                need("mmdebstrap", package="mmdebstrap"),
-                "--variant=extract", "--skip=chroot/mount",
-                f"--architectures={native().debian}", f"--include={_PACKAGE}",
-                f"--aptopt={settings}", "--aptopt=Apt::Install-Recommends false",
-                "--format=tar", suite, packed, sources,
-            ],
-            doing=f"fetching {_PACKAGE} of {suite}",
-            network=True,
-        )  # fmt: skip
+        files = Pool(cache, supply.mirrors).files(locked, what=what, sink=sink)
+        packed = out / "tar"
+        with repository(locked, files, out / "packages") as sources:
+            more = ("--skip=chroot/mount", *(f"--include={n}" for n in PACKAGES), "--format=tar")
+            output(
+                [*bootstrap.command(more, native(), suite), packed, sources],
+                doing=f"unpacking {what}",
+            )
         output(
             ["tar", "-xf", packed, "-C", out, "--wildcards", *_WANTED],
-            doing=f"unpacking {_PACKAGE} of {suite}",
+            doing=f"unpacking {what}",
         )
-        for path in (packed, sources, settings):
-            path.unlink()
+        packed.unlink()
 
     made = cache.entry(
         "python",
-        {"format": 1, "arch": os.uname().machine, "suite": suite, "package": _PACKAGE},
+        {"format": 2, "arch": os.uname().machine, "suite": suite, "packages": identity(locked)},
         into,
-        what=f"the Python of Debian {suite}",
+        what=what,
         usually_s=10,
         sink=sink,
         needs_mib=200,

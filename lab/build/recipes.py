@@ -6,10 +6,13 @@ from __future__ import annotations
 from lab.build import distribution, kernel, patch_files, prebuilt, source
 from lab.build.cache import Cache
 from lab.build.kernel import KernelImage
+from lab.build.repository import is_remote
+from lab.build.supply import Supply
 from lab.config import kernels
 from lab.config.enums import Arch
 from lab.config.kernels import KernelRecipe, KernelSpec
 from lab.config.load import load_recipe
+from lab.config.lock import Part
 from lab.errors import ConfigError
 from lab.events import Sink, nowhere
 
@@ -20,7 +23,7 @@ def kernel_for(
     arch: Arch,
     cache: Cache,
     *,
-    mirror: str | None = None,
+    supply: Supply = Supply(),  # noqa: B008 - frozen
     sink: Sink = nowhere,
 ) -> KernelImage:
     """Build the kernel called `name`, or find it built.
@@ -30,7 +33,7 @@ def kernel_for(
         spec: Its table there.
         arch: The architecture.
         cache: Where it is cached.
-        mirror: The Debian mirror's URL; that of this machine's apt if None.
+        supply: Mirrors, and the lock.
         sink: Receives the steps.
 
     Returns:
@@ -46,17 +49,28 @@ def kernel_for(
         case kernels.FromPackageFiles(files=files):
             return prebuilt.of_packages(name, arch, files, cache, sink=sink)
         case kernels.FromPackage(package=package, version=version, suites=suites):
+            named = package.replace("{arch}", arch.traits.debian)
             wanted = distribution.DebianKernel(
-                package=package, version=version, suites=suites, mirror=mirror
+                package=named,
+                version=version,
+                suites=suites,
+                mirrors=supply.mirrors,
+                locked=supply.packages(
+                    Part.KERNEL, arch, (named,), suites, version, whose=f"kernel {name}"
+                ),
             )
             return distribution.take(name, arch, wanted, cache, sink=sink)
         case _:
-            recipe = recipe_of(name, spec, arch, mirror=mirror)
+            recipe = recipe_of(name, spec, arch, supply=supply)
             return kernel.build(recipe, arch, cache, sink=sink)
 
 
 def recipe_of(
-    name: str, spec: KernelSpec, arch: Arch, *, mirror: str | None = None
+    name: str,
+    spec: KernelSpec,
+    arch: Arch,
+    *,
+    supply: Supply = Supply(),  # noqa: B008 - frozen
 ) -> kernel.Recipe:
     """Return all that goes into a kernel: the recipe's own, then what lab.toml adds to it.
 
@@ -64,7 +78,7 @@ def recipe_of(
         name: Its name in lab.toml.
         spec: Its table there.
         arch: The architecture.
-        mirror: The Debian mirror's URL; that of this machine's apt if None.
+        supply: Mirrors, and the lock.
 
     Returns:
         The recipe to build.
@@ -83,7 +97,7 @@ def recipe_of(
     patches = (written.patches,) if own and written.patches else ()
     return kernel.Recipe(
         name=name,
-        source=_source(spec, written, mirror),
+        source=_source(name, spec, written, supply),
         fragments=(*fragments, *spec.config),
         patches=tuple(patch_files.listed(patches)),
         tree=written.tree if own else None,
@@ -93,19 +107,27 @@ def recipe_of(
     )
 
 
-def _source(spec: KernelSpec, written: KernelRecipe, mirror: str | None) -> source.Source:
+def _source(name: str, spec: KernelSpec, written: KernelRecipe, supply: Supply) -> source.Source:
+    whose = f"kernel {name}"
     origin = spec.source
     if isinstance(origin, kernels.FromRecipe):
         origin = written.origin
     match origin:
         case kernels.FromDebian(package=package, suites=suites):
             return source.DebianSource(
-                package=package, suites=suites, version=written.version, mirror=mirror
+                package=package,
+                suites=suites,
+                version=written.version,
+                mirrors=supply.mirrors,
+                locked=supply.packages(
+                    Part.SOURCE, Arch.X86_64, (package,), suites, written.version, whose=whose
+                ),
             )
         case kernels.FromTarball(url=url, sha256=sha256):
             return source.TarballSource(url=url, sha256=sha256)
         case kernels.FromGit(url=url, ref=ref):
-            return source.GitSource(url=url, ref=ref)
+            commit = supply.commit_of(url, ref, whose=whose) if is_remote(url) else None
+            return source.GitSource(url=url, ref=ref, commit=commit)
         case kernels.FromTree(folder=folder):
             return source.TreeSource(path=folder)
         case _:

@@ -18,6 +18,20 @@ _SHOWN = 10
 _SPACES = ("refs/tags/", "refs/heads/", "refs/remotes/", "refs/")
 
 
+def is_remote(url: str) -> bool:
+    """Return whether a repository is on another machine, as git itself tells that.
+
+    Args:
+        url: Its URL or path.
+
+    Returns:
+        False for a path on this machine, and for file://.
+    """
+    if "://" in url:
+        return not url.startswith("file://")
+    return re.match("[^/]+:", url) is not None
+
+
 def commit_of(url: str, ref: str) -> str:
     """Return the commit that a name means in a repository.
 
@@ -42,7 +56,7 @@ def commit_of(url: str, ref: str) -> str:
         ["git", "ls-remote", "--", url, *names, *(f"{name}^{{}}" for name in names)],
         doing=f"asking {url} for '{ref}'",
         env={"GIT_TERMINAL_PROMPT": "0"},
-        network=True,
+        network=is_remote(url),
     )
     found: dict[str, str] = {}
     for line in listed.splitlines():
@@ -82,7 +96,7 @@ def check_out(url: str, ref: str, commit: str, into: Path) -> None:
         ["git", "-C", into, "fetch", "--quiet", "--depth=1", "--", url, commit],
         doing=f"fetching {ref} from {url}",
         env={"GIT_TERMINAL_PROMPT": "0"},
-        network=True,
+        network=is_remote(url),
     )
     output(
         ["git", "-C", into, "checkout", "--quiet", "--detach", "FETCH_HEAD"],

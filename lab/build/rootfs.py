@@ -13,16 +13,19 @@ import shutil
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from lab.arch import Architecture, architecture, native
-from lab.build import archive, python, squashfs
+from lab.arch import Arch, Architecture, native
+from lab.build import bootstrap, python, squashfs
+from lab.build.bootstrap import identity, repository
 from lab.build.cache import Cache, Value, file_digest
-from lab.build.commands import follow, need
+from lab.build.commands import follow
+from lab.build.pool import Pool
+from lab.build.supply import Supply
+from lab.config.lock import LockedSet, Part
 from lab.data import GUEST_IMAGES
 from lab.errors import InfraError
-from lab.events import Progress, Sink, Step, nowhere
+from lab.events import Progress, Sink, nowhere
 
 _FOLDER = GUEST_IMAGES / "l1"
 _USUALLY_S = 60
@@ -31,133 +34,145 @@ _SSHD = "sshd:*:100:65534::/run/sshd:/usr/sbin/nologin"  # it insists on a user 
 
 
 @dataclass(frozen=True, slots=True)
-class _Recipe:
+class Recipe:
+    """guest-images/l1/rootfs.toml for one architecture.
+
+    Attributes:
+        suite: Debian's suite.
+        packages: What is asked for: "?essential" is all that Debian calls so.
+        exclude: Patterns of paths that are not unpacked.
+        remove: Patterns of paths that are removed at the end.
+    """
+
     suite: str
     packages: tuple[str, ...]
     exclude: tuple[str, ...]
     remove: tuple[str, ...]
 
 
-def build(arch: str, cache: Cache, *, mirror: str | None = None, sink: Sink = nowhere) -> Path:
-    """Build the root file system of L1, at most once a month, or find it built.
-
-    Debian's stable suite changes all the time, and that hardly ever matters here. So the inputs are
-    the recipe and the month: security fixes arrive, and two runs of one day are the same. If a new
-    month finds no mirror, the image of an earlier one is used, and `sink` has the reason.
+def read_recipe(made_for: Architecture) -> Recipe:
+    """Read the recipe of the root file system.
 
     Args:
-        arch: "x86_64" or "arm64".
+        made_for: The architecture.
+
+    Returns:
+        The recipe.
+    """
+    raw = tomllib.loads((_FOLDER / "rootfs.toml").read_text(encoding="utf-8"))
+    return Recipe(
+        suite=raw["suite"],
+        packages=("?essential", *raw["packages"], *raw[f"packages_{made_for.name}"]),
+        exclude=tuple(raw["exclude"]),
+        remove=tuple(raw["remove"]),
+    )
+
+
+def build(arch: Arch, cache: Cache, supply: Supply, *, sink: Sink = nowhere) -> Path:
+    """Build the root file system of L1, or find it built.
+
+    It is made of the packages that the lock names: no mirror's news and no date changes it.
+
+    Args:
+        arch: The architecture.
         cache: Where it is cached.
-        mirror: The mirror's URL; that of this machine's apt if None.
+        supply: The lock, and mirrors.
         sink: Receives the steps.
 
     Returns:
         The image.
 
     Raises:
+        ConfigError: The lock has no root file system, or one of another recipe.
+        GoneError: All mirrors have dropped a locked package.
         UnavailableError: mmdebstrap or mksquashfs is missing.
-        InfraError: No mirror answers, and there is no earlier image.
+        InfraError: No mirror answers.
+        OfflineError: A package is not in the cache, and the lab is offline.
     """
-    made_for = architecture(arch)
-    recipe = _read_recipe(made_for)
-    inputs = _inputs(arch, datetime.now(UTC).strftime("%Y-%m"))
+    recipe = read_recipe(arch.traits)
     what = f"root file system of L1 for {arch}"
-    try:
-        made = cache.entry(
-            "rootfs",
-            inputs,
-            lambda out: _Build(made_for, recipe, mirror, cache, sink).into(out),
-            what=what,
-            usually_s=_USUALLY_S,
-            sink=sink,
-            needs_mib=1500,
-        )
-    except InfraError as e:
-        earlier = cache.newest("rootfs", inputs, but="month")
-        if earlier is None:
-            raise
-        sink(Step(what=f"{what}: using an earlier month's, because: {e}"))
-        made = earlier
+    locked = supply.locked(
+        Part.ROOTFS, arch, recipe.packages, (recipe.suite,), whose="the root file system"
+    )
+    made = cache.entry(
+        "rootfs",
+        _inputs(arch, locked),
+        lambda out: _Build(arch.traits, recipe, locked, supply, cache, sink).into(out),
+        what=what,
+        usually_s=_USUALLY_S,
+        sink=sink,
+        needs_mib=1500,
+    )
     return made / _IMAGE
 
 
-def interpreter(cache: Cache, *, mirror: str | None = None, sink: Sink = nowhere) -> python.Python:
+def interpreter(cache: Cache, supply: Supply, *, sink: Sink = nowhere) -> python.Python:
     """Return the Python of the root file systems, to run on this machine.
 
     Args:
         cache: Where it is cached.
-        mirror: The mirror's URL; that of this machine's apt if None.
+        supply: The lock, and mirrors.
         sink: Receives the steps.
 
     Returns:
         The interpreter.
     """
-    suite = _read_recipe(native()).suite
-    return python.build(suite, cache, mirror=mirror, sink=sink)
+    return python.build(read_recipe(native()).suite, cache, supply, sink=sink)
 
 
-def _inputs(arch: str, month: str) -> dict[str, Value]:
+def _inputs(arch: Arch, locked: LockedSet) -> dict[str, Value]:
     # "how" goes up when what is done below changes.
     files = ("rootfs.toml", "sshd_config")
     digests = {name: file_digest(_FOLDER / name) for name in files}
-    return {"arch": arch, "month": month, "how": 2, "format": squashfs.FORMAT, **digests}
-
-
-def _read_recipe(made_for: Architecture) -> _Recipe:
-    raw = tomllib.loads((_FOLDER / "rootfs.toml").read_text(encoding="utf-8"))
-    return _Recipe(
-        suite=raw["suite"],
-        packages=(*raw["packages"], *raw[f"packages_{made_for.name}"]),
-        exclude=tuple(raw["exclude"]),
-        remove=tuple(raw["remove"]),
-    )
+    return {
+        "arch": arch,
+        "how": 3,
+        "format": squashfs.FORMAT,
+        "packages": identity(locked),
+        **digests,
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class _Build:
     target: Architecture
-    recipe: _Recipe
-    mirror: str | None
+    recipe: Recipe
+    locked: LockedSet
+    supply: Supply
     cache: Cache
     sink: Sink
 
     def into(self, out: Path) -> None:
-        root, sources, settings = out / "root", out / "sources.list", out / "apt.conf"
-        sources.write_text(archive.sources(archive.mirror(self.mirror), [self.recipe.suite]))
-        settings.write_text(archive.carried_over())
-        self._bootstrap(root, sources, settings)
+        what = f"the root file system for {self.target.name}"
+        files = Pool(self.cache, self.supply.mirrors).files(self.locked, what=what, sink=self.sink)
+        root = out / "root"
+        with repository(self.locked, files, out / "packages") as sources:
+            self._unpack(root, sources)
         squashfs.make(root, out / _IMAGE, doing="packing the root file system")
         shutil.rmtree(root)
-        sources.unlink()
-        settings.unlink()
 
-    def _compile(self) -> list[str]:
-        return interpreter(self.cache, mirror=self.mirror, sink=self.sink).compile_command()
-
-    def _bootstrap(self, root: Path, sources: Path, settings: Path) -> None:
+    def _unpack(self, root: Path, sources: Path) -> None:
         log = self.cache.folder("logs") / f"rootfs-{self.target.name}.log"
         log.write_text("")
-        command: list[object] = [
-            need("mmdebstrap", package="mmdebstrap"),
-            "--variant=extract", "--skip=check/qemu,chroot/mount",
-            f"--architectures={self.target.debian}",
-            "--include=?essential", f"--include={','.join(self.recipe.packages)}",
-            f"--aptopt={settings}", "--aptopt=Apt::Install-Recommends false",
+        compiler = interpreter(self.cache, self.supply, sink=self.sink).compile_command()
+        more = [
+            "--skip=check/qemu,chroot/mount",
+            *(f"--include={name}" for name in self.recipe.packages),
             *(f"--dpkgopt=path-exclude={path}" for path in self.recipe.exclude),
-            *_hooks(self.recipe, self._compile()),
-            "--format=directory", self.recipe.suite, root, sources,
-        ]  # fmt: skip
+            *_hooks(self.recipe, compiler),
+            "--format=directory",
+        ]
+        whole = [*bootstrap.command(more, self.target, self.recipe.suite), root, sources]
         teller = _Teller(self.target, self.sink)
-        if follow(command, log, teller, env={"LC_ALL": "C"}, network=True) != 0:
+        if follow(whole, log, teller, env={"LC_ALL": "C"}) != 0:
             lines = [line for line in log.read_text().splitlines() if line.startswith(("E:", "W:"))]
             raise InfraError(
-                f"building the root file system from {archive.mirror(self.mirror)} went wrong:\n"
-                + "\n".join(lines[-5:]),
+                "unpacking the root file system went wrong:\n" + "\n".join(lines[-5:]),
                 hint=f"read mmdebstrap's output in {log}",
             )
 
 
-def _hooks(recipe: _Recipe, compiler: Sequence[str]) -> list[str]:
+def _hooks(recipe: Recipe, compiler: Sequence[str]) -> list[str]:
     """Finish the root inside mmdebstrap, where an ordinary user too may change root's files."""
     users = '"$1"/usr/share/base-passwd'
     shell = [

@@ -13,9 +13,11 @@ from typing import TypeAlias
 
 from lab.arch import architecture
 from lab.build import local_tree, repository
-from lab.build.archive import Archive
+from lab.build.archive import Archive, Found, first
 from lab.build.cache import Cache, file_digest
 from lab.build.commands import need, output
+from lab.build.pool import Pool
+from lab.config.lock import LockedSet
 from lab.errors import ConfigError, InfraError
 from lab.events import Progress, Sink, Step
 
@@ -33,7 +35,9 @@ class DebianSource:
     package: str
     suites: tuple[str, ...]
     version: str | None = None
-    mirror: str | None = None
+    mirrors: tuple[str, ...] = ()
+    locked: LockedSet | None = None
+    """Its file, by the lock; None to ask the index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class GitSource:
 
     url: str
     ref: str
+    commit: str | None = None
+    """What `ref` is, by the lock; None to ask the repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +114,18 @@ def check_is_kernel(tree: Path, where: str) -> None:
 
 def _debian(source: DebianSource, cache: Cache, sink: Sink) -> SourceTree:
     # The package is the same for all architectures.
-    archive = Archive(cache, source.mirror, source.suites, architecture("x86_64"))
-    version = _choose(source, archive, cache, sink)
+    archive = Archive(cache, first(source.mirrors), source.suites, architecture("x86_64"))
+    locked = source.locked
+    version = locked.version if locked else _version(source, archive, cache, sink)
+    name = f"{source.package} {version}"
 
     def build(out: Path) -> None:
-        package = archive.download(source.package, version, out)
+        if locked:
+            (file,) = Pool(cache, source.mirrors).files(locked, what=f"source {name}", sink=sink)
+            package = out / file.name
+            package.symlink_to(file)
+        else:
+            package = archive.download(source.package, version, out)
         output(["dpkg-deb", "--extract", package, out / "deb"], doing=f"unpacking {package.name}")
         tarballs = sorted((out / "deb/usr/src").glob("linux-source-*.tar.xz"))
         if not tarballs:
@@ -121,7 +134,6 @@ def _debian(source: DebianSource, cache: Cache, sink: Sink) -> SourceTree:
         shutil.rmtree(out / "deb")
         package.unlink()
 
-    name = f"{source.package} {version}"
     need("dpkg-deb", package="dpkg")
     path = cache.entry(
         "source",
@@ -135,23 +147,42 @@ def _debian(source: DebianSource, cache: Cache, sink: Sink) -> SourceTree:
     return SourceTree(path / "tree", name, path.name, ours=True)
 
 
-def _choose(source: DebianSource, archive: Archive, cache: Cache, sink: Sink) -> str:
+def _version(source: DebianSource, archive: Archive, cache: Cache, sink: Sink) -> str:
     wanted = source.version
     if wanted and cache.existing("source", {"package": source.package, "version": wanted}):
         return wanted  # no mirror is needed
-    found = archive.versions(source.package, sink)
+    return choose(source.package, wanted, archive, sink).version
+
+
+def choose(package: str, wanted: str | None, archive: Archive, sink: Sink) -> Found:
+    """Return the version of a source package that is the newest today.
+
+    Args:
+        package: Its name.
+        wanted: The version, or its beginning: "7.3" is any 7.3.x; None for any.
+        archive: Where it is looked for.
+        sink: Receives the steps.
+
+    Returns:
+        The newest that fits.
+
+    Raises:
+        ConfigError: There is none; the hint has what there is.
+        InfraError: The mirror does not answer.
+    """
+    found = archive.versions(package, sink)
     if not found:
         raise ConfigError(
-            f"no package '{source.package}' in {archive}",
+            f"no package '{package}' in {archive}",
             hint="set 'package', 'suites' or 'mirror' to where there is one",
         )
     for candidate in found:  # newest first
         if wanted in {None, candidate.version} or candidate.version.startswith(f"{wanted}."):
-            sink(Step(what=f"{source.package} is at {candidate.version} in {candidate.suite}"))
-            return candidate.version
+            sink(Step(what=f"{package} is at {candidate.version} in {candidate.suite}"))
+            return candidate
     offered = ", ".join(f"{candidate.version} ({candidate.suite})" for candidate in found)
     raise ConfigError(
-        f"no version '{wanted}' of {source.package} in {archive}",
+        f"no version '{wanted}' of {package} in {archive}",
         hint=f"set 'version' to one in the archive: {offered}",
     )
 
@@ -190,7 +221,7 @@ def _tarball(source: TarballSource, cache: Cache, sink: Sink) -> SourceTree:
 
 def _git(source: GitSource, cache: Cache, sink: Sink) -> SourceTree:
     need("git", package="git")
-    commit = repository.commit_of(source.url, source.ref)
+    commit = source.commit or repository.commit_of(source.url, source.ref)
 
     def build(out: Path) -> None:
         repository.check_out(source.url, source.ref, commit, out / "tree")

@@ -11,11 +11,13 @@ from typing import Annotated
 import typer
 
 from lab import __version__
+from lab.build.offline import VARIABLE, close_gate
 from lab.cli import (
     bench,
     build,
     doctor_ladder,
     init,
+    lock,
     merge,
     nightly,
     reports,
@@ -27,7 +29,8 @@ from lab.cli import (
 )
 from lab.cli.paths import at_home
 from lab.cli.settings import Settings, err
-from lab.errors import ConfigError, LabError
+from lab.errors import ConfigError, GoneError, LabError
+from lab.record.classify import CANNOT_TELL
 from lab.signals import StoppedError, stoppable
 
 OK, BROKE, MISTAKE = 0, 3, 2
@@ -62,6 +65,10 @@ def _options(
             help="The lab's configuration, if not ./lab.toml or the lab's own.",
         ),
     ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option(envvar=VARIABLE, help="Go to no network: what is not cached is an error."),
+    ] = False,
     debug: Annotated[
         bool, typer.Option(envvar="LAB_DEBUG", help="Show tracebacks, and every event of libvirt.")
     ] = False,
@@ -71,6 +78,8 @@ def _options(
 ) -> None:
     """Take the options that every command has."""
     ctx.obj = Settings(lab_toml, debug)
+    if offline:
+        close_gate()
 
 
 for _module in (
@@ -85,6 +94,7 @@ for _module in (
     verify,
     merge,
     build,
+    lock,
     bench,
 ):
     _module.register(app)
@@ -98,7 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, what the command returned, 2 for a mistake in what was typed or
-        configured, 3 if the lab broke, 128 + N if signal N stopped it.
+        configured, 3 if the lab broke, 125 if what lab.lock names has left the mirrors,
+        128 + N if signal N stopped it.
 
     Raises:
         LabError: It broke, and --debug asks for the traceback.
@@ -115,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         _complain(Exception.__str__(e), e.hint)
-        return MISTAKE if isinstance(e, ConfigError) else BROKE
+        return _status(e)
     except _UsageError as e:
         said = e.format_message() if hasattr(e, "format_message") else str(e)
         if type(e).__name__ == "NoArgsIsHelpError":  # its message is the help, of many lines
@@ -128,6 +139,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return OK
     return status if isinstance(status, int) else OK
+
+
+def _status(error: LabError) -> int:
+    if isinstance(error, GoneError):
+        return CANNOT_TELL
+    return MISTAKE if isinstance(error, ConfigError) else BROKE
 
 
 def _complain(message: str, hint: str | None) -> None:

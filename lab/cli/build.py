@@ -10,6 +10,7 @@ import typer
 from lab.build import series
 from lab.build.cache import MIB, standard
 from lab.build.recipes import recipe_of
+from lab.build.supply import Supply
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.model import Arch, Prebuilt
@@ -74,7 +75,7 @@ def each_patch(
         )
     bad = False
     with progress_on(err, everything=settings.debug) as sink:
-        recipe = recipe_of(name, spec, arch, mirror=lab.mirror)
+        recipe = recipe_of(name, spec, arch, supply=Supply.of(lab))
         for step in series.each(recipe, arch.value, standard(lab.cache), sink=sink):
             bad = bad or bool(step.complaints)
             how = "does not build" if step.complaints else "builds"

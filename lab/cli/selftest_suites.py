@@ -13,6 +13,7 @@ from lab.build import kvm_unit_tests, selftests
 from lab.build.cache import Cache
 from lab.build.recipes import recipe_of
 from lab.build.suite_files import lacking
+from lab.build.supply import Supply
 from lab.cli.selftest_cells import SelftestRequest, Suite
 from lab.config.host_request import HostRequest
 from lab.config.model import KernelSpec, LabConfig, Prebuilt
@@ -179,7 +180,7 @@ def _selftests(lab: LabConfig, request: SelftestRequest, cache: Cache, sink: Sin
             f"kernel {name!r} was built elsewhere, and has no source tree with selftests",
             hint="name a kernel that is built from source",
         )
-    recipe = recipe_of(name, spec, request.arch, mirror=lab.mirror)
+    recipe = recipe_of(name, spec, request.arch, supply=Supply.of(lab))
     made = selftests.build(recipe, request.suite.value, request.arch.value, cache, sink=sink)
     some = chosen((*made.programs, *made.staged), request)
     made = made.only(some)

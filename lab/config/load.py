@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from lab import data
 from lab.config.fields import did_you_mean
+from lab.config.lock import Lock, place_of_lock
 from lab.config.model import Accel, FromRecipe, KernelRecipe, KernelSpec, LabConfig, Topology
 from lab.config.validation_errors import model_mistake, toml_mistake
 from lab.errors import ConfigError
@@ -35,7 +36,7 @@ def usual_toml() -> Path:
 
 
 def load_lab(path: Path) -> LabConfig:
-    """Read lab.toml; relative paths in it are relative to its folder.
+    """Read lab.toml, and the lab.lock that goes with it; relative paths are relative to its folder.
 
     Args:
         path: The file.
@@ -46,7 +47,23 @@ def load_lab(path: Path) -> LabConfig:
     Raises:
         ConfigError: The file is missing, is not TOML, or has a value that makes no sense.
     """
-    return read(path, LabConfig)
+    lock = place_of_lock(path)
+    return read(path, LabConfig).with_lock(load_lock(lock) if lock.is_file() else None)
+
+
+def load_lock(path: Path) -> Lock:
+    """Read a lab.lock.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The lock.
+
+    Raises:
+        ConfigError: It is none, or was changed by hand so that it makes no sense.
+    """
+    return read(path, Lock)
 
 
 def load_recipe(folder: Path) -> KernelRecipe:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
 from lab.config.enums import (
     MODES,
@@ -31,6 +31,7 @@ from lab.config.fields import (
     Mebibytes,
     Milliseconds,
     Model,
+    OneOrMore,
     Place,
     Seconds,
     Text,
@@ -54,6 +55,7 @@ from lab.config.kernels import (
     Prebuilt,
     Source,
 )
+from lab.config.lock import Lock
 from lab.config.topology import (
     Cell,
     Dies,
@@ -240,9 +242,9 @@ class LabConfig(Model):
     state: Place | None = None
     """Folder of what `lab up` left standing, of locks and of the history; without it
     /var/lib/caretaker-lab for root, and ~/.local/state/caretaker-lab for every other user."""
-    mirror: Text | None = None
-    """Debian mirror for root file systems and kernel sources; without it the one that this machine
-    uses."""
+    mirror: OneOrMore[Text] | None = None
+    """Debian mirror for root file systems and kernels, or a list of them: what one has not, or has
+    with another digest, is asked of the next. Without it the one that this machine uses."""
     libvirt: Libvirt = Libvirt()
     host: HostDefaults = HostDefaults()
     patience: Patience = Patience()
@@ -252,6 +254,26 @@ class LabConfig(Model):
     nightly: Nightly = Nightly()
     kernel: dict[KernelName, KernelSpec] = Field(default_factory=dict)
     """Kernels under test, by the name that topologies and `--kernel` use."""
+
+    _lock: Lock | None = PrivateAttr(default=None)
+
+    @property
+    def lock(self) -> Lock | None:
+        """The lab.lock that goes with it; None if what is newest now is tested."""
+        return self._lock
+
+    def with_lock(self, lock: Lock | None) -> Self:
+        """Return this configuration with a lock.
+
+        Args:
+            lock: The lock; None for none.
+
+        Returns:
+            A copy.
+        """
+        made = self.model_copy()
+        made._lock = lock  # noqa: SLF001 - its own
+        return made
 
     @model_validator(mode="after")
     def _stand_ins(self) -> Self:

@@ -10,6 +10,7 @@ from lab.build import initrd, payloads, pyz, rootfs, tools
 from lab.build.cache import Cache
 from lab.build.kernel import KernelImage
 from lab.build.recipes import kernel_for
+from lab.build.supply import Supply
 from lab.config.load import kernel_parameters
 from lab.config.model import Arch, Distribution, KernelSpec, LabConfig
 from lab.errors import ConfigError
@@ -54,6 +55,7 @@ class ImageStore:
     def __init__(self, lab: LabConfig, cache: Cache, sink: Sink) -> None:
         self.cache = cache
         self._lab = lab
+        self._supply = Supply.of(lab)
         self._sink = sink
         self.outfits: dict[tuple[str, Arch], Outfit] = {}
         self.kernels: dict[tuple[str, Arch], KernelImage] = {}
@@ -94,7 +96,7 @@ class ImageStore:
         key = (name, arch)
         if key not in self.kernels:
             self.kernels[key] = kernel_for(
-                name, self._spec(name), arch, self.cache, mirror=self._lab.mirror, sink=self._sink
+                name, self._spec(name), arch, self.cache, supply=self._supply, sink=self._sink
             )
         return self.kernels[key]
 
@@ -102,11 +104,11 @@ class ImageStore:
         image = self.kernel(name, arch)
         guest_kernel = self._guest_kernel(image, arch)
         guests = payloads.build(arch.value, self.cache, sink=self._sink)
-        python = rootfs.interpreter(self.cache, mirror=self._lab.mirror, sink=self._sink)
+        python = rootfs.interpreter(self.cache, self._supply, sink=self._sink)
         program = pyz.build(pack.sources(), pack.pack, python, self.cache, sink=self._sink)
         contents = tools.usual_contents(image, guests, program)
         contents.update(tools.guest_kernel(guest_kernel))
-        root = rootfs.build(arch.value, self.cache, mirror=self._lab.mirror, sink=self._sink)
+        root = rootfs.build(arch, self.cache, self._supply, sink=self._sink)
         return Outfit(
             kernel=image,
             guest_kernel=guest_kernel,

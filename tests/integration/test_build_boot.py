@@ -14,6 +14,7 @@ from lab.build import initrd, rootfs, seed
 from lab.build.cache import standard
 from lab.build.kernel import KernelImage
 from lab.build.recipes import kernel_for
+from lab.build.supply import Supply
 from lab.config.enums import Arch
 from lab.config.load import load_lab
 
@@ -32,8 +33,9 @@ FILES = {
 @pytest.fixture(scope="module", params=["stock", "debian"])
 def kernel(request: pytest.FixtureRequest) -> KernelImage:
     """A kernel with all that L1 needs built in, and one whose drivers its init loads."""
-    spec = load_lab(ROOT / "lab.toml").kernel[request.param]
-    return kernel_for(request.param, spec, Arch.X86_64, standard())
+    lab = load_lab(ROOT / "lab.toml")
+    spec, supply = lab.kernel[request.param], Supply.of(lab)
+    return kernel_for(request.param, spec, Arch.X86_64, standard(), supply=supply)
 
 
 def console(
@@ -42,7 +44,7 @@ def console(
     """What an L1 says until it powers itself off."""
     image = folder / "initrd"
     image.write_bytes(initrd.build(kernel, standard()).read_bytes() + seed.make(files))
-    root = rootfs.build("x86_64", standard())
+    root = rootfs.build(Arch.X86_64, standard(), Supply.of(load_lab(ROOT / "lab.toml")))
     done = subprocess.run(
         [
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max",

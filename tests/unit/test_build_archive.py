@@ -81,7 +81,7 @@ def test_a_version_that_is_not_there_is_said_with_those_that_are(
     cache = Cache(tmp_path)
     indexed(cache)
     wanted = DebianSource(
-        package="linux-source-7.3", suites=SUITES, version=version, mirror=NOWHERE
+        package="linux-source-7.3", suites=SUITES, version=version, mirrors=(NOWHERE,)
     )
     with pytest.raises(ConfigError) as caught:
         fetch(wanted, cache, nowhere)
@@ -98,7 +98,7 @@ def test_the_newest_that_fits_is_fetched(tmp_path: Path, version: str | None) ->
     cache, told = Cache(tmp_path), list[Event]()
     indexed(cache)
     wanted = DebianSource(
-        package="linux-source-7.3", suites=SUITES, version=version, mirror=NOWHERE
+        package="linux-source-7.3", suites=SUITES, version=version, mirrors=(NOWHERE,)
     )
     with pytest.raises(InfraError, match=r"downloading linux-source-7\.3 7\.3\.4-1~bpo13\+1"):
         fetch(wanted, cache, told.append)
@@ -111,6 +111,6 @@ def test_a_package_that_no_suite_has_is_said(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     indexed(cache)
     (cache.root / "apt/amd64-trixie-trixie-backports/linux-source-9.versions").touch()
-    wanted = DebianSource(package="linux-source-9", suites=SUITES, mirror=NOWHERE)
+    wanted = DebianSource(package="linux-source-9", suites=SUITES, mirrors=(NOWHERE,))
     with pytest.raises(ConfigError, match="no package 'linux-source-9' in trixie, trixie-backpor"):
         fetch(wanted, cache, nowhere)

@@ -23,9 +23,7 @@ VERSION = "7.3.4-1~bpo13+1"
 IMAGE, BINARY, MODULES = (
     f"linux-{part}-7.3.4+deb13-cloud-amd64" for part in ("image", "binary", "modules")
 )
-WANTED = DebianKernel(
-    package="linux-image-7.3.4+deb13-cloud-{arch}", version=VERSION, suites=("trixie-backports",)
-)
+WANTED = DebianKernel(package=IMAGE, version=VERSION, suites=("trixie-backports",))
 
 
 class Mirror:
@@ -80,6 +78,7 @@ class Mirror:
         return Stanza(
             name=package,
             version=version,
+            path=f"pool/{package}.deb",
             size=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
             depends=needs,
@@ -143,7 +142,7 @@ def test_a_package_that_the_mirror_has_not_is_said_with_the_newest_of_its_flavou
     tmp_path: Path,
 ) -> None:
     wanted = DebianKernel(
-        package="linux-image-7.3.3+deb13-cloud-{arch}", version=VERSION, suites=("trixie",)
+        package="linux-image-7.3.3+deb13-cloud-amd64", version=VERSION, suites=("trixie",)
     )
     with pytest.raises(ConfigError) as caught:
         take(tmp_path, wanted)
@@ -172,6 +171,11 @@ def test_a_file_that_is_not_what_the_index_says_is_refused(tmp_path: Path, mirro
 
 def test_needs_in_another_version_are_no_part_of_a_kernel() -> None:
     stanza = Stanza(
-        name="a", version="1", size=1, sha256="", depends="b (= 1), c (= 2), d (>= 1), e | f, g"
+        path="pool/a.deb",
+        name="a",
+        version="1",
+        size=1,
+        sha256="",
+        depends="b (= 1), c (= 2), d (>= 1), e | f, g",
     )
     assert stanza.needs_of_same_version() == ("b",)

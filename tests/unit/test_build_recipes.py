@@ -9,6 +9,7 @@ import pytest
 
 from lab.build.recipes import recipe_of
 from lab.build.source import DebianSource, GitSource, TreeSource
+from lab.build.supply import Supply
 from lab.config.enums import Arch
 from lab.config.kernels import KernelSpec
 from lab.errors import ConfigError
@@ -51,12 +52,14 @@ def spec(folder: Path, **said: object) -> KernelSpec:
 
 
 def test_a_recipe_is_built_with_all_that_it_has(folder: Path) -> None:
-    made = recipe_of("mine", spec(folder, recipe="mine"), Arch.X86_64, mirror="http://m/debian")
+    made = recipe_of(
+        "mine", spec(folder, recipe="mine"), Arch.X86_64, supply=Supply(("http://m/debian",))
+    )
     assert made.source == DebianSource(
         package="linux-source-7.3",
         suites=("trixie", "trixie-backports"),
         version="7.3",
-        mirror="http://m/debian",
+        mirrors=("http://m/debian",),
     )
     assert [path.name for path in made.fragments] == ["common.config", "x86_64.config"]
     assert [path.name for path in made.patches] == ["0001-a.patch", "0002-b.patch"]

@@ -72,7 +72,7 @@ def test_the_committed_lab_toml_says_what_is_assumed_without_it(tmp_path: Path) 
         ("[host]\nvcpus = 2.0", "host.vcpus: expected a whole number, got 2.0", "type: vcpus = 2"),
         ("[host]\nvcpus = 0", "host.vcpus: must be at least 1, got 0", ""),
         ("[watch]\nafter_s = -1", "watch.after_s: must be more than 0, got -1", ""),
-        ("mirror = 3", 'mirror: expected a text in "quotes", got 3', 'type: mirror = "3"'),
+        ("mirror = 3", 'mirror[1]: expected a text in "quotes", got 3', 'type: mirror = "3"'),
         ("host = 3", "host: expected a table, got 3", ""),
         (
             "[libvirt]\nuris = 'qemu:///system'",
