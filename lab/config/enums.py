@@ -149,6 +149,7 @@ class Orphaning(StrEnum):
     ASYNC = "async"
     RESIDENT = "resident"  # its vCPUs live with the caretaker, over a kexec too
     UNPRESERVED = "resident-unpreserved"  # the same, and not preserved by LUO: a control
+    LUO_VCPU = "luo-vcpu"  # its vCPUs are preserved by LUO, as the RFC "Orphaned VMs" has it
     LASTING = "lasting"  # both: it outlives its VMM under KVM, and then a kexec
 
 

@@ -18,6 +18,7 @@ NEEDS: Mapping[Orphaning, tuple[str, ...]] = {
     Orphaning.ASYNC: (_ASYNC,),
     Orphaning.RESIDENT: (_CARETAKER,),
     Orphaning.UNPRESERVED: (_CARETAKER,),
+    Orphaning.LUO_VCPU: ("CONFIG_KVM_CARETAKER", "CONFIG_LIVEUPDATE_CPU"),
     Orphaning.LASTING: (_ASYNC, _CARETAKER),
 }
 

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "locate": ("commands.locate", "find where in this machine's memory a guest's pages are"),
     "digest": ("commands.digest", "hash a paused guest's RAM"),
     "luo": ("commands.luo", "preserve a guest's RAM over a kexec by /dev/liveupdate"),
+    "luo-vcpu": ("commands.luo_vcpu", "preserve a running guest, vCPUs too, as the RFC has it"),
     "resident": ("commands.resident", "make a guest resident with the caretaker, over a kexec"),
     "probe-read": (
         "commands.probe_read",

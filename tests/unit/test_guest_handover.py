@@ -105,7 +105,9 @@ def test_a_proof_claims_no_more_than_its_method_can(
 def test_an_abi_that_nobody_wrote_is_told_which_there_are() -> None:
     with pytest.raises(ConfigError, match="'luo' is known") as e:
         orphaning_for("luo")
-    assert e.value.hint == "there are: none, async, resident, resident-unpreserved, lasting"
+    assert (
+        e.value.hint == "there are: none, async, resident, resident-unpreserved, luo-vcpu, lasting"
+    )
 
 
 class Session:

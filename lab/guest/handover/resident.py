@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from lab.errors import InfraError, UnavailableError
 from lab.guest.guest import GuestPlan, RunningGuest
 from lab.guest.handover.launch import ready, run_argv
 from lab.guest.handover.protocol import OrphanStatus, VcpuSeen
+from lab.guest.handover.vmm_status import status_by_vmm
 from lab.guest.start import started
 from lab.host.commands import LABVMM
 from lab.host.host import RunningHost
@@ -85,21 +85,7 @@ class ResidentOrphaning:
         vcpus = _listed(guest.host, by)
         if vcpus:
             return OrphanStatus("GONE", "run", 0, vcpus)
-        words = ("ctl", "--socket", guest.plan.socket, "status")
-        said = guest.host.session.run([*LABVMM, *words], by=by)
-        if said.status and guest.vmm_lives:
-            raise InfraError(
-                f"the VMM of {guest.plan.name} lives, but gives no status: {said.stderr.strip()}"
-            )
-        if said.status:
-            return OrphanStatus("GONE", "run", 0, ())
-        answer = json.loads(said.stdout.splitlines()[-1])
-        runs = answer["state"] == "running"
-        seen = tuple(
-            VcpuSeen(v["index"], str(v["state"]).upper(), "none", None, 0, 0)
-            for v in answer["vcpus"]
-        )
-        return OrphanStatus("PRESENT" if runs else "GONE", "run", int(runs), seen)
+        return status_by_vmm(guest, by)
 
     def verify_from_l0(self, guest: RunningGuest, pages: Mapping[int, int], by: Deadline) -> Proof:
         """Look at the CPUs that its vCPUs are on, where they are emulated."""

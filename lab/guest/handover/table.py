@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from lab.errors import ConfigError
 from lab.guest.handover.combined import LastingOrphaning
 from lab.guest.handover.kvm_async import AsyncOrphaning
+from lab.guest.handover.luo_vcpu import LuoVcpuOrphaning
 from lab.guest.handover.none import NoOrphaning
 from lab.guest.handover.protocol import Orphaning
 from lab.guest.handover.resident import ResidentOrphaning
@@ -19,6 +20,7 @@ _ADAPTERS: Mapping[str, Orphaning] = {
         AsyncOrphaning(),
         ResidentOrphaning("resident", preserve=True),
         ResidentOrphaning("resident-unpreserved", preserve=False),
+        LuoVcpuOrphaning(),
         LastingOrphaning(),
     )
 }
