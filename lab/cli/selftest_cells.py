@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from lab.config.model import Accel, Arch, HostMode
-from lab.record import shards
 from lab.record.doubt import failing
+from lab.record.files import file_name
 from lab.record.model import CellRecord, ChildRecord, Outcome, PlannedCell, Scalar
 from lab.record.rerun import toml_option
 
@@ -120,7 +120,7 @@ def evidence_of(plan: PlannedCell) -> str:
     Args:
         plan: The cell's.
     """
-    return f"evidence/{shards.file_name(plan.id)}"
+    return f"evidence/{file_name(plan.id)}"
 
 
 def cell_of(plan: PlannedCell, results: HostResults, told: tuple[ChildRecord, ...]) -> CellRecord:

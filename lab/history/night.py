@@ -10,10 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from lab.errors import ConfigError
-from lab.record.files import load_document, write_document
+from lab.record.files import file_name, load_document, write_document
 from lab.record.labels import seconds
 from lab.record.model import CheckRecord, Document, RunHeader, Utc
-from lab.record.shards import file_name
 
 STATE = "nightly.json"
 _UNKNOWN_S = 40.0  # for a cell, where nothing at all is known

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from lab.history.counts import Counts, counted, fared
 from lab.history.store import History, PastResult, PastRun, result_of
 from lab.record.classify import AS_EXPECTED, Standing
-from lab.record.groups import FLAKY, Group, both, fate, grouped
+from lab.record.groups import Group, both, fate, grouped
+from lab.record.labels import FLAKY
 from lab.record.model import RunRecord
 
 _STRIP = 24  # runs that the strip of a cell shows

@@ -26,7 +26,8 @@ pins() {
 import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]
-for wanted in (*project["dependencies"], *project["optional-dependencies"]["stats"]):
+extras = project["optional-dependencies"]
+for wanted in (*project["dependencies"], *extras["stats"], *extras["company"]):
     name, floor = wanted.split(">=")
     print(f"{name}=={floor}")
 END

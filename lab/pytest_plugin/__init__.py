@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,12 +36,15 @@ _OURS = frozenset(
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the --lab-* options; each has a LAB_* twin in the environment.
 
     Args:
         parser: pytest's.
+        pluginmanager: pytest's.
     """
+    if pluginmanager.is_blocked("timeout"):  # -p no:timeout; the key of a pytest.ini stays known
+        parser.addini("timeout", "Of pytest-timeout, which -p no:timeout leaves out.")
     group = parser.getgroup("lab", "Caretaker Lab")
     for name, default, text in OPTIONS:
         group.addoption(
@@ -185,7 +189,7 @@ def lab_session(
     from lab.signals import stoppable
 
     run = run_of(pytestconfig)
-    folder = request.session.items[0].path.parent
+    folder = _suite(request)
     logged = pytestconfig.get_verbosity() > 0
     terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
 
@@ -205,7 +209,15 @@ def lab_session(
 @pytest.fixture(scope="session")
 def cells(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> tuple[Cell, ...]:
     """Return every cell of this tier, for tests that need one without running it as such."""
-    return run_of(pytestconfig).cells(request.session.items[0].path.parent)
+    return run_of(pytestconfig).cells(_suite(request))
+
+
+def _suite(request: pytest.FixtureRequest) -> Path:
+    """Return the folder beside which lab.toml is, whatever order tests are run in."""
+    from lab.pytest_plugin.plan import folder_of
+
+    items = request.session.items
+    return folder_of(items) or min(item.path.parent for item in items)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests that run no cell: the outcome of each is written to the run's folder when it ends."""
+"""Tests that run no cell: the outcome of each is written to the run's folder when it ends.
+
+Of all tests it is noted that they begin: what begins twice in one sitting is retried.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from lab.pytest_plugin.run import Run
-from lab.pytest_plugin.turns import turn_of
+from lab.pytest_plugin.turns import name_of, turn_of
 from lab.record import shards
-from lab.record.model import CheckRecord, DetectionRecord, Outcome
+from lab.record.model import CheckRecord, DetectionRecord, Outcome, TryRecord
+from lab.record.tries import begin_try, worst_of
 from lab.testing.unavailable import UnavailableHere
 
 DETECTION = "detection"  # the name of the property
@@ -19,11 +24,53 @@ _TIMEOUT = "Timeout "  # how pytest-timeout begins what it fails a test with
 
 
 class Checks:
-    """Makes one outcome of the phases of each such test: the first that is no pass."""
+    """Makes one outcome of the phases of each such test: the first that is no pass.
+
+    Plugins that retry a failed test do so in their own ways: all its phases again, with a report
+    each; some of them, without one; or the test alone. All call the hooks that run a phase.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._running: dict[str, CheckRecord] = {}
+        self._calls: dict[str, list[TryRecord]] = {}
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Note that a test begins; one that began before in this sitting is retried.
+
+        Args:
+            item: The test.
+
+        Yields:
+            Once, for it to be set up.
+        """
+        run = self._run
+        if run.folder is not None and item.nodeid not in self._calls:  # else all of it is one test
+            run.again = begin_try(run.folder, name_of(item), run.sitting)
+            if not turn_of(item):
+                self._calls[item.nodeid] = []
+        yield
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Note how a test itself came out, which may not be what is reported of it.
+
+        Args:
+            item: The test.
+
+        Yields:
+            Once, for it to be run.
+        """
+        raised: BaseException | None = None
+        try:
+            yield
+        except BaseException as e:
+            raised = e
+            raise
+        finally:
+            if item.nodeid in self._calls:
+                self._calls[item.nodeid].append(_tried(raised))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -44,8 +91,15 @@ class Checks:
             return report
         self._note(report, call.excinfo.value if call.excinfo else None)
         if report.when == "teardown":
-            shards.write_check(folder, self._running.pop(item.nodeid))
+            self._write(folder, item.nodeid)
         return report
+
+    def _write(self, folder: Path, name: str) -> None:
+        told, calls = self._running.pop(name), self._calls.pop(name, [])
+        if len(calls) > 1:
+            worst = worst_of([told.outcome, *(each.outcome for each in calls)])
+            told = told.model_copy(update={"outcome": worst, "tries": tuple(calls)})
+        shards.write_check(folder, told, again=self._run.again)
 
     def _note(self, report: pytest.TestReport, raised: BaseException | None) -> None:
         told = self._running.setdefault(
@@ -96,6 +150,22 @@ def outcome_of(report: pytest.TestReport, raised: BaseException | None) -> Outco
     late = str(raised).startswith(_TIMEOUT)
     asserted = isinstance(raised, (AssertionError, pytest.fail.Exception)) and not late
     return Outcome.FAILED if asserted else Outcome.ERROR
+
+
+def _tried(raised: BaseException | None) -> TryRecord:
+    """Return a try of which there may be no report."""
+    if raised is None:
+        return TryRecord(outcome=Outcome.PASSED)
+    said = f"{type(raised).__name__}: {raised}"[:_LONGEST_CAUSE]
+    match raised:
+        case pytest.skip.Exception():
+            return TryRecord(outcome=Outcome.SKIPPED, first_cause=said)
+        case pytest.xfail.Exception():
+            return TryRecord(outcome=Outcome.XFAILED, first_cause=said)
+        case AssertionError() | pytest.fail.Exception():
+            return TryRecord(outcome=Outcome.FAILED, first_cause=said)
+        case _:
+            return TryRecord(outcome=Outcome.ERROR, first_cause=said)
 
 
 def cause(report: pytest.TestReport, raised: BaseException | None) -> str:

@@ -67,7 +67,7 @@ def give_time(item: pytest.Item) -> None:
         item: The test.
     """
     turn = turn_of(item)
-    if turn is None:
+    if turn is None or not item.config.pluginmanager.has_plugin("timeout"):
         return
     limit_s = _time_limit_s(item.config)
     more = turn[0].options.kexecs - 1

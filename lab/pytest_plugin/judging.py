@@ -46,6 +46,7 @@ def judge_turn(
         rerun=run.rerun(cell, request.path.parent),
         repeat=repeat,
         worker=run.worker_id,
+        again=run.again,
     )
     if request.config.getoption("--lab-keep") == "failed" and record.outcome in _WANTS_A_LOOK:
         how = leave_standing(pool)

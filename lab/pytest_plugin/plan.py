@@ -35,12 +35,13 @@ def folder_of(items: Iterable[pytest.Item]) -> Path | None:
         items: The tests.
 
     Returns:
-        That of the first test that runs a cell; if none does, of the first that is beside one.
+        The first by name that has a test which runs a cell; if none has, the first that has
+        topologies: the order of the tests, which plugins change, does not matter.
     """
     tests = list(items)
-    folders = [item.path.parent for item in tests if cell_of(item)]
-    folders += [item.path.parent for item in tests if _topologies(item.path.parent)]
-    return folders[0] if folders else None
+    own = {item.path.parent for item in tests if cell_of(item)}
+    beside = {item.path.parent for item in tests}
+    return min(own or filter(_topologies, beside), default=None)
 
 
 def plan_of(

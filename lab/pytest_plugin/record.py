@@ -93,6 +93,7 @@ class Recorder:
             node: The worker's, whose `workerinput` is a dict that is sent to it.
         """
         node.workerinput["lab_run_id"] = self._run.run_id
+        node.workerinput["lab_sitting"] = self._run.sitting
         node.workerinput["lab_started"] = self._run.started.isoformat()
 
     @pytest.hookimpl(trylast=True)  # a run that may not be resumed is left as it is

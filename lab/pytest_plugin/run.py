@@ -39,6 +39,8 @@ class Run:
         tier: The tier whose cells are run.
         run_id: Its name: of an xdist run, the same in every worker.
         started: When it was started first, in UTC.
+        again: Whether the test that is running began before in this sitting.
+        sitting: The id of this process and its workers: what is tried twice in it is a retry.
         worker_id: 'gw0' and so on in a worker of xdist; else 'main'.
         reports: The folder of all runs.
         folder: Its own folder there; None before `begin` or `resume`.
@@ -68,6 +70,8 @@ class Run:
                 f"--lab-repeat: expected a number or 'nightly', got {self._repeat!r}"
             )
         self.shard = shard_of(config.getoption("--lab-shard"))
+        self.again = False
+        self.sitting: str = from_main.get("lab_sitting") or secrets.token_hex(3)
         self.worker_id: str = from_main.get("workerid", "main")
         self.reports = _at_home(config, "--lab-reports").absolute()
         self.folder: Path | None = None

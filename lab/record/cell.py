@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_seri
 
 from lab.record.beats import ConsoleRecord, TimelineRecord
 from lab.record.judgement import ExpectationRecord, VerdictRecord
-from lab.record.parts import Document, Inside, Outcome, Part, Scalar
+from lab.record.parts import Document, Inside, Outcome, Part, Scalar, TryRecord
 from lab.record.provenance import Provenance
 
 
@@ -79,9 +79,11 @@ class CellRecord(PlannedCell):
     """SHA-256 of each file of its evidence, by its path in the folder of evidence."""
     lacks: str = ""
     """What its run lacks for its outcome to count: its control, or a probe. "" for nothing."""
+    tries: tuple[TryRecord, ...] = ()
+    """All tries, if a plugin retried it: the worst counts, and where they differ it is flaky."""
 
     @model_serializer(mode="wrap")
     # Without an annotation: with one, the schema would be that of any dictionary.
     def _sparse(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
         written = handler(self)
-        return written if self.lacks else {k: v for k, v in written.items() if k != "lacks"}
+        return {k: v for k, v in written.items() if v or k not in {"lacks", "tries"}}

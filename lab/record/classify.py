@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from lab.record.doubt import PROBE, doubt
 from lab.record.model import NO_RECORD, CellRecord, CheckRecord, Outcome, RunRecord
+from lab.record.tries import flaky
 
 AS_EXPECTED = 0
 NOT_AS_EXPECTED = 1
@@ -283,6 +284,9 @@ def headline(record: RunRecord) -> str:
     ]
     if record.checks:
         parts.append(_beside(record.checks))
+    tests: tuple[CellRecord | CheckRecord, ...] = (*record.cells, *record.checks)
+    if both := sum(flaky(test) for test in tests):
+        parts.append(f"{both} flaky: retried, and came out otherwise")
     if late := sum(false_starts(cell) for cell in record.cells):
         parts.append(f"false starts: {late}")
     if alone := sum(bool(cell.lacks) for cell in record.cells):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -17,6 +19,7 @@ from lab.errors import ConfigError, InfraError
 from lab.record.model import SCHEMA_VERSION, Document, RunRecord
 from lab.redact import redacted
 
+_LONGEST_NAME = 200  # bytes; file systems stop at 255
 D = TypeVar("D", bound=Document)
 
 
@@ -139,3 +142,18 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def file_name(cell_id: str) -> str:
+    """Return the name for files and folders of a cell.
+
+    Args:
+        cell_id: Its id, or its key.
+
+    Returns:
+        The id with characters quoted that file systems refuse; 177 bytes at most if it is long.
+    """
+    name = quote(cell_id, safe="[]=+,@")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:160]}~{hashlib.sha256(cell_id.encode()).hexdigest()[:16]}"

@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lab.record.classify import Classified, Standing, standing, status_of
-from lab.record.labels import word
+from lab.record.labels import FLAKY, word
 from lab.record.model import CellRecord, RunRecord
-
-FLAKY = "FLAKY"
+from lab.record.tries import flaky as retried_both_ways
 
 _WORST = (Standing.PRODUCT, Standing.LAB, Standing.ABSENT, Standing.EXPECTED)
 _FATES = {"Survived": "lived", "Parked": "lived", "Lost": "died"}
@@ -65,7 +64,9 @@ class Group:
 
     @property
     def flaky(self) -> bool:
-        """Whether it both lived and died on one kernel."""
+        """Whether it both lived and died on one kernel, or a retry came out otherwise."""
+        if any(retried_both_ways(cell) for cell in self.cells):
+            return True
         judged = (c for c in self.cells if standing(c) is not Standing.LAB)
         return self.flaky_before or both(c.verdict.kind for c in judged if c.verdict)
 

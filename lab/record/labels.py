@@ -6,7 +6,9 @@ from __future__ import annotations
 from lab.record.classify import Classified, Gap, Status, status_of
 from lab.record.doubt import doubt
 from lab.record.model import CellRecord, CheckRecord, Outcome
+from lab.record.tries import flaky
 
+FLAKY = "FLAKY"
 _WORDS = {
     Status.PASSED: "PASS",
     Status.FAILED: "FAIL",
@@ -22,6 +24,8 @@ _WORDS = {
 def word(test: CellRecord | CheckRecord, *, must_run: bool = False) -> str:
     """Return the outcome of a test as one word; an unexpected pass differs from other failures.
 
+    A test that was retried, and came out in more than one way, is flaky and never a pass.
+
     Args:
         test: A cell or a test beside the cells.
         must_run: Whether it may not be absent.
@@ -30,13 +34,15 @@ def word(test: CellRecord | CheckRecord, *, must_run: bool = False) -> str:
         As "PASS" or "XPASS".
     """
     status = status_of(test, must_run=must_run)
+    if status in {Status.FAILED, Status.ERROR} and flaky(test):
+        return FLAKY
     unexpected = status is Status.FAILED and test.outcome is Outcome.XPASSED
     return "XPASS" if unexpected else _WORDS[status]
 
 
 # A shape for each word, for eyes that run over a page; the word is always beside it.
 _MARKS = {
-    "PASS": "✓", "FAIL": "✗", "ERROR": "?", "XFAIL": "~", "XPASS": "!", "FLAKY": "≈",
+    "PASS": "✓", "FAIL": "✗", "ERROR": "?", "XFAIL": "~", "XPASS": "!", FLAKY: "≈",
     "NOT-RUN": "?", "INTERRUPTED": "?",
 }  # fmt: skip
 

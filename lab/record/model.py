@@ -15,7 +15,17 @@ from lab.record.cut import MergedShard, ShardRecord
 from lab.record.detection import DetectionRecord
 from lab.record.environment import AcceleratorRecord, EnvironmentRecord, KernelRecord, merged
 from lab.record.judgement import ExpectationRecord, VcpuFigures, VerdictRecord
-from lab.record.parts import NO_RECORD, SCHEMA_VERSION, Document, Name, Outcome, Part, Scalar, Utc
+from lab.record.parts import (
+    NO_RECORD,
+    SCHEMA_VERSION,
+    Document,
+    Name,
+    Outcome,
+    Part,
+    Scalar,
+    TryRecord,
+    Utc,
+)
 from lab.record.provenance import BootRecord, Provenance
 
 __all__ = [
@@ -43,6 +53,7 @@ __all__ = [
     "Scalar",
     "ShardRecord",
     "TimelineRecord",
+    "TryRecord",
     "Utc",
     "VcpuFigures",
     "VcpuTimeline",
@@ -64,6 +75,8 @@ class CheckRecord(Document):
     """What went wrong first, where something did."""
     detections: tuple[DetectionRecord, ...] = ()
     """Stops of known length, where it is a calibration of what decides."""
+    tries: tuple[TryRecord, ...] = ()
+    """All tries, if a plugin retried it: the worst counts, and where they differ it is flaky."""
 
 
 class RunHeader(Document):

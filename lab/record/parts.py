@@ -63,3 +63,12 @@ class Document(Part):
 
     schema_version: int = SCHEMA_VERSION
     """The version of the record's form; readers refuse a later one."""
+
+
+class TryRecord(Part):
+    """One of several tries of a test that was retried in one sitting of its run."""
+
+    outcome: Outcome
+    """How it came out."""
+    first_cause: str = ""
+    """What went wrong first, where something did."""

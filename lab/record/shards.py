@@ -6,15 +6,15 @@ Nothing here is shared between processes but the folder, so any worker may die a
 
 from __future__ import annotations
 
-import hashlib
 from functools import reduce
 from itertools import count
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from lab.errors import ConfigError, InfraError
+from lab.record import tries
 from lab.record.controls import with_what_is_lacking
-from lab.record.files import load_document, write_document
+from lab.record.files import file_name, load_document, write_document
 from lab.record.model import (
     NO_RECORD,
     CellRecord,
@@ -26,8 +26,6 @@ from lab.record.model import (
     RunRecord,
     merged,
 )
-
-_LONGEST_NAME = 200  # bytes; file systems stop at 255
 
 
 def begin(reports: Path, header: RunHeader) -> Path:
@@ -53,58 +51,44 @@ def begin(reports: Path, header: RunHeader) -> Path:
     return folder
 
 
-def write_cell(folder: Path, cell: CellRecord) -> Path:
+def write_cell(folder: Path, cell: CellRecord, *, again: bool = False) -> Path:
     """Write a cell that has ended; one that was tried before under this key shows every try.
-
-    A failure of the product stays one whatever a later try says; of other tries the last counts.
 
     Args:
         folder: The run's folder.
         cell: The cell.
+        again: Whether it was retried in one sitting: see `tries`.
 
     Returns:
         Its file.
     """
     path = folder / "cells" / f"{file_name(cell.key)}.json"
-    write_document(path, _cell_with_tries(_cell(path), cell) if path.exists() else cell)
+    if path.exists():
+        cell = tries.after(_cell(path), cell, again=again)
+    elif again:
+        cell = tries.after_none(cell)
+    write_document(path, cell)
     return path
 
 
-def _cell_with_tries(before: CellRecord, now: CellRecord) -> CellRecord:
-    counts, other, when = now, before, "before"
-    if before.outcome in {Outcome.FAILED, Outcome.XPASSED}:
-        counts, other, when = before, now, "again"
-    why = other.first_cause or (other.verdict.reason if other.verdict else "no reason")
-    own = f"{counts.first_cause}; " if counts.first_cause else ""
-    told = f"{own}tried {when}, {other.outcome}: {why}"
-    return counts.model_copy(update={"first_cause": told})
-
-
-def write_check(folder: Path, check: CheckRecord) -> Path:
+def write_check(folder: Path, check: CheckRecord, *, again: bool = False) -> Path:
     """Write a test beside the cells that has ended; one that was tried before shows every try.
-
-    A failure of the product stays one whatever a later try says; of other tries the last counts.
 
     Args:
         folder: The run's folder.
         check: The test.
+        again: Whether it was retried in one sitting: see `tries`.
 
     Returns:
         Its file.
     """
     path = folder / "checks" / f"{file_name(check.id)}.json"
-    write_document(path, _with_tries(_check(path), check) if path.exists() else check)
+    if path.exists():
+        check = tries.check_after(_check(path), check, again=again)
+    elif again:
+        check = tries.after_none(check)
+    write_document(path, check)
     return path
-
-
-def _with_tries(before: CheckRecord, now: CheckRecord) -> CheckRecord:
-    told = f"tried before, {before.outcome}: {before.first_cause or 'no reason'}"
-    failed = before.outcome in {Outcome.FAILED, Outcome.XPASSED}
-    update = {
-        "outcome": before.outcome if failed else now.outcome,
-        "first_cause": f"{now.outcome}: {now.first_cause or 'no reason'}; {told}",
-    }
-    return now.model_copy(update=update)
 
 
 def note_environment(folder: Path, environment: EnvironmentRecord, *, worker: str) -> Path:
@@ -138,21 +122,6 @@ def free_evidence(folder: Path, key: str) -> str:
     """
     tries = (f"evidence/{file_name(key)}{'' if n == 1 else f'~try{n}'}" for n in count(1))
     return next(each for each in tries if not (folder / each).exists())
-
-
-def file_name(cell_id: str) -> str:
-    """Return the name for files and folders of a cell.
-
-    Args:
-        cell_id: Its id, or its key.
-
-    Returns:
-        The id with characters quoted that file systems refuse; 177 bytes at most if it is long.
-    """
-    name = quote(cell_id, safe="[]=+,@")
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[:160]}~{hashlib.sha256(cell_id.encode()).hexdigest()[:16]}"
 
 
 def assemble(folder: Path) -> RunRecord:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from lab.record import labels
 from lab.record.classify import standing
-from lab.record.shards import file_name
+from lab.record.files import file_name
 from lab.report.grid import LadderCell, apart
 
 _MARKUP = re.compile(r"([\\`*_\[\]#|~<>&]|^[-+])")

@@ -24,7 +24,14 @@ from lab.verify.plain_files import digests_in
 
 
 def judge_cell(
-    pool: Pool, cell: Cell, folder: Path, *, rerun: str, repeat: int = 1, worker: str = "main"
+    pool: Pool,
+    cell: Cell,
+    folder: Path,
+    *,
+    rerun: str,
+    repeat: int = 1,
+    worker: str = "main",
+    again: bool = False,
 ) -> tuple[CellRecord, LabError | None]:
     """Run a cell on a host of a pool, or see by a probe that it cannot be, and write its record.
 
@@ -37,6 +44,7 @@ def judge_cell(
         rerun: The command that runs this cell again, for the record.
         repeat: Which repeat of this cell it is, from 1.
         worker: The name under which the environment is noted.
+        again: Whether it is retried in one sitting of its run, so that the worst try counts.
 
     Returns:
         The record, which is on disk; and what broke in the lab, or None.
@@ -49,11 +57,12 @@ def judge_cell(
         record, broke = _judged(pool, cell, folder, rerun=rerun, repeat=repeat)
     except Exception as e:
         result = CellResult(cell=cell, broke=e)
-        shards.write_cell(folder, record_of(result, rerun=rerun, repeat=repeat))
+        broken = record_of(result, rerun=rerun, repeat=repeat)
+        shards.write_cell(folder, broken, again=again)
         raise
     if pool.lab_session.accelerators:  # else nothing was opened that there would be facts of
         shards.note_environment(folder, environment_of(pool.lab_session), worker=worker)
-    shards.write_cell(folder, record)
+    shards.write_cell(folder, record, again=again)
     if broke is not None and not isinstance(broke, LabError):
         raise broke
     return record, broke

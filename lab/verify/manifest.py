@@ -16,9 +16,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.errors import ConfigError
-from lab.record.files import write_text
+from lab.record.files import file_name, write_text
 from lab.record.model import RunRecord
-from lab.record.shards import file_name
 from lab.verify.plain_files import digest_of, files_below, read_regular
 from lab.verify.signature import signature_of
 

@@ -27,7 +27,11 @@ def way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Way:
         run_id="7f3a", started=datetime.now(UTC), tier="ci", command_line=(), planned=()
     )
     run: Any = SimpleNamespace(
-        folder=shards.begin(tmp_path, header), rerun=lambda *_: "lab run X", worker_id="main"
+        folder=shards.begin(tmp_path, header),
+        rerun=lambda *_: "lab run X",
+        worker_id="main",
+        again=False,
+        sitting="s",
     )
     config = SimpleNamespace(getoption=lambda _: "never")
     request: Any = SimpleNamespace(config=config, path=tmp_path / "test_cells.py")

@@ -91,13 +91,21 @@ def test_a_cell_of_many_kexecs_may_take_longer(
     cell = cells[0]
     options = cell.options.model_copy(update={"kexecs": kexecs})
     marked: list[pytest.MarkDecorator] = []
+    plugins = {"timeout"}
     item: Any = SimpleNamespace(
         callspec=SimpleNamespace(params={"cell": cell.model_copy(update={"options": options})}),
-        config=SimpleNamespace(getini=lambda _: limit, getoption=lambda _: None),
+        config=SimpleNamespace(
+            getini=lambda _: limit,
+            getoption=lambda _: None,
+            pluginmanager=SimpleNamespace(has_plugin=plugins.__contains__),
+        ),
         add_marker=marked.append,
     )
     give_time(item)
     assert [mark.args[0] for mark in marked] == given
+    plugins.clear()
+    give_time(item)
+    assert len(marked) == len(given)
 
 
 def test_a_wrong_word_is_a_usage_error_that_names_the_option() -> None:
