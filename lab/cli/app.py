@@ -14,6 +14,7 @@ from lab import __version__
 from lab.build.offline import VARIABLE, close_gate
 from lab.cli import (
     bench,
+    bisect,
     build,
     doctor_ladder,
     init,
@@ -89,6 +90,7 @@ for _module in (
     run,
     selftest,
     nightly,
+    bisect,
     doctor_ladder,
     reports,
     verify,

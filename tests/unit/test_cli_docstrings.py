@@ -17,6 +17,7 @@ _TYPER = (
     "typer.Option",
     "typer.Context",
     "AsJson",
+    "BisectOptions",
     "Into",
     "Reports",
     "RunOptions",
