@@ -11,24 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from lab.arch import Architecture
-from lab.build.cache import digest_of
 from lab.build.commands import need, output
 from lab.config.lock import LockedPackage, LockedSet
 
-FORMAT = 1
-"""A part of the inputs of what is unpacked so; goes up when the same packages make another."""
 
-
-def identity(locked: LockedSet) -> str:
+def identity(locked: LockedSet) -> dict[str, str]:
     """Return what names these packages among the inputs of what is made of them.
 
     Args:
         locked: The packages.
 
     Returns:
-        16 hex digits: other files, other digits; where they came from does not count.
+        Version and digest of each, by name, so that `lab cache why` can tell which one changed.
     """
-    return digest_of({"packages": sorted(package.sha256 for package in locked.packages)})
+    return {package.name: f"{package.version} {package.sha256}" for package in locked.packages}
 
 
 @contextmanager

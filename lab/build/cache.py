@@ -7,6 +7,7 @@ descriptor). A process that gets the lock therefore knows that a half-built fold
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -19,12 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+from lab.build.cache_keys import MANIFEST, why_made
 from lab.errors import ConfigError, InfraError
-from lab.events import Progress, Sink, Step
+from lab.events import Progress, Sink, Step, nowhere
 
 Value: TypeAlias = "str | int | bool | Sequence[Value] | Mapping[str, Value] | None"
-MANIFEST = "manifest.json"
 MIB = 1 << 20
+_SEALED = 64
+_SHARED = 0o3022  # bits of a cache that several users write
 
 
 def standard(override: Path | None = None) -> Cache:
@@ -110,12 +113,15 @@ class Cache:
         digest = digest_of(inputs)
         final = home / digest
         if final.exists():
+            _use(final)
             return final
         with _locked(home / f".{digest}.lock", what, sink):
             if final.exists():  # another lab built it while this one waited
                 return final
             _sweep(home, digest)
             self.require_space(needs_mib, what)
+            if sink is not nowhere:
+                sink(Step(what=f"{what} is made: {why_made(home, inputs)}"))
             sink(Progress(what=what, done=0, total=1, usually=usually_s))
             _build_into(final, build, {"kind": kind, "what": what, "inputs": inputs})
             sink(Progress(what=what, done=1, total=1, usually=usually_s))
@@ -132,25 +138,10 @@ class Cache:
             The folder, or None.
         """
         path = self.root / kind / digest_of(inputs)
-        return path if path.exists() else None
-
-    def newest(self, kind: str, inputs: Mapping[str, Value], *, but: str) -> Path | None:
-        """Return the newest artifact whose inputs differ in one at most.
-
-        Args:
-            kind: The family.
-            inputs: All that it depends on.
-            but: The name of the input that may differ.
-
-        Returns:
-            Its folder, or None.
-        """
-        found: list[tuple[str, Path]] = []
-        for path in (self.root / kind).glob(f"[!.]*/{MANIFEST}"):
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            if {**facts["inputs"], but: None} == {**inputs, but: None}:
-                found.append((facts["made"], path.parent))
-        return max(found)[1] if found else None
+        if not path.exists():
+            return None
+        _use(path)
+        return path
 
     def folder(self, name: str) -> Path:
         """Return a folder of the cache for what is no artifact, too; make it if it is missing.
@@ -169,7 +160,7 @@ class Cache:
             path.mkdir(parents=True, exist_ok=True)
             for made in (self.root, path):
                 if made.stat().st_uid == os.geteuid():
-                    made.chmod(0o755)
+                    made.chmod(0o755 | self.root.stat().st_mode & _SHARED)
         except OSError as e:
             raise ConfigError(
                 f"cache '{self.root}': cannot make '{path}': {e.strerror}",
@@ -200,18 +191,7 @@ class Cache:
         Returns:
             Bytes.
         """
-        seen: set[int] = set()
-        total = 0
-        for folder, _, names in os.walk(self.root):
-            for name in names:
-                try:
-                    found = os.lstat(Path(folder) / name)
-                except FileNotFoundError:
-                    continue
-                if found.st_ino not in seen:  # source trees share their files by hard links
-                    seen.add(found.st_ino)
-                    total += found.st_blocks * 512
-        return total
+        return bytes_on_disk(self.root)
 
     def clear(self) -> int:
         """Remove all artifacts but those that are being built.
@@ -222,15 +202,48 @@ class Cache:
             The bytes that are free again.
         """
         before = self.size()
-        for home in self.root.iterdir() if self.root.exists() else ():
+        for home in self.root.glob("[!.]*"):
             for path in home.iterdir() if home.is_dir() else ():
                 if path.name.startswith("."):
                     continue
-                with _lock_if_free(home / f".{path.name}.lock") as free:
-                    if free:
-                        _remove(path)
+                self.discard(path)
             _sweep(home)
         return before - self.size()
+
+    def discard(self, path: Path) -> bool:
+        """Remove one artifact; for whoever looks, it is there whole or not at all.
+
+        Args:
+            path: Its folder.
+
+        Returns:
+            Whether it is gone; False if it is being built.
+        """
+        with _lock_if_free(path.parent / f".{path.name}.lock") as free:
+            if free:
+                going = path.parent / f".removed-{path.name}"
+                _remove(going)
+                path.rename(going)
+                _remove(going)
+            return free
+
+    def adopt(self, kind: str, made: Path) -> bool:
+        """Take in an artifact that was made elsewhere.
+
+        Args:
+            kind: Its family.
+            made: Its folder, on the disk of the cache; its name is its key.
+
+        Returns:
+            Whether it came; False if there was one of that key.
+        """
+        final = self.folder(kind) / made.name
+        with _locked(final.parent / f".{made.name}.lock", made.name, nowhere):
+            if final.exists():
+                return False
+            _open_to_readers(made)
+            made.rename(final)
+            return True
 
 
 def _build_into(final: Path, build: Callable[[Path], None], facts: Mapping[str, Value]) -> None:
@@ -243,6 +256,7 @@ def _build_into(final: Path, build: Callable[[Path], None], facts: Mapping[str, 
             **facts,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - began, 1),
+            "files": seal_of(half),
         }
         (half / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         _open_to_readers(half)
@@ -250,6 +264,56 @@ def _build_into(final: Path, build: Callable[[Path], None], facts: Mapping[str, 
     except BaseException:
         _remove(half)
         raise
+
+
+def seal_of(folder: Path) -> dict[str, str]:
+    """Return what tells later whether an artifact is as it was made.
+
+    Args:
+        folder: The artifact.
+
+    Returns:
+        The SHA-256 of each file, by path; of a tree of more than 64 files one, of their paths and
+        sizes. Without the manifest.
+    """
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and path != folder / MANIFEST
+    )
+    if len(files) <= _SEALED:
+        return {str(path.relative_to(folder)): file_digest(path) for path in files}
+    tree = "".join(f"{path.relative_to(folder)} {path.stat().st_size}\n" for path in files)
+    return {"*": hashlib.sha256(tree.encode(errors="surrogateescape")).hexdigest()}
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """Count the bytes that a folder takes on the disk.
+
+    Args:
+        folder: The folder; what vanishes meanwhile does not count.
+
+    Returns:
+        Bytes.
+    """
+    seen: set[int] = set()
+    total = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            try:
+                found = os.lstat(Path(above) / name)
+            except FileNotFoundError:
+                continue
+            if found.st_ino not in seen:  # source trees share their files by hard links
+                seen.add(found.st_ino)
+                total += found.st_blocks * 512
+    return total
+
+
+def _use(final: Path) -> None:
+    """Note that an artifact was used; of another user's it cannot be noted, and that is no harm."""
+    with contextlib.suppress(OSError):
+        os.utime(final / MANIFEST)
 
 
 def _open_to_readers(folder: Path) -> None:
@@ -261,12 +325,17 @@ def _open_to_readers(folder: Path) -> None:
 
 def _sweep(home: Path, mine: str = "") -> None:
     """Remove half-built folders whose builder, and all that it started, are dead."""
+    for gone in home.glob(".removed-*"):
+        _remove(gone)
     for half in home.glob(".building-*"):
         digest = half.name.removeprefix(".building-")
         if digest == mine:  # this process has its lock
             _remove(half)
             continue
-        with _lock_if_free(home / f".{digest}.lock") as mine_now:
+        with (
+            contextlib.suppress(PermissionError),  # another user's, who will remove it
+            _lock_if_free(home / f".{digest}.lock") as mine_now,
+        ):
             if mine_now:
                 _remove(half)
 
@@ -296,7 +365,7 @@ def _lock_if_free(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def _descriptor(path: Path) -> Iterator[int]:
-    low = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    low = _opened(path)
     # Inherited: see this module's docstring. High: dash, and so mmdebstrap, counts up to 9 only.
     fd = fcntl.fcntl(low, fcntl.F_DUPFD, 100)
     os.close(low)
@@ -304,6 +373,23 @@ def _descriptor(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)  # and not LOCK_UN: that would take it from a child that still runs
+
+
+def _opened(path: Path) -> int:
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            # Without O_CREAT: in a sticky folder that refuses another user's file.
+            return os.open(path, os.O_RDWR)
+        made = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        if path.parent.stat().st_mode & _SHARED:
+            os.fchmod(made, 0o666)  # it holds nothing: who may enter the folder may wait for it
+    except OSError as e:
+        raise ConfigError(
+            f"cache '{path.parent.parent}': '{path.parent.name}' cannot be written: {e.strerror}",
+            hint="set LAB_CACHE, or 'cache' in lab.toml, to a folder that you can write; or have "
+            "its owner share it: chgrp -R GROUP FOLDER; chmod -R g+ws FOLDER",
+        ) from e
+    return made
 
 
 def _remove(path: Path) -> None:

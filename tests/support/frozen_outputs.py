@@ -72,11 +72,12 @@ def text_of(page: str) -> str:
     return "\n".join(parser.lines) + "\n"
 
 
-def _helps(command: Any, path: str, parent: Any) -> Iterator[str]:
-    context = command.make_context(path, [], parent=parent, resilient_parsing=True)
-    yield f"## {path}\n{command.get_help(context)}\n"
-    for name, each in getattr(command, "commands", {}).items():
-        yield from _helps(each, name, context)
+def _helps(command: Any, name: str, parent: Any, above: str = "") -> Iterator[str]:
+    context = command.make_context(name, [], parent=parent, resilient_parsing=True)
+    yield f"## {above}{name}\n{command.get_help(context)}\n"
+    group = f"{above}{name} " if parent else ""  # 'lab' itself goes without saying
+    for one, each in getattr(command, "commands", {}).items():
+        yield from _helps(each, one, context, group)
 
 
 def sections(text: str) -> dict[str, str]:

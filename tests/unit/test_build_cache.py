@@ -196,13 +196,6 @@ def test_clear_removes_what_nobody_builds(tmp_path: Path) -> None:
     assert (path.parent / digest_of({"n": 1}) / "half").exists()
 
 
-def test_the_newest_of_a_family_is_found(tmp_path: Path) -> None:
-    cache = Cache(tmp_path)
-    path = put(cache, 1, month="2026-10")
-    assert cache.newest("thing", {"n": 1, "month": "2026-11"}, but="month") == path
-    assert cache.newest("thing", {"n": 2, "month": "2026-11"}, but="month") is None
-
-
 def test_the_cache_is_where_it_is_asked_to_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
