@@ -76,6 +76,7 @@ class SelftestOptions:
         Path | None,
         typer.Option(
             "--list",
+            callback=at_home,
             help="Only programs of this file: 'suite:program' a line, as kselftest-list.txt.",
         ),
     ] = None
@@ -84,7 +85,7 @@ class SelftestOptions:
     ] = False
     kunitconfig: Annotated[
         Path | None,
-        typer.Option(help="Of kunit: a .kunitconfig; else all of KUnit's tests."),
+        typer.Option(callback=at_home, help="Of kunit: a .kunitconfig; else all of KUnit's tests."),
     ] = None
     source: Annotated[
         str, typer.Option(help="Of kvm-unit-tests: a folder, or REPOSITORY#REF of git.")
