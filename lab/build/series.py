@@ -38,7 +38,9 @@ class Built:
     complaints: tuple[str, ...]
 
 
-def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> Iterator[Built]:
+def each(
+    recipe: Recipe, arch: str, cache: Cache, *, both: bool = False, sink: Sink = nowhere
+) -> Iterator[Built]:
     """Build the source, then after each patch vmlinux with all that it changed, then all of it.
 
     Until the end, options stay off that only the recipe brings: what they switch on may be among
@@ -48,6 +50,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
         recipe: What the kernel is made of.
         arch: "x86_64" or "arm64".
         cache: Where the build takes place.
+        both: Build a second time after each patch, with those of the options that it can have.
         sink: Receives the steps.
 
     Returns:
@@ -58,14 +61,13 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
         UnavailableError: A program that builds kernels is missing.
     """
     made_for = architecture(arch)
-    tools = tools_for(made_for, recipe.make)
     source = fetch(recipe.source, cache, sink)
     whole, fragments = base_config.split(recipe.fragments)
     settings = kconfig.read_fragments(fragments)
-    home = cache.folder("series")
+    log = cache.folder("logs") / f"series-{recipe.name}-{arch}.log"
     cache.require_space(BUILD_MIB, f"building {recipe.name} patch by patch")
     # Not hidden, so that `lab clean` removes what a killed build left behind.
-    with tempfile.TemporaryDirectory(prefix="patches-", dir=home) as folder:
+    with tempfile.TemporaryDirectory(prefix="patches-", dir=cache.folder("series")) as folder:
         base = Path(folder)
         tree, objects = base / "work/src", base / "work/o"  # as in kernel.py, for ccache
         objects.mkdir(parents=True)
@@ -73,7 +75,7 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
         kbuild = Kbuild(
             name=recipe.name,
             target=made_for,
-            tools=tools,
+            tools=tools_for(made_for, recipe.make),
             tree=tree,
             objects=objects,
             base=base,
@@ -81,12 +83,13 @@ def each(recipe: Recipe, arch: str, cache: Cache, *, sink: Sink = nowhere) -> It
         )
         kbuild.configure(settings, whole)
         mine = own(settings, kbuild.config.read_text())
-        log = cache.folder("logs") / f"series-{recipe.name}-{arch}.log"
         yield _step(kbuild, _SOURCE, log, cache, sink)
         for patch in recipe.patches:
             patch_in_order(tree, [patch])
             kbuild.reconfigure(mine)
             yield _step(kbuild, patch.name, log, cache, sink)
+            if on := both and _switched_on(kbuild, settings, mine):
+                yield _step(kbuild, f"{patch.name}, with {on}", log, cache, sink)
         if recipe.tree:
             lay_files_over(tree, recipe.tree)
         patch_in_order(tree, recipe.fixes)
@@ -100,6 +103,14 @@ def own(settings: tuple[kconfig.Setting, ...], config: str) -> tuple[kconfig.Set
     known = kconfig.values(config)
     lost = [w for w in settings if w.value != "n" and w.symbol not in known]
     return tuple(kconfig.Setting(w.symbol, "n", w.where) for w in lost)
+
+
+def _switched_on(
+    kbuild: Kbuild, settings: tuple[kconfig.Setting, ...], mine: tuple[kconfig.Setting, ...]
+) -> str:
+    kbuild.reconfigure(settings)
+    known = kconfig.values(kbuild.config.read_text())
+    return ", ".join(w.symbol for w in mine if w.symbol in known)
 
 
 def _step(kbuild: Kbuild, step: str, log: Path, cache: Cache, sink: Sink) -> Built:

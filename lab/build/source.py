@@ -82,6 +82,14 @@ class SourceTree:
 def fetch(source: Source, cache: Cache, sink: Sink) -> SourceTree:
     """Get `source` onto the disk, from the cache if it is there.
 
+    Args:
+        source: Where it comes from.
+        cache: Where it is kept.
+        sink: Receives the steps.
+
+    Returns:
+        The unpacked source.
+
     Raises:
         ConfigError: It is not there, is not a kernel tree, or is not what its checksum says.
         InfraError: It could not be fetched.

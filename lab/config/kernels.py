@@ -286,6 +286,11 @@ class KernelRecipe(Model):
     """A folder of patches, applied in the order of their names, or of quilt's `series`."""
     tree: Folder | None = None
     """A folder of files that are copied into the source."""
+    checks: tuple[File, ...] = ()
+    """Programs in Python that `lab kernel check` runs on the source with patches and files: status
+    1 if they find something."""
+    series: File | None = None
+    """The plan of `lab kernel series`: which files of the tree come behind which patch."""
     cmdline: tuple[KernelWords, ...] = ()
     """Words for the kernel's command line, after the lab's own. The console is never made quieter
     than `loglevel=6`: the verdict rests on what it says."""

@@ -59,7 +59,7 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def built(tree: Path, *patches: str) -> list[Built]:
+def built(tree: Path, *patches: str, both: bool = False) -> list[Built]:
     """Build with OWN=y, an option of the first patch's, which needs a file of the recipe's."""
     home = tree.parent
     (home / "mine.config").write_text("CONFIG_OWN=y\n")
@@ -75,7 +75,7 @@ def built(tree: Path, *patches: str) -> list[Built]:
         patches=tuple(paths),
         tree=home / "files",
     )
-    return list(series.each(recipe, "x86_64", Cache(home / "cache")))
+    return list(series.each(recipe, "x86_64", Cache(home / "cache"), both=both))
 
 
 def test_each_patch_builds_and_the_option_is_on_only_at_the_end(tree: Path) -> None:
@@ -100,3 +100,16 @@ def test_what_the_source_does_not_know_is_its_recipes_own() -> None:
     settings = (kconfig.Setting("KVM", "y", "a:1"), kconfig.Setting("OWN", "y", "a:2"))
     off = series.own((*settings, kconfig.Setting("DEBUG", "n", "a:3")), "CONFIG_KVM=y\n")
     assert [setting.line for setting in off] == ["# CONFIG_OWN is not set"]
+
+
+def test_options_are_tried_on_as_soon_as_the_source_knows_them(tree: Path) -> None:
+    steps = built(tree, TO_THREE.format(three=3), OWN, both=True)
+    assert [step.step for step in steps] == [
+        "the source",
+        "0001.patch",
+        "0002.patch",
+        "0002.patch, with OWN",
+        "all of it, with its files and options",
+    ]
+    # The file that the option needs comes at the end only.
+    assert [bool(step.complaints) for step in steps] == [False, False, False, True, False]
