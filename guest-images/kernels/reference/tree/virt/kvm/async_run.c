@@ -974,11 +974,17 @@ static int kvm_lease_drain(struct kvm *kvm)
 	return 0;
 }
 
-int kvm_orphan_check_extension(long cap)
+/* Of no VM: can there be one at all? */
+int kvm_orphan_check_extension(struct kvm *kvm, long cap)
 {
 	if (cap != KVM_CAP_ORPHAN)
 		return -ENOIOCTLCMD;
 
+#ifdef CONFIG_X86
+	/* As kvm_arch_leave_mm(). */
+	if (kvm && kvm->arch.vm_type != KVM_X86_DEFAULT_VM)
+		return 0;
+#endif
 	return BIT(KVM_ORPHAN_RUN) | BIT(KVM_ORPHAN_PARK) | BIT(KVM_ORPHAN_KILL);
 }
 

@@ -1770,6 +1770,32 @@ static bool test_private_memory(void)
 	return true;
 }
 
+/* A VM is told of the capability if it can have it. */
+static bool test_capability(void)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_ORPHAN };
+	int vm = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+#ifdef __x86_64__
+	int types = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_VM_TYPES);
+#endif
+
+	CHECK(ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_ORPHAN) == 7);
+	CHECK(!ioctl(vm, KVM_ENABLE_CAP, &cap));
+	CHECK(ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_ORPHAN) == 7);
+	close(vm);
+#ifdef __x86_64__
+	if (!(types & 1 << KVM_X86_SW_PROTECTED_VM)) {
+		skip_reason = "no VM of another type";
+		return true;
+	}
+	vm = ioctl(kvm_fd, KVM_CREATE_VM, KVM_X86_SW_PROTECTED_VM);
+	CHECK(vm >= 0 && !ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_ORPHAN));
+	CHECK_FAILS(ioctl(vm, KVM_ENABLE_CAP, &cap), EINVAL);
+	close(vm);
+#endif
+	return true;
+}
+
 /* Stolen time is written by the address of a memslot, which is one process's. */
 static bool test_stolen_time(void)
 {
@@ -2407,6 +2433,7 @@ static const struct {
 } tests[] = {
 	{ "stock_eio", test_stock_eio },
 	{ "enable", test_enable },
+	{ "capability", test_capability },
 	{ "xen", test_xen },
 	{ "private_memory", test_private_memory },
 	{ "stolen_time", test_stolen_time },
