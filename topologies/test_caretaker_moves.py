@@ -30,6 +30,9 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(7200),
+    pytest.mark.twin(
+        itself="nothing that its guests need is taken away: it looks for a move that ends one"
+    ),
 ]
 
 MOVES = int(os.environ.get("LAB_MOVES", "5"))

@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(1800),
+    pytest.mark.twin(itself="its guest loses nothing: it looks for a replacement that ends it"),
 ]
 
 REPLACED = re.compile(r"caretaker: replaced; the host was native for (\d+) us")
@@ -56,6 +57,7 @@ def test_a_guest_runs_on_while_the_caretaker_is_replaced(guest: Resident) -> Non
     print(f"native for {', '.join(said)} us")  # noqa: T201 - shown by pytest
 
 
+@pytest.mark.twin("x86_64-tcg-reference-swallowed-spinner-labvmm-kexec-resident_unpreserved")
 def test_caretaker_of_another_build_is_replaced_after_adoption(
     guest: Resident, lab_session: LabSession
 ) -> None:

@@ -28,6 +28,7 @@ def control(cells: tuple[Cell, ...]) -> Cell:
     )
 
 
+@pytest.mark.twin(itself="nothing is done to its guest")
 def test_a_small_linux_guest_lives_while_its_ram_is_verified(
     control: Cell, pool: Pool, tmp_path: Path
 ) -> None:

@@ -19,7 +19,10 @@ from lab.runner.watch import watched
 from lab.testing.orphans import Orphans
 from lab.verdict.silence import beats
 
-pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same
+pytestmark = [
+    pytest.mark.tier("nightly"),  # minutes, on top of the cells that show the same
+    pytest.mark.twin("test_a_guest_of_policy_kill_is_dead_and_says_so"),
+]
 
 CYCLES = 60
 RUNS, WAITS, ENDED = "RUNNING", "PAUSED", "STOPPED"

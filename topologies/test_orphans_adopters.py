@@ -9,7 +9,10 @@ from lab.deadline import pause, until
 from lab.guest.guest import RunningGuest
 from lab.testing.orphans import Orphans
 
-pytestmark = pytest.mark.tier("nightly")  # minutes, on top of the cells that show the same
+pytestmark = [
+    pytest.mark.tier("nightly"),  # minutes, on top of the cells that show the same
+    pytest.mark.twin("test_a_guest_that_nobody_holds_is_lost_and_leaves_nothing"),
+]
 
 BOTH_RUN, BOTH_WAIT = ["RUNNING", "RUNNING"], ["PAUSED", "PAUSED"]
 

@@ -21,7 +21,10 @@ from lab.runner.watch import watched
 from lab.testing.orphans import Orphans
 from lab.verdict.silence import longest_gap
 
-pytestmark = pytest.mark.tier("nightly")  # a minute each
+pytestmark = [
+    pytest.mark.tier("nightly"),  # a minute each
+    pytest.mark.twin("test_orphans.py::test_a_guest_of_policy_kill_is_dead_and_says_so"),
+]
 
 TURNS = 10
 WINDOW_S = 1.0

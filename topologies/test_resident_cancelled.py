@@ -24,6 +24,9 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(3600),
+    pytest.mark.twin(
+        "test_resident_refused.py::test_a_kernel_that_asks_nothing_of_the_next_loses_the_guest"
+    ),
 ]
 
 CANCELS = int(os.environ.get("LAB_CANCELS", "100"))

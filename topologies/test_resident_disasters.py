@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(1800),
+    pytest.mark.twin("test_a_caretaker_that_lets_it_through_loses_the_guest"),
 ]
 
 ENDED = "cpu 0: stopped: the host shut this CPU down (triple fault)"
@@ -56,6 +57,7 @@ def insist_lost_by_reset(guest: Resident) -> None:
     guest.insist_lost()
 
 
+@pytest.mark.twin(itself="its guest is lost by the reset at its end")
 def test_the_host_shuts_down_by_a_triple_fault(resident: Resident) -> None:
     """Its only CPU is the caretaker's to stop; what that writes to a port is all that is told."""
     host = resident.host
@@ -71,6 +73,7 @@ def test_the_host_shuts_down_by_a_triple_fault(resident: Resident) -> None:
     insist_lost_by_reset(resident)
 
 
+@pytest.mark.twin(itself="its guest is lost by the reset at its end")
 def test_the_next_kernel_panics_before_anybody_adopts_it(resident: Resident) -> None:
     """It has no init, and no crash kernel: it stands still, and the guest does not."""
     host, mark = resident.host, resident.host.console.mark()
@@ -88,6 +91,7 @@ def test_the_next_kernel_panics_before_anybody_adopts_it(resident: Resident) -> 
     insist_lost_by_reset(resident)
 
 
+@pytest.mark.twin(itself="its guest is lost by the reset at its end")
 def test_the_next_kernel_panics_and_a_third_boots(boot: Boot, lab_session: LabSession) -> None:
     """Its crash kernel is that: KHO tells it nothing, so nobody can adopt the guest there."""
     host = boot("caretaker=on", ROOM_FOR_ITS_CRASH)

@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(1800),
+    pytest.mark.twin("test_a_cpu_that_halts_in_the_image_keeps_it"),
 ]
 
 EXCEPTION = 1 << 32 | 0x4014  # fixed, to the CPU whose APIC has the id 1, vector 20
@@ -47,6 +48,9 @@ def test_its_host_cannot_be_released(swallowed: SwallowedHost, resident: Residen
     resident.insist_lives()
 
 
+@pytest.mark.twin(
+    "test_resident_disasters.py::test_a_caretaker_that_lets_it_through_loses_the_guest"
+)
 @pytest.mark.parametrize(
     "icr",
     [

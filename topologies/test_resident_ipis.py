@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(1800),
+    pytest.mark.twin("test_without_one_there_is_no_beat"),
 ]
 
 CALLS, IS_CALLED = 0, 1  # vCPUs

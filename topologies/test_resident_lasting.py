@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(1800),
+    pytest.mark.twin("test_resident_killed.py::test_its_vmm_before_it_is_handed_over"),
 ]
 
 MOVES = 20

@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(1800),
+    pytest.mark.twin("x86_64-tcg-reference-swallowed-spinner-labvmm-kexec-resident_unpreserved"),
 ]
 
 TALKS, BEATS = 0, 1  # vCPUs

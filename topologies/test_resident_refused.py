@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.tier("nightly"),
     pytest.mark.arch("x86_64"),
     pytest.mark.timeout(1800),
+    pytest.mark.twin("test_a_kernel_that_asks_nothing_of_the_next_loses_the_guest"),
 ]
 
 CHUNK = struct.pack("<II", 0x4B415443, 12)  # in kernel_info: the caretaker's mark, and its size

@@ -16,6 +16,7 @@ from lab.verdict.verdict import Check, Lost, Survived, Verdict
 BELOW, ABOVE = (0.5, 0.9), (1.1, 1.5)
 SILENT = {Check.SILENCE, Check.GUEST_SILENCE}
 QUICK = Watch(baseline_s=1.0, patience_s=2.0, after_s=3.2)
+both = pytest.mark.twin(itself="guests that are stopped for longer are lost in the same test")
 
 Stopped = Callable[[GuestKind, float, Watch], Verdict]
 
@@ -63,10 +64,12 @@ def stopped(
     return stop
 
 
+@both
 def test_ten_per_cent_decide_by_a_short_limit(stopped: Stopped) -> None:
     insist_sharp(stopped, GuestKind.SPINNER, (0.9,), (1.1,), QUICK)
 
 
+@both
 @pytest.mark.tier("nightly")  # a minute each
 @pytest.mark.parametrize("kind", list(GuestKind))
 def test_ten_per_cent_decide(stopped: Stopped, pool: Pool, kind: GuestKind) -> None:

@@ -123,7 +123,7 @@ def fallen(
     for marked in tiers[: tiers.index(tier) + 1]:
         for arch in Arch:
             for name in must.of(marked).ids(arch):
-                here = _here(name, accels[arch], lab)
+                here = id_here(name, accels[arch], lab)
                 if here not in made:
                     found[here] = "no topology makes it any more, and must-run.toml names it"
                 elif tiers.index(made[here]) > tiers.index(marked):
@@ -131,10 +131,18 @@ def fallen(
     return found
 
 
-def _here(name: str, accel: Accel, lab: LabConfig) -> str:
+def id_here(name: str, accel: Accel, lab: LabConfig) -> str:
     """Return the id of a cell here: on this accelerator, with the kernel that stands for its own.
 
     In an id each `-` of a name is a `_`.
+
+    Args:
+        name: The id under TCG, with the kernel's own name.
+        accel: What hosts of its architecture run on.
+        lab: Which kernel stands for which.
+
+    Returns:
+        The id.
     """
     arch, _, kernel, *rest = name.split("-")
     own = next((each for each in lab.kernel if each.replace("-", "_") == kernel), kernel)

@@ -77,6 +77,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "needs_cell(arch=, mode=, kernel=, orphaning=): run if a cell of this run has all of that",
     )
+    config.addinivalue_line(
+        "markers",
+        "twin(name, itself=): the test or cell in which such a guest dies, or why it needs none",
+    )
     config.addinivalue_line("markers", "arch(word): boots hosts of this architecture only")
     config.addinivalue_line("markers", "lab_host(arch=, kernel=, mode=, ...): see the fixture")
     config.addinivalue_line("markers", "lab_guest(kind=, vmm=, vcpus=, ...): see the fixture")

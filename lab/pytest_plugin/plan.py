@@ -17,6 +17,7 @@ from lab.config.load import MUST_RUN
 from lab.config.model import Arch, Cell, Tier, Unavailable
 from lab.config.must_run import MustRun, fallen, load_must_run
 from lab.config.twins import needs_twin
+from lab.pytest_plugin.claims import id_by, twins_of
 from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import cell_of, name_of, turn_of
 from lab.record.model import PlanRecord
@@ -75,6 +76,8 @@ def plan_of(
         left_out |= dict.fromkeys((c.id for c in cells if c.id in missing), _NO_TEST)
         left_out |= _gone(run, folder, read)
     mine = [turn[0] for item in chosen if (turn := turn_of(item))]
+    accels = {arch: run.accelerator(folder, arch) for arch in Arch}
+    twins = twins_of(chosen, [cell.id for cell in mine], id_by(run.lab(folder), accels))
     return PlanRecord(
         cells=len(turns) + len(missing),
         checks=sum(turn_of(item) is None for item in collected),
@@ -83,6 +86,8 @@ def plan_of(
         asked=asked,
         left_out=left_out,
         controls={cell.id: cell.twin for cell in mine if needs_twin(cell) and cell.twin},
+        twins=twins.named,
+        uncontrolled=twins.missing,
     )
 
 

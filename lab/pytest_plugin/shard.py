@@ -175,6 +175,7 @@ class Cut:
             "chosen_checks": len(items) - len(cells),
             "asked": f"{plan.asked} and {typed}" if plan.asked else typed,
             "controls": {one: other for one, other in plan.controls.items() if one in cells},
+            "twins": {},  # of tests: they are in any shard, and a merge has all of them
         }
         return plan.model_copy(update=part), ShardRecord(index=shard[0], of=shard[1], whole=whole)
 

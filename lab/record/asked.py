@@ -23,6 +23,11 @@ class PlanRecord(Part):
     """What had to run and was not even begun: its name, and why not."""
     controls: dict[str, str] = {}
     """The twin of each cell that is to survive: its id, and that of the one that must die."""
+    twins: dict[str, str] = {}
+    """The twin of each test beside the cells that asserts that a guest lives: the id of a test, or
+    of a cell, in which such a guest dies."""
+    uncontrolled: dict[str, str] = {}
+    """The tests beside the cells that assert that a guest lives and have no twin here, and why."""
 
     @property
     def part(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from lab.config.enums import DisruptionKind
 from lab.record.doubt import PROBE, doubt
-from lab.record.model import CellRecord, Outcome, PlanRecord
+from lab.record.model import CellRecord, CheckRecord, Outcome, PlanRecord
 
 _AWAY = frozenset({Outcome.UNAVAILABLE, Outcome.SKIPPED})
 _HARMLESS = frozenset(kind.value for kind in DisruptionKind if not kind.takes_away)
@@ -33,6 +33,46 @@ def with_what_is_lacking(
         lacks = _lacks_a_control(cell, cells, plan) or _lacks_a_probe(cell)
         found.append(cell.model_copy(update={"lacks": lacks}) if lacks else cell)
     return tuple(found)
+
+
+def with_their_twins(
+    checks: Sequence[CheckRecord], cells: Sequence[CellRecord], plan: PlanRecord | None
+) -> tuple[CheckRecord, ...]:
+    """Return the tests beside the cells; one that passed without its twin cannot be told.
+
+    Args:
+        checks: The tests as they ended.
+        cells: The cells of the same run.
+        plan: The run's; None for one that has none.
+    """
+    if plan is None:
+        return tuple(checks)
+    found = []
+    for check in checks:
+        why = _lacks_a_twin(check, checks, cells, plan)
+        update = {"outcome": Outcome.ERROR, "first_cause": f"uncontrolled: it passed, but {why}"}
+        found.append(check.model_copy(update=update) if why else check)
+    return tuple(found)
+
+
+def _lacks_a_twin(
+    check: CheckRecord,
+    checks: Sequence[CheckRecord],
+    cells: Sequence[CellRecord],
+    plan: PlanRecord,
+) -> str:
+    if check.outcome is not Outcome.PASSED:
+        return ""
+    name = plan.twins.get(check.id)
+    if name is None:
+        return plan.uncontrolled.get(check.id, "")
+    turns = [each for each in cells if each.id == name]
+    tests = [each for each in checks if each.id.partition("[")[0] == name]
+    if not turns and not tests:
+        return f"its twin {name} is not in this run"
+    bad = [each.key for each in turns if not died(each)]
+    bad += [each.id for each in tests if each.outcome is not Outcome.PASSED]
+    return f"its twin {bad[0]} did not show that such a guest dies" if bad else ""
 
 
 def needs_control(cell: CellRecord) -> bool:

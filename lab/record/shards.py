@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from lab.errors import ConfigError, InfraError
 from lab.record import tries
-from lab.record.controls import with_what_is_lacking
+from lab.record.controls import with_their_twins, with_what_is_lacking
 from lab.record.files import file_name, load_document, write_document
 from lab.record.model import (
     NO_RECORD,
@@ -157,7 +157,7 @@ def assemble(folder: Path) -> RunRecord:
         **{name: getattr(header, name) for name in RunHeader.model_fields},
         environment=reduce(merged, seen, EnvironmentRecord()),
         cells=with_what_is_lacking(cells, header.plan),
-        checks=tuple((missing | checks).values()),
+        checks=with_their_twins(tuple((missing | checks).values()), cells, header.plan),
     )
 
 
