@@ -34,6 +34,12 @@ class Keeper:
     def deposit(self, question: control.Question) -> control.Reply:
         """Take a guest's descriptors, and keep them open.
 
+        Args:
+            question: The hand-over: its description, and all descriptors.
+
+        Returns:
+            The names of the descriptors.
+
         Raises:
             VmmError: There is a guest here already, or what came is no hand-over.
         """
@@ -50,6 +56,12 @@ class Keeper:
     def fetch(self, question: control.Question) -> control.Reply:
         """Pass on all descriptors of the guest, and keep them open.
 
+        Args:
+            question: Has nothing.
+
+        Returns:
+            The description that came with them, and the descriptors.
+
         Raises:
             VmmError: There is no guest here.
         """
@@ -60,11 +72,25 @@ class Keeper:
         return control.Reply(self._description, self._fds)
 
     def status(self, question: control.Question) -> control.Reply:
-        """Return the guest's description, and which descriptors there are."""
+        """Return the guest's description, and which descriptors there are.
+
+        Args:
+            question: Has nothing.
+
+        Returns:
+            Both.
+        """
         return control.Reply({"descriptors": sorted(self._fds), "description": self._description})
 
     def drop(self, question: control.Question) -> control.Reply:
-        """Close all of it, and end; a guest without a VMM ends with it."""
+        """Close all of it, and end; a guest without a VMM ends with it.
+
+        Args:
+            question: Has nothing.
+
+        Returns:
+            The names of the descriptors that are closed.
+        """
         self.ended.set()
         return control.Reply({"dropped": sorted(self._fds)})
 
