@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import struct
@@ -15,11 +16,12 @@ _KERNEL = Path(__file__).parents[2] / "guest-images/kernels/reference/tree"
 _PARTS = ("arch/x86/caretaker", "arch/x86/include", "tools/testing/caretaker")
 _FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
 _OURS = ("linux/kstrtox.h", "linux/percpu.h", "linux/string.h", "asm/bootparam.h", "asm/cmdline.h",
-         "linux/pgtable.h", "asm/cpuid/api.h")  # fmt: skip
+         "linux/pgtable.h", "linux/minmax.h", "asm/cpuid/api.h")  # fmt: skip
 _CMDLINE = "console=ttyS0 kho=on liveupdate=on caretaker=on quiet"
 
 _NONE = "the next kernel has no caretaker"
 _OTHER = "the next kernel has a caretaker of another version"
+_UNKNOWN = "the caretaker has what the next kernel does not know"
 _UNASKED = "the next kernel's command line has no "
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
@@ -77,12 +79,19 @@ def image(
 
 
 def said(
-    program: Path, folder: Path, content: bytes, cmdline: str = _CMDLINE, levels: str = ""
+    program: Path,
+    folder: Path,
+    content: bytes,
+    cmdline: str = _CMDLINE,
+    levels: str = "",
+    *,
+    features: int = 0,
 ) -> str:
     """Return why nothing could go on under it; "" if it could."""
     (folder / "image").write_bytes(content)
     ran = subprocess.run(
         [program, folder / "image", cmdline, *levels.split()],
+        env={**os.environ, "FEATURES": str(features)},
         capture_output=True,
         text=True,
         check=False,
@@ -118,6 +127,34 @@ _IMAGES = {
 def test_what_an_image_says_of_itself(program: Path, tmp_path: Path, name: str) -> None:
     content, why = _IMAGES[name]
     assert said(program, tmp_path, content) == why
+
+
+@pytest.mark.parametrize(
+    ("below", "chunk", "why"),
+    [
+        pytest.param(0, (), "", id="none-and-says-none"),
+        pytest.param(0, (0,), "", id="none-and-knows-none"),
+        pytest.param(0, (3,), "", id="none-and-knows-more"),
+        pytest.param(1, (), _UNKNOWN, id="one-and-says-none"),
+        pytest.param(1, (0,), _UNKNOWN, id="one-and-knows-none"),
+        pytest.param(1, (1,), "", id="the-same"),
+        pytest.param(1, (3,), "", id="a-subset"),
+        pytest.param(3, (1,), _UNKNOWN, id="one-too-many"),
+        pytest.param(1, (2,), _UNKNOWN, id="another"),
+        pytest.param(1, (1, 99), "", id="chunk-that-grew"),
+    ],
+)
+def test_it_knows_all_that_the_caretaker_below_has(
+    program: Path, tmp_path: Path, below: int, chunk: tuple[int, ...], why: str
+) -> None:
+    """What is below stays the same from A to B, so B may be followed by A, who knows less."""
+    content = image(_chunk(b"CTAK", _handover(), *chunk))
+    assert said(program, tmp_path, content, features=below) == why
+
+
+def test_features_are_not_read_from_behind_the_chunk(program: Path, tmp_path: Path) -> None:
+    content = image(_chunk(b"CTAK", _handover()) + struct.pack("<I", 1))
+    assert said(program, tmp_path, content, features=1) == _UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -169,10 +206,9 @@ def test_its_page_tables_have_the_same_depth(
 
 # What is broken, and the image or the command line that is then not told as it should be.
 _MUTANTS = {
-    "any-version": ("handover != CARETAKER_HANDOVER", "0", "another-abi"),
+    "any-version": ("said.handover != CARETAKER_HANDOVER", "0", "another-abi"),
     "no-end": ("!within(at, info.size_total, len)", "0", "claims-more-than-there-is"),
-    "small-chunk": ("chunk.size >= sizeof(chunk) ? chunk.handover : 0", "chunk.handover",
-                    "chunk-too-small"),
+    "small-chunk": ("chunk.size >= CHUNK_MIN ? chunk : none", "chunk", "chunk-too-small"),
     "any-info": ("info.magic != KERNEL_INFO_MAGIC || ", "", "no-kernel-info"),
     "any-protocol": ("header->version < SINCE || ", "", "older-protocol"),
     "first-chunk-only": ("at += chunk.size)", "at = end)", "after-another-chunk"),
@@ -217,3 +253,26 @@ def test_mutant_of_depth_is_caught(what: str, levels: str, words: str, tmp_path:
     assert text.count(what) == 1, "the mutant's place has changed"
     mutated.write_text(text.replace(what, f"{what} && !cmdline"))
     assert said(_built(kernel, tmp_path), tmp_path, image(), _CMDLINE + words, levels) == ""
+
+
+@pytest.mark.parametrize(
+    ("what", "instead", "below", "chunk"),
+    [
+        pytest.param("~said.features)", "~0u & 0)", 1, b"", id="knows-everything"),
+        pytest.param("~said.features)", "!said.features)", 3, b"\1\0\0\0", id="some-will-do"),
+        pytest.param("chunk.features = 0;", "chunk.size++;", 1, b"", id="behind-the-chunk"),
+    ],
+)
+def test_mutant_of_features_is_caught(
+    what: str, instead: str, below: int, chunk: bytes, tmp_path: Path
+) -> None:
+    kernel = tmp_path / "kernel"
+    for part in _PARTS:
+        shutil.copytree(_KERNEL / part, kernel / part)
+    mutated = kernel / "arch/x86/caretaker/kexec_handover.c"
+    text = mutated.read_text()
+    assert text.count(what) == 1, "the mutant's place has changed"
+    mutated.write_text(text.replace(what, instead))
+    known = struct.unpack("<I", chunk) if chunk else ()
+    content = image(_chunk(b"CTAK", _handover(), *known) + struct.pack("<I", 1))
+    assert said(_built(kernel, tmp_path), tmp_path, content, features=below) == ""

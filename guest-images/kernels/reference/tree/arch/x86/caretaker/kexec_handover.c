@@ -6,6 +6,7 @@
  * kernel's: so have the caretaker's, which cannot be changed.
  */
 #include <linux/kstrtox.h>
+#include <linux/minmax.h>
 #include <linux/percpu.h>
 #include <linux/pgtable.h>
 #include <linux/string.h>
@@ -23,40 +24,46 @@ struct kernel_info {
 
 struct chunk {
 	u32 magic, size, handover;
+	u32 features;		/* not in every image */
 };
+
+#define CHUNK_MIN	offsetof(struct chunk, features)
 
 static bool within(u64 at, u64 size, u64 len)
 {
 	return size <= len && at <= len - size;
 }
 
-/* The version of the hand-over in its kernel_info; 0 if there is none. */
-static u32 handover_of(const char *image, unsigned long len)
+/* What its kernel_info says of the hand-over; zeroes if there is nothing of it. */
+static struct chunk chunk_of(const char *image, unsigned long len)
 {
 	const struct setup_header *header;
 	struct kernel_info info;
-	struct chunk chunk;
+	struct chunk chunk, none = { };
 	u64 at, end;
 
 	if (!within(offsetof(struct boot_params, hdr), sizeof(*header), len))
-		return 0;
+		return none;
 	header = (const void *)image + offsetof(struct boot_params, hdr);
 	at = ((header->setup_sects ?: 4) + 1) * 512 + (u64)header->kernel_info_offset;
 	if (header->version < SINCE || !header->kernel_info_offset ||
 	    !within(at, sizeof(info), len))
-		return 0;
+		return none;
 	memcpy(&info, image + at, sizeof(info));
 	if (info.magic != KERNEL_INFO_MAGIC || !within(at, info.size_total, len))
-		return 0;
+		return none;
 	end = at + info.size_total;
-	for (at += info.size; within(at, sizeof(chunk), end); at += chunk.size) {
-		memcpy(&chunk, image + at, sizeof(chunk));
+	for (at += info.size; within(at, CHUNK_MIN, end); at += chunk.size) {
+		chunk = none;
+		memcpy(&chunk, image + at, min(end - at, sizeof(chunk)));
+		if (chunk.size < sizeof(chunk))
+			chunk.features = 0;
 		if (chunk.magic == CARETAKER_MAGIC)
-			return chunk.size >= sizeof(chunk) ? chunk.handover : 0;
+			return chunk.size >= CHUNK_MIN ? chunk : none;
 		if (!chunk.size)
 			break;
 	}
-	return 0;
+	return none;
 }
 
 static bool is_on(const char *cmdline, const char *option)
@@ -84,13 +91,15 @@ static bool five_levels(const char *cmdline)
  */
 const char *caretaker_unfit(const char *image, unsigned long len, const char *cmdline)
 {
-	u32 handover = handover_of(image, len);
+	struct chunk said = chunk_of(image, len);
 	char value[8];
 
-	if (!handover)
+	if (!said.handover)
 		return "the next kernel has no caretaker";
-	if (handover != CARETAKER_HANDOVER)
+	if (said.handover != CARETAKER_HANDOVER)
 		return "the next kernel has a caretaker of another version";
+	if (caretaker_features() & ~said.features)
+		return "the caretaker has what the next kernel does not know";
 	if (cmdline_find_option(cmdline, "caretaker", value, sizeof(value)) < 0 ||
 	    (strcmp(value, "on") && strcmp(value, "ready")))
 		return "the next kernel's command line has no caretaker=on or =ready";

@@ -106,6 +106,7 @@ const char *caretaker_init_image(void)
 	caretaker.window->magic = CARETAKER_MAGIC;
 	caretaker.window->abi = CARETAKER_ABI;
 	caretaker.window->levels = (pgtable_l5_enabled() ? 5 : 4);
+	caretaker.window->features = CARETAKER_FEATURES;
 	memset(image, 0, caretaker.size);
 	memcpy(image, caretaker_image_start, caretaker_image_end - caretaker_image_start);
 	r = caretaker_go(CARETAKER_HEAD->init, (unsigned long)&p);
@@ -115,6 +116,16 @@ const char *caretaker_init_image(void)
 					       "not initialized";
 	}
 	return NULL;
+}
+
+/**
+ * caretaker_features() - what a kernel has to know of the caretaker that is there
+ *
+ * Return: CARETAKER_HAS_*; 0 if there is none.
+ */
+unsigned int caretaker_features(void)
+{
+	return caretaker.window ? READ_ONCE(caretaker.window->features) : 0;
 }
 
 /**
@@ -141,5 +152,7 @@ const char *__init caretaker_attach(void)
 	caretaker.window = phys_to_virt(caretaker.window_pa);
 	if (caretaker.window->levels != (pgtable_l5_enabled() ? 5 : 4))
 		return "the caretaker below has page tables of another depth: see no5lvl";
+	if (caretaker_features() & ~CARETAKER_FEATURES)
+		return "the caretaker below has what this kernel does not know";
 	return make_pgd() ? NULL : "no memory";
 }

@@ -7,6 +7,7 @@
 
 #include <linux/cc_platform.h>
 #include <linux/cpu.h>
+#include <linux/kexec.h>
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
@@ -222,7 +223,7 @@ static bool has_stuck_cpus(void)
  *
  * Context: takes swallow_lock and cpus_read_lock(); stops the machine.
  * Return: 0; -ENODEV; -EALREADY: not swallowed; -EBUSY: a vCPU is resident, or a CPU is in the image: dead, or
- * halted since its vCPU was fetched; -ENOSPC: this
+ * halted since its vCPU was fetched, or a kernel is loaded, which may not know this one; -ENOSPC: this
  * kernel's image needs more memory; an error of the new one, and then the host is native.
  */
 int caretaker_replace(void)
@@ -241,6 +242,9 @@ int caretaker_replace(void)
 		return -EBUSY;
 	if (caretaker_memory_size() > caretaker.size)
 		return -ENOSPC;
+	/* Whether the next kernel knows all of it was checked when that was loaded. */
+	if (kexec_image && caretaker_features() != CARETAKER_FEATURES)
+		return -EBUSY;
 
 	/* From here on the old one is gone; if the new one fails, the host is native. */
 	began = ktime_get_ns();

@@ -29,6 +29,7 @@ void caretaker_cpu_dead(void);
 bool caretaker_has(unsigned int apic_id);
 bool caretaker_refuses(unsigned long start, unsigned long size);
 void caretaker_emergency(void);
+unsigned int caretaker_features(void);
 const char *caretaker_unfit(const char *image, unsigned long len, const char *cmdline);
 
 #endif

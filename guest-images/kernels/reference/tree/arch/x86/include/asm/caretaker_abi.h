@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The interface between Linux and the caretaker below it. A change of meaning
- * changes CARETAKER_ABI. It is described in Documentation/virt/caretaker.rst.
+ * The interface between Linux and the caretaker below it. What a kernel has to know of, and
+ * did not from the first, is a bit of CARETAKER_FEATURES; a change that a bit cannot tell
+ * of changes CARETAKER_ABI. It is described in Documentation/virt/caretaker.rst.
  *
  * Shared by Linux, by the caretaker, which knows nothing of Linux, and by
  * tests that are compiled for userspace: nothing is included here.
@@ -9,7 +10,7 @@
 #ifndef _ASM_X86_CARETAKER_ABI_H
 #define _ASM_X86_CARETAKER_ABI_H
 
-#define CARETAKER_ABI		4
+#define CARETAKER_ABI		3
 #define CARETAKER_MAGIC		0x4b415443	/* "CTAK" */
 #define CARETAKER_MAX_CPUS	64
 
@@ -18,6 +19,14 @@
  * record of a vCPU (linux/caretaker.h). It is in the kernel_info of a kernel's image.
  */
 #define CARETAKER_HANDOVER	(CARETAKER_ABI << 8 | 1)
+
+/*
+ * What this kernel knows, and what its own caretaker has: the window says it of the one that
+ * is below, and the kernel_info of an image, behind the version, of the kernel. All that
+ * the caretaker below has the next kernel must know.
+ */
+#define CARETAKER_HAS_ABANDON	1	/* the last CPU leaves a vCPU only with CARETAKER_ABANDON */
+#define CARETAKER_FEATURES	CARETAKER_HAS_ABANDON
 
 /* Hypercalls: VMMCALL at CPL 0, number in RAX[11:0], page address in RAX[63:12]. */
 #define CARETAKER_HC_INFO	0	/* -> RBX magic, RCX ABI, RDX this CPU's index */
@@ -94,7 +103,7 @@ struct caretaker_window {
 	unsigned int magic;
 	unsigned int abi;
 	unsigned int levels;		/* of its page tables, and so of the host's: 4 or 5 */
-	unsigned int reserved;
+	unsigned int features;		/* CARETAKER_HAS_* */
 	unsigned long long log_end;	/* bytes ever logged */
 	struct caretaker_cpu_status cpu[CARETAKER_MAX_CPUS];
 	unsigned char log[12288];
