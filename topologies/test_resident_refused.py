@@ -32,7 +32,8 @@ pytestmark = [
     pytest.mark.twin("test_a_kernel_that_asks_nothing_of_the_next_loses_the_guest"),
 ]
 
-CHUNK = struct.pack("<II", 0x4B415443, 12)  # in kernel_info: the caretaker's mark, and its size
+CHUNK = struct.pack("<II", 0x4B415443, 16)  # in kernel_info: the caretaker's mark, and its size
+FEATURES = 1  # behind the version
 OTHER = "/run/lab/other-bzImage"
 
 # Memory twice, the vCPU twice, the session again; it is finished, and then the vCPU once more.
@@ -115,6 +116,18 @@ def test_kexec_to_another_caretaker_version_is_refused(resident: Resident) -> No
     )
     resident.load("-s", image=other)
     resident.insist_kexec_refused("the next kernel has a caretaker of another version")
+
+
+def test_kexec_to_a_kernel_that_knows_less_is_refused(resident: Resident) -> None:
+    """What the caretaker below has is a bit each; an image that has none of them knows none."""
+    mine = resident.host.session.check(["cat", "/sys/kernel/caretaker/version"])
+    version = CHUNK + struct.pack("<I", int(mine) << 8 | 1)
+    resident.make_resident()
+    other = image_with(
+        resident, version + struct.pack("<I", FEATURES), version + struct.pack("<I", 0)
+    )
+    resident.load("-s", image=other)
+    resident.insist_kexec_refused("the caretaker has what the next kernel does not know")
 
 
 def test_a_kernel_without_a_caretaker_is_not_entered(
