@@ -27,7 +27,7 @@ import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]
 extras = project["optional-dependencies"]
-for wanted in (*project["dependencies"], *extras["stats"], *extras["company"]):
+for wanted in (*project["dependencies"], *(d for e in ("company", "snp", "stats") for d in extras[e])):
     name, floor = wanted.split(">=")
     print(f"{name}=={floor}")
 END
