@@ -17,6 +17,7 @@ from rich.table import Table
 
 from lab import __version__
 from lab.cli.cannot_tell import status_of
+from lab.cli.offline import Offline
 from lab.cli.option_table import with_options
 from lab.cli.paths import Into
 from lab.cli.progress import progress_on
@@ -68,14 +69,16 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the machine and the plan; touch nothing.")
     ] = False,
+    offline: Offline = False,  # noqa: ARG001 - its callback has done it
     as_json: Annotated[bool, typer.Option("--json", help="Print the cell's record.")] = False,
 ) -> int:
     """Run one cell on a fresh host, and print its verdict.
 
     The cell is one of the topologies, by its CELL_ID, with its own host and expectation; or it is
     made of options, on a host with lab.toml's sizes. An id takes no other options than --topology,
-    --lab-kernel, --accel, --expect, --reports, --dry-run and --json. It is looked for in topologies
-    beside lab.toml, or the lab's own, then beside tests that `pytest` would collect here.
+    --lab-kernel, --accel, --expect, --reports, --dry-run, --offline and --json. It is looked for
+    in topologies beside lab.toml, or the lab's own, then beside tests that `pytest` would collect
+    here.
 
     Exit status: 0 good (as expected), 1 bad (not as expected), 125 cannot tell, as
     `git bisect run` has it; 2 if the command line or lab.toml is wrong.

@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 
 from lab import data
+from lab.cli.offline import Offline
 from lab.cli.progress import progress_on
 from lab.cli.settings import DEFAULT_TOPOLOGIES, Settings, err, out
 from lab.config.load import uncompiled, with_hosts_on
@@ -53,6 +54,7 @@ def up(
             "'debian', which is not compiled."
         ),
     ] = None,
+    offline: Offline = False,  # noqa: ARG001 - its callback has done it
 ) -> None:
     """Build what is missing, boot the hosts of topologies, and leave them standing."""
     settings: Settings = ctx.obj

@@ -167,18 +167,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session: With the tests that were chosen.
 
     Raises:
+        Exit: What is locked has left the mirrors, or is not cached and the lab is offline.
         UsageError: Something could not be built, or the resumed run came about otherwise.
     """
     if session.config.option.collectonly or not session.config.pluginmanager.has_plugin(NAME):
         return
-    from lab.errors import LabError
+    from lab.errors import GoneError, LabError, OfflineError
     from lab.pytest_plugin.building import build
     from lab.pytest_plugin.sameness import insist_same
+    from lab.record.classify import CANNOT_TELL
 
     try:
         run = run_of(session.config)
         build(session, run)
         insist_same(session.items, run)
+    except (GoneError, OfflineError) as e:
+        pytest.exit(str(e), returncode=CANNOT_TELL)
     except LabError as e:
         raise pytest.UsageError(str(e)) from e
 

@@ -22,6 +22,7 @@ _TYPER = (
     "Reports",
     "RunOptions",
     "SelftestOptions",
+    "Offline",
 )
 _QUIET = frozenset({"None", "NoReturn"})
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,3 +204,12 @@ def test_offline_keeps_every_program_from_the_network(
     said = capsys.readouterr().err
     assert "fetching the package index from http://127.0.0.1:1 needs the network" in said
     assert "lab cache import FILE" in said
+
+
+def test_offline_may_be_typed_behind_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAB_OFFLINE", "")
+    assert main(["run", "--offline", "-d", "vmm-kill", "--dry-run"]) == 0
+    assert os.environ["LAB_OFFLINE"] == "1"
+    capsys.readouterr()

@@ -20,6 +20,7 @@ SCRIPTS = [
     INSTALLER.with_name("clean.sh"),
     INSTALLER.with_name("floors.sh"),
     ROOT / ".ci" / "run",
+    ROOT / ".ci" / "offline",
 ]
 
 MIRROR = "http://mirror.example/debian/"

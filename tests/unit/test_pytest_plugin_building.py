@@ -9,9 +9,11 @@ from typing import cast
 
 import pytest
 
+from lab import pytest_plugin
 from lab.config.load import load_lab, load_topologies
 from lab.config.matrix import expand, select
 from lab.config.model import Cell, Tier
+from lab.errors import GoneError, OfflineError
 from lab.pytest_plugin.building import needed
 from lab.pytest_plugin.run import Run
 
@@ -72,3 +74,23 @@ def test_what_is_unavailable_is_built_for_its_probe(cells: tuple[Cell, ...]) -> 
     other = next(c for c in cells if c.id.endswith("stock-protected-linux-labvmm-none"))
     took = kinds(cells, item(TOPOLOGIES, "judged", "pool", cell=away))
     assert took == kinds(cells, item(TOPOLOGIES, "judged", "pool", cell=other)) != set()
+
+
+@pytest.mark.parametrize("why", [GoneError, OfflineError])
+def test_what_is_locked_and_cannot_be_had_ends_pytest_with_125(
+    monkeypatch: pytest.MonkeyPatch, why: type[GoneError | OfflineError]
+) -> None:
+    def build(*_: object) -> None:
+        raise why("kernel 1 is gone", hint="type: lab lock --update")
+
+    monkeypatch.setattr("lab.pytest_plugin.building.build", build)
+    monkeypatch.setattr(pytest_plugin, "run_of", lambda _: None)
+    config = SimpleNamespace(
+        option=SimpleNamespace(collectonly=False),
+        pluginmanager=SimpleNamespace(has_plugin=lambda _: True),
+    )
+    session = cast("pytest.Session", SimpleNamespace(config=config, items=[]))
+    with pytest.raises(pytest.exit.Exception) as caught:
+        pytest_plugin.pytest_collection_finish(session)
+    assert caught.value.returncode == 125
+    assert "lab lock --update" in caught.value.msg
