@@ -64,6 +64,7 @@ class Architecture:
         guest_kernel: What a Linux L2 boots, by its name on the tools disk.
         boots_elf: Whether that is vmlinux, by its PVH note, and not the boot image.
         payload_suffix: What the names of the bare-metal guests end in, as their arch.mk has it.
+        unit_test_devices: QEMU's words for what a kvm-unit-test ends itself by.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Architecture:
     guest_kernel: str
     boots_elf: bool
     payload_suffix: str
+    unit_test_devices: str
 
     @property
     def image_name(self) -> str:
@@ -123,6 +125,7 @@ _ARCHITECTURES: Mapping[Arch, Architecture] = {
         guest_kernel="vmlinux",
         boots_elf=True,
         payload_suffix=".elf",
+        unit_test_devices="-device pc-testdev -device isa-debug-exit,iobase=0xf4,iosize=0x4",
     ),
     Arch.ARM64: Architecture(
         name="arm64",
@@ -145,6 +148,10 @@ _ARCHITECTURES: Mapping[Arch, Architecture] = {
         guest_kernel="guest-Image",
         boots_elf=False,
         payload_suffix=".img",
+        unit_test_devices=(
+            "-machine virt,gic-version=host -cpu host -device virtio-serial-device "
+            "-device virtconsole,chardev=ctd -chardev testdev,id=ctd"
+        ),
     ),
 }
 

@@ -235,6 +235,7 @@ def _ladder(plan: _Plan, lock: int, notes: list[str]) -> int:
 def _pytest(plan: _Plan, lock: int, run: str) -> Child:
     argv = [
         sys.executable, "-m", "pytest", str(plan.topologies), "-v", "--lab-repeat=nightly",
+        "-p", "no:randomly",  # the ladder's order is that in which its hosts are shared
         f"--lab-tier={plan.night.tier}", f"--lab-toml={plan.toml.absolute()}",
         f"--lab-reports={plan.reports}", run, *plan.night.arguments,
     ]  # fmt: skip

@@ -17,6 +17,7 @@ from lab.build.kernel import Recipe
 from lab.build.recipes import recipe_of
 from lab.build.source import fetch
 from lab.build.supply import Supply
+from lab.cli.paths import at_home
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.kernels import FromRecipe, KernelRecipe, KernelSpec
@@ -72,7 +73,8 @@ def series(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Its name in lab.toml: [kernel.NAME].")],
     folder: Annotated[
-        Path, typer.Option("--out", help="An empty folder; made if it is not there.")
+        Path,
+        typer.Option("--out", callback=at_home, help="An empty folder; made if it is not there."),
     ],
     arch: Annotated[Arch, typer.Option(help="The architecture.")] = Arch.X86_64,
     build: Annotated[

@@ -36,13 +36,6 @@ _WORDS = {
 }
 # What wants more around a test than a guest alone.
 _NOT_RUN = {"migration": "it is migrated by a script", "panic": "a script waits for its panic"}
-_DEVICES = {
-    Arch.X86_64: "-device pc-testdev -device isa-debug-exit,iobase=0xf4,iosize=0x4",
-    Arch.ARM64: (
-        "-machine virt,gic-version=host -cpu host -device virtio-serial-device "
-        "-device virtconsole,chardev=ctd -chardev testdev,id=ctd"
-    ),
-}
 
 
 def run_unit_tests(
@@ -115,8 +108,8 @@ def script_of(arch: Arch, test: UnitTest, image: str, seconds: str) -> str:
         A script for bash, whose status is QEMU's.
     """
     emulator = (
-        f"{arch.traits.emulator} -nodefaults -accel kvm {_DEVICES[arch]} -device pci-testdev "
-        f"-display none -serial stdio -initrd {_ENVIRON}"
+        f"{arch.traits.emulator} -nodefaults -accel kvm {arch.traits.unit_test_devices} "
+        f"-device pci-testdev -display none -serial stdio -initrd {_ENVIRON}"
     )
     # The tests' words come last, and so win.
     limit = f"timeout -k 1s --foreground {seconds}"

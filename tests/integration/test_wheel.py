@@ -142,7 +142,7 @@ def test_wheel_has_one_version_and_both_licences(wheel: Path, lab: Installed) ->
 def test_wheel_has_every_file_of_the_recipes(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {n.removeprefix("lab/_data/") for n in archive.namelist() if "/_data/" in n}
-    folders = ("guest-images", "topologies", "lab.toml")
+    folders = ("guest-images", "topologies", "lab.toml", "lab.lock")
     argv = ["git", "ls-files", "-co", "--exclude-standard", *folders]
     try:
         listed = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout

@@ -123,6 +123,7 @@ class Toy:
         said = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "topologies", "-q", "-p", "no:cacheprovider"),
+                *("-p", "no:randomly"),  # one order in all shards is what they are cut by
                 *("--lab-reports=reports", "--lab-accel=tcg", "--lab-repeat=2", *options),
             ],
             cwd=self.folder,
