@@ -2,7 +2,8 @@
 """The gate: every mutant of what decides is killed by a test, or is listed as one of no effect.
 
 make mutants                                  all files
-make mutants ARGS=--changed                   those that differ from the merge base with main
+make mutants ARGS=--changed                   those that differ from the merge base with main; on
+                                              main itself, from the commit before
 make mutants ARGS='lab/verdict/judge.py'      these
 """
 
@@ -16,7 +17,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from tests.mutation import lists, sample
@@ -24,6 +25,7 @@ from tests.mutation.covering import Cache, Covering, covered, merged, split
 from tests.mutation.equivalence import RUNS, differing
 from tests.mutation.mutant import Mutant
 from tests.mutation.mutants import mutants_of
+from tests.mutation.since import changed, since
 from tests.mutation.trials import Trial, Trials
 
 _MOST_EQUIVALENT = 0.03
@@ -35,30 +37,51 @@ def main(words: Sequence[str]) -> int:
     arguments = _parser().parse_args(words)
     wanted = _chosen(arguments)
     if not wanted:
-        print("mutants: no file that decides differs from the merge base")
+        print("mutants: no file that decides differs")
         return 0
     os.nice(arguments.nice - os.nice(0))
     began = time.monotonic()
     sample.insist()
     equivalent = lists.equivalents()
     mutants = [mutant for file in wanted for mutant in mutants_of(lists.ROOT, file)]
+    # Those of changed lines come first: where time is short, the others are left out.
+    mutants.sort(key=lambda mutant: not _is_new(mutant, wanted))
     tried = [mutant for mutant in mutants if mutant.id not in equivalent]
     print(f"mutants: {len(mutants)} of {len(wanted)} files", flush=True)
     tests = tuple(arguments.tests) or lists.files_of_tests()
-    trials = _tried(tried, tests, arguments.budget_s)
+    trials = _tried(tried, tests, arguments, began)
     alike = [mutant for mutant in mutants if mutant.id in equivalent]
-    if len(trials) + len(alike) != len(mutants):
-        raise SystemExit(f"of {len(tried)} mutants, only {len(trials)} were tried")
-    wrong = [*_unlike(alike), *_listed_in_vain(wanted, mutants, equivalent)]
-    status = _report(wanted, mutants, trials, wrong)
+    if left := len(tried) - len(trials):
+        _tell_left(left, wanted, arguments.within_s)
+    runs = RUNS if arguments.within_s == float("inf") else RUNS // 20
+    wrong = [*_unlike(alike, runs), *_listed_in_vain(tuple(wanted), mutants, equivalent)]
+    status = _report(tuple(wanted), mutants, trials, wrong)
     print(f"mutants: {time.monotonic() - began:.0f} s")
     return status
+
+
+def _is_new(mutant: Mutant, wanted: Mapping[str, frozenset[int] | None]) -> bool:
+    lines = wanted[mutant.file]
+    last = mutant.line + mutant.was.count(" / ")
+    return lines is None or not lines.isdisjoint(range(mutant.line, last + 1))
+
+
+def _tell_left(left: int, files: Iterable[str], within_s: float) -> None:
+    if within_s == float("inf"):
+        raise SystemExit(f"{left} mutants were not tried")
+    print(f"mutants: {left} of unchanged lines or files were not tried within {within_s:.0f} s: "
+          f"make mutants ARGS='{' '.join(files)}'")  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("files", nargs="*", help="only these, relative to the checkout")
     parser.add_argument("--changed", action="store_true", help="only what differs from main")
+    parser.add_argument("--since", default="", help="with --changed: what differs from this commit")
+    parser.add_argument(
+        "--within-s", type=float, default=float("inf"),
+        help="begin no trial after so many seconds; those of changed lines come first",
+    )  # fmt: skip
     parser.add_argument("--tests", nargs="*", default=(), help="only these files of tests")
     parser.add_argument("--nice", type=int, default=19, help="19 if not given: others come first")
     parser.add_argument(
@@ -68,20 +91,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(arguments: argparse.Namespace) -> tuple[str, ...]:
+def _chosen(arguments: argparse.Namespace) -> Mapping[str, frozenset[int] | None]:
+    """Return the files to mutate, each with its changed lines; None where all are looked at."""
     known = lists.files()
     if unknown := [file for file in arguments.files if file not in known]:
         raise SystemExit(f"{unknown[0]} is not among the files of tests/mutation/scope.toml")
     wanted = tuple(arguments.files) or known
-    if not arguments.changed:
-        return wanted
-    differ = lists.changed(wanted)
+    if not (arguments.changed or arguments.since):
+        return dict.fromkeys(wanted)
+    base = since(lists.ROOT, arguments.since)
+    print(f"mutants: compared with {base.why}", flush=True)
+    differ = changed(lists.ROOT, wanted, base)
     for file in set(differ) & set(lists.unmeasured()):
         print(f"mutants: {file} differs, and was never measured: see tests/mutation/open.toml")
-    return tuple(file for file in differ if file not in lists.unmeasured())
+    return {file: lines for file, lines in differ.items() if file not in lists.unmeasured()}
 
 
-def _tried(mutants: Sequence[Mutant], files: Sequence[str], budget_s: float) -> list[Trial]:
+def _tried(
+    mutants: Sequence[Mutant], files: Sequence[str], arguments: argparse.Namespace, began: float
+) -> list[Trial]:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         options = ["-q", "-s", "-p", "no:cacheprovider", f"--basetemp={folder}/pytest"]
         tests = [*options, *files]
@@ -89,19 +117,24 @@ def _tried(mutants: Sequence[Mutant], files: Sequence[str], budget_s: float) -> 
         if covering.failed:
             raise SystemExit(f"without any mutant, {covering.failed[0]} fails: repair it first")
         found: list[Trial] = []
+        within_s: float = arguments.within_s
+        # However long that took, some are tried.
+        until = max(began + within_s, time.monotonic() + within_s / 4)
 
         def tell(trial: Trial) -> None:
             found.append(trial)
             if trial.survived:
                 print(f"lives: {trial.mutant} ({trial.tests} tests)", flush=True)
 
+        how = covering, tell, arguments.budget_s, until
+
         def run() -> tuple[list[Trial], list[Mutant]]:
-            trials = Trials(lists.ROOT, covering, tell, budget_s)
+            trials = Trials(lists.ROOT, *how)
             trials.run(mutants, tests)
             return found, trials.afresh
 
         found, afresh = _apart(run)
-        again = Trials(lists.ROOT, covering, tell, budget_s)
+        again = Trials(lists.ROOT, *how)
         again.run_afresh(afresh, options)
     return found
 
@@ -120,12 +153,12 @@ def _covering(options: Sequence[str], tests: Sequence[str]) -> Covering:
     return merged([covering for covering in known.values() if covering is not None])
 
 
-def _unlike(alike: Sequence[Mutant]) -> list[str]:
+def _unlike(alike: Sequence[Mutant], runs: int) -> list[str]:
     """Return which mutants that are listed as of no effect have one, by random runs."""
     if not alike:
         return []
-    print(f"mutants: {len(alike)} listed ones on {RUNS} random runs each", flush=True)
-    found = _apart(lambda: [(str(m), why) for m, why in differing(lists.ROOT, alike)])
+    print(f"mutants: {len(alike)} listed ones on {runs} random runs each", flush=True)
+    found = _apart(lambda: [(str(m), why) for m, why in differing(lists.ROOT, alike, runs)])
     return [f"{mutant}: listed in equivalent.toml, and {why}" for mutant, why in found]
 
 
@@ -140,7 +173,7 @@ def _listed_in_vain(
         if one.file in files and one.id not in there
     ]
     count = len(there & set(listed))
-    if count > _MOST_EQUIVALENT * len(there):
+    if set(files) == set(lists.files()) and count > _MOST_EQUIVALENT * len(there):
         found.append(f"{count} of {len(there)} are listed as of no effect: 3 % is the most")
     return found
 
@@ -171,19 +204,23 @@ def _report(
 ) -> int:
     """Print what became of the mutants of each file, and return the exit status."""
     known, unmeasured = lists.known_survivors(), lists.unmeasured()
+    listed = lists.equivalents()
+    alike = Counter(mutant.file for mutant in mutants if mutant.id in listed)
     made = Counter(mutant.file for mutant in mutants)
     lives = Counter(trial.mutant.file for trial in trials if trial.survived)
     tried = Counter(trial.mutant.file for trial in trials)
     for file in files:
-        alike, live, may = made[file] - tried[file], lives[file], known.get(file, 0)
+        live, may = lives[file], known.get(file, 0)
+        left = made[file] - alike[file] - tried[file]
         told = [f"{tried[file] - live} of {tried[file]} killed"]
-        told += [f"{alike} change nothing"] if alike else []
+        told += [f"{left} not tried"] if left else []
+        told += [f"{alike[file]} change nothing"] if alike[file] else []
         told += [f"{live} live, {may} may"] if live or may else []
         told += ["never measured before"] if file in unmeasured else []
         print(f"{file}: {', '.join(told)}")
         if live > may and file not in unmeasured:
             wrong.append(f"{file}: {live} mutants live, and {may} may: test what they change")
-        elif live < may:
+        elif live < may and not left:
             print(f"{file}: tests/mutation/open.toml may say {live} now, and not {may}")
     for what in wrong:
         print(f"mutants: {what}", file=sys.stderr)

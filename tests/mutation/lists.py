@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,22 +74,3 @@ def equivalents() -> dict[str, Equivalent]:
     if len(found) != len(listed) or not all(one.why for one in found.values()):
         raise SystemExit("tests/mutation/equivalent.toml: an id is there twice, or has no reason")
     return found
-
-
-def changed(among: Collection[str], root: Path = ROOT) -> tuple[str, ...]:
-    """Return those files that differ from where this branch left `main`, in commits or beside them.
-
-    Raises:
-        SystemExit: git does not know where that was.
-    """
-    for main in ("origin/HEAD", "origin/main", "main"):
-        base = _git(root, "merge-base", "HEAD", main)
-        if base:
-            differ = _git(root, "diff", "--name-only", base).splitlines()
-            return tuple(file for file in among if file in differ)
-    raise SystemExit("no merge base with origin/HEAD, origin/main or main: fetch one of them first")
-
-
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import importlib.abc
 import importlib.machinery
+import math
 import os
 import resource
 import select
@@ -31,7 +32,7 @@ from tests.mutation.mutant import Mutant
 _SURVIVED, _AFRESH, _BROKE = "survived", "afresh", "the trial broke"
 _NOTHING = "nothing"
 _MORE_BYTES = 3 << 30
-_CPU_S, _WALL_S = 20, 600
+_CPU_S, _LEAST_CPU_S, _WALL_S = 20, 3, 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,14 @@ class Trials:
         covering: Which test runs what.
         tell: Called with each trial as soon as it is over.
         budget_s: How long the tests of one trial may take together; it stops short after that.
+        until: When no further trial begins, on the monotonic clock.
     """
 
     root: Path
     covering: Covering
     tell: Callable[[Trial], None]
     budget_s: float = float("inf")
+    until: float = float("inf")
     afresh: list[Mutant] = field(default_factory=list)
     _killers: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -75,6 +78,8 @@ class Trials:
     def run_afresh(self, mutants: Iterable[Mutant], arguments: Sequence[str]) -> None:
         """Try mutants, each with its module imported anew."""
         for mutant in mutants:
+            if time.monotonic() > self.until:
+                return
             tests = self.tests_for(mutant)
             killer = forked(partial(_imported, self.root, mutant, tests, arguments))
             self.done(mutant, killer, len(tests))
@@ -89,6 +94,11 @@ class Trials:
             if left >= 0:
                 chosen.append(test)
         return chosen
+
+    def patience_s(self, tests: Iterable[str]) -> int:
+        """Return how many seconds of a CPU a trial may take: a mutant may never come to an end."""
+        took = sum(self.covering.seconds.get(test, 0.0) for test in tests)
+        return min(_CPU_S, math.ceil(_LEAST_CPU_S + 10 * took))
 
     def done(self, mutant: Mutant, killer: str, tests: int) -> None:
         """Note what became of a mutant."""
@@ -114,9 +124,12 @@ class _Loop:
         gc.collect()
         gc.freeze()
         for mutant in self.mutants:
+            if time.monotonic() > trials.until:
+                break
             tests = trials.tests_for(mutant)
             chosen = [items[test] for test in tests if test in items]
-            killer = forked(partial(_put, trials.root, mutant, functions[mutant.file], chosen))
+            work = partial(_put, trials.root, mutant, functions[mutant.file], chosen)
+            killer = forked(work, trials.patience_s(tests))
             if killer == _AFRESH:
                 trials.afresh.append(mutant)
             else:
