@@ -107,15 +107,11 @@ def _heard(host: RunningHost, since: Mark, kinds: frozenset[Kind]) -> list[str]:
 
 
 def _meant(text: str, disruption: DisruptionKind) -> bool:
-    match disruption:
-        case DisruptionKind.VMM_OOM:
-            return text.startswith(_MEANT)
-        case DisruptionKind.CRASH_KEXEC:
-            return text.startswith(_CRASHED)
-        case DisruptionKind.KEXEC:
-            return _WITHOUT_HYPERVISOR.match(text) is not None
-        case _:
-            return False
+    if disruption is DisruptionKind.VMM_OOM:
+        return text.startswith(_MEANT)
+    if disruption is DisruptionKind.CRASH_KEXEC:
+        return text.startswith(_CRASHED)
+    return disruption is DisruptionKind.KEXEC and _WITHOUT_HYPERVISOR.match(text) is not None
 
 
 def _complaints(host: RunningHost) -> str | None:

@@ -106,8 +106,8 @@ def build_id_of(notes: bytes) -> str:
     Source: elf(5), "Notes (Nhdr)".
     """
     at = 0
-    while at + _NOTE.size <= len(notes):
-        name_size, size, kind = _NOTE.unpack_from(notes, at)
+    while len(head := notes[at : at + _NOTE.size]) == _NOTE.size:
+        name_size, size, kind = _NOTE.unpack(head)
         name = notes[at + _NOTE.size : at + _NOTE.size + name_size]
         at += _NOTE.size + (name_size + 3) // 4 * 4
         if name == b"GNU\0" and kind == _BUILD_ID and at + size <= len(notes):

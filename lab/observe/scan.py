@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from lab.errors import LabError
-from lab.observe.beacon import MAGIC, PAGE, Page, parse
+from lab.observe.beacon import MAGIC, PAGE
 from lab.observe.eye import Read
 
-_CHUNK = 64 * 1024
-_READINGS = 10
 _CANARY = slice(0x10, 0x20)
 
 
-def scan(read: Read, size: int, canary: bytes, *, chunk: int = _CHUNK) -> tuple[int, ...]:
+def scan(read: Read, size: int, canary: bytes, *, chunk: int) -> tuple[int, ...]:
     """Search the host's memory for beacon pages of one guest.
 
     A stretch that cannot be read is passed over. Copies that no longer beat are found, too:
-    `choose` tells them apart.
+    `sighted` tells them apart.
 
     Args:
         read: Reads the host's memory: physical address and size, in bytes.
@@ -54,24 +52,3 @@ def beacons_in(data: bytes | bytearray, canary: bytes) -> Iterator[int]:
         ours = first == MAGIC[0] and data.startswith(MAGIC, at)
         if ours and data[at : at + PAGE][_CANARY] == canary:
             yield at
-
-
-def choose(read: Read, addresses: Iterable[int], key: bytes) -> dict[int, int]:
-    """Choose the page of each vCPU that has come furthest; the trail judges whether it beats.
-
-    Args:
-        read: Reads the host's memory.
-        addresses: Physical, of pages that may be the guest's.
-        key: The guest's key.
-
-    Returns:
-        The address of each vCPU's page.
-    """
-    best: dict[int, tuple[int, int]] = {}
-    for phys in addresses:
-        for _ in range(_READINGS):
-            page = parse(read(phys, PAGE), key)
-            if isinstance(page, Page):
-                best[page.vcpu] = max(best.get(page.vcpu, (-1, 0)), (page.seq, phys))
-                break
-    return {vcpu: phys for vcpu, (_, phys) in best.items()}

@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 
 from lab.config.enums import DisruptionKind
-from lab.host.health import complaint, stall
+from lab.errors import InfraError
+from lab.host.health import complaint, insist_running, stall, unfit
 from lab.host.host import RunningHost
 from lab.kernlog import findings
 from lab.observe.window import Window
@@ -111,6 +112,8 @@ def test_no_other_warning_hides_behind_it() -> None:
     ("voids", "kind"),
     [
         ((Window(1.0, 1.2),), ProblemKind.PRODUCT),
+        ((Window(1.0, 1.5), Window(2.0, 2.25)), ProblemKind.PRODUCT),
+        ((Window(1.0, 2.0),), ProblemKind.FIGURES),
         ((Window(1.0, 1.6), Window(2.0, 2.6)), ProblemKind.FIGURES),
     ],
 )
@@ -120,3 +123,69 @@ def test_a_stall_of_l1_is_blamed_on_it_unless_l0_stalled_too(
     found = stalled(STALLS[0], voids=voids)
     assert found is not None
     assert found.kind is kind
+
+
+def test_the_first_complaint_and_the_first_stall_are_told() -> None:
+    assert told(OTHER, PANIC) == f"the kernel of a complained: {OTHER}"
+    both = stalled(STALLS[2], STALLS[3])
+    assert both == Problem(ProblemKind.PRODUCT, f"the kernel of a stalled: {STALLS[2]}")
+
+
+def test_a_quiet_kernel_has_no_complaint_and_no_stall() -> None:
+    assert (told(), stalled()) == (None, None)
+
+
+def between_cells(*lines: str, open_vms: str = "0", free_kib: int = 524_288) -> RunningHost:
+    """Return a host between two cells that would be fit, with changes."""
+
+    def run(argv: list[str]) -> SimpleNamespace:
+        shell, _, script = argv
+        assert shell == "sh"
+        assert "anon_inode:kvm" in script
+        return SimpleNamespace(stdout=f"{open_vms}\n")
+
+    meminfo = f"MemTotal: 9 kB\nMemAvailable:   {free_kib} kB\nBuffers: 9 kB\n" if free_kib else ""
+    session = SimpleNamespace(run=run, get=lambda _: meminfo.encode())
+    console = SimpleNamespace(findings=lambda: list(findings(lines)))
+    return cast("RunningHost", SimpleNamespace(role="a", console=console, session=session))
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        (between_cells(), None),
+        (between_cells(OOM), None),
+        (between_cells(OOM, OTHER, PANIC), f"its kernel complained: {OTHER}"),
+        (between_cells(OTHER, open_vms="3"), f"its kernel complained: {OTHER}"),
+        (between_cells(open_vms="3"), "a process still has a VM open (3 descriptors)"),
+        (between_cells(open_vms="3", free_kib=0), "a process still has a VM open (3 descriptors)"),
+        (
+            between_cells(free_kib=524_287),
+            "only 511 MiB of its memory are free, and a cell needs 512",
+        ),
+        (between_cells(free_kib=0), "its /proc/meminfo has no MemAvailable"),
+    ],
+)
+def test_a_host_is_fit_for_another_cell_or_not(host: RunningHost, why: str | None) -> None:
+    assert unfit(host) == (Problem(ProblemKind.HOST, why) if why else None)
+
+
+def test_a_host_that_does_not_answer_is_not_fit() -> None:
+    host = between_cells()
+
+    def lost(_: list[str]) -> None:
+        raise InfraError("lost a")
+
+    host.session.run = lost  # type: ignore[assignment]
+    assert unfit(host) == Problem(ProblemKind.HOST, "it does not answer: lost a")
+
+
+@pytest.mark.parametrize("state", ["running", "paused", "crashed"])
+def test_a_machine_that_stands_still_at_the_end_is_nobodys_silence(state: str) -> None:
+    domain = SimpleNamespace(state=lambda: state)
+    host = cast("RunningHost", SimpleNamespace(role="a", domain=domain))
+    if state == "running":
+        insist_running(host)
+        return
+    with pytest.raises(InfraError, match=f"the machine of a is {state} at the end of the watch"):
+        insist_running(host)

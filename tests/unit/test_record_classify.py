@@ -16,8 +16,8 @@ from lab.record.classify import (
     must_run_gaps,
     standing,
 )
-from lab.record.doubt import doubt
-from lab.record.model import CellRecord, ExpectationRecord
+from lab.record.doubt import doubt, failing
+from lab.record.model import CellRecord, ChildRecord, ExpectationRecord
 from tests.support.records import DIES, LOST, SURVIVED, SURVIVES, UNPROVEN, cell, run
 
 IN_MEMORY = ExpectationRecord(kind="survives", scope=Scope.MEMORY)
@@ -79,6 +79,32 @@ def test_an_outcome_without_its_evidence_is_not_believed(
 
 def test_a_control_needs_no_witness_of_a_disruption() -> None:
     assert doubt(cell(dimensions={"disruption": "none"}, witness={})) == ""
+
+
+def children(*statuses: str) -> tuple[ChildRecord, ...]:
+    """Return what tests inside a cell printed, each named by its place."""
+    return tuple(
+        ChildRecord.model_validate({"name": f"t{n}", "status": status})
+        for n, status in enumerate(statuses)
+    )
+
+
+def test_a_test_inside_a_cell_fails_also_by_not_ending() -> None:
+    told = children("ok", "not ok", "skip", "timeout", "xfail", "missing")
+    assert failing(told) == ("t1", "t3", "t5")
+    assert failing(children("ok", "skip")) == ()
+
+
+def test_a_pass_is_doubted_by_the_first_test_inside_that_failed() -> None:
+    inside = cell(verdict=None, witness={}, children=children("ok", "not ok", "ok", "timeout"))
+    assert doubt(inside) == "it passed, and t1 inside it did not"
+    well = inside.model_copy(update={"children": children("ok", "skip")})
+    assert doubt(well) == ""  # others judged: it has no verdict of the lab's, and needs none
+
+
+@pytest.mark.parametrize("outcome", ["error", "unavailable", "skipped", "failed"])
+def test_what_claims_nothing_is_not_doubted(outcome: str) -> None:
+    assert doubt(cell(outcome=outcome, verdict=None, witness={})) == ""
 
 
 GOOD = cell("good")

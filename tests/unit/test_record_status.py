@@ -6,19 +6,22 @@ from __future__ import annotations
 import pytest
 
 from lab.record.classify import (
+    LADDER,
     RUN,
     Classified,
     Gap,
+    Standing,
     Status,
     classified,
     exit_status,
     false_starts,
     headline,
     must_run_gaps,
+    standing,
     status_of,
 )
 from lab.record.doubt import PROBE
-from lab.record.model import NO_RECORD, CheckRecord, Outcome
+from lab.record.model import NO_RECORD, CheckRecord, Outcome, PlanRecord
 from tests.support.records import SURVIVED, cell, run
 
 ABSENT = (Outcome.UNAVAILABLE, Outcome.SKIPPED)
@@ -71,6 +74,28 @@ def test_a_test_beside_the_cells_says_why_it_is_absent(outcome: Outcome, status:
     record = run(cell("b"), must_run=("b",), checks=(beside,))
     assert classified(record)[-1] == Classified("t", status, record=beside)
     assert classified(record, ("b", "t"))[1] == Classified("t", status, record=beside)
+
+
+def test_a_cell_without_a_record_is_the_labs_to_explain() -> None:
+    lost = cell(outcome=Outcome.ERROR, first_cause=NO_RECORD, verdict=None)
+    assert standing(lost) is Standing.LAB
+
+
+def test_a_test_beside_the_cells_has_no_probe() -> None:
+    away = check("t", Outcome.UNAVAILABLE)
+    assert status_of(away, must_run=True) is Status.NOT_RUN
+
+
+def test_a_part_of_the_ladder_is_told_as_one() -> None:
+    plan = PlanRecord(cells=2, checks=0, chosen_cells=1, chosen_checks=0, asked="-k one")
+    told = classified(run(cell("one"), plan=plan))[-1]
+    assert (told.name, told.status) == (LADDER, Status.SKIPPED)
+    assert "-k one" in told.why
+
+
+def test_a_gap_says_why_the_plan_left_it_out() -> None:
+    plan = PlanRecord(cells=2, checks=0, chosen_cells=1, chosen_checks=0, left_out={"two": "why"})
+    assert must_run_gaps(run(cell("one"), plan=plan)) == (Gap("two", "why"),)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +203,16 @@ def test_a_headline_counts_each_standing() -> None:
     assert good == "AS EXPECTED: 1 of 1 cells as expected, 1 of 1 tests beside them passed"
     assert headline(run(cell("a"), ended=None)).startswith("CANNOT TELL: ")
     assert headline(run(cell("a"), ended=None)).endswith(", the run did not end")
+
+
+def test_a_headline_says_which_part_was_run_and_what_is_flaky() -> None:
+    plan = PlanRecord(cells=2, checks=0, chosen_cells=1, chosen_checks=0, asked="-k one")
+    assert headline(run(cell("one"), plan=plan)).startswith(f"AS EXPECTED: {plan.part}; 1 of 1 ")
+    tries = [{"outcome": "failed", "first_cause": "x"}, {"outcome": "passed"}]
+    retried = {"outcome": "failed", "tries": tries}
+    told = headline(run(cell("a", **retried), checks=(check("t", Outcome.PASSED),)))
+    assert ", 1 flaky: retried, and came out otherwise" in told
+    beside = CheckRecord.model_validate({"id": "t", **retried})
+    assert ", 1 flaky: " in headline(run(cell("a"), checks=(beside,)))
+    assert ", 2 flaky: " in headline(run(cell("a", **retried), checks=(beside,)))
+    assert "flaky" not in headline(run(cell("a"), checks=(check("t", Outcome.PASSED),)))

@@ -26,7 +26,7 @@ from lab.config.model import (
 from lab.errors import InfraError, UnavailableError
 from lab.host import kexec
 from lab.record.files import load_document
-from lab.record.model import CellRecord, Outcome
+from lab.record.model import CellRecord, EnvironmentRecord, Outcome
 from lab.runner import judge_cell as judging
 from lab.runner import retry
 from lab.runner.judge_cell import judge_cell
@@ -34,6 +34,7 @@ from lab.runner.result import CellResult
 from lab.runner.unavailable import probed
 from lab.ssh.session import Result
 from lab.verdict.verdict import Check, Lost, Survived, Verdict
+from tests.support.records import ENVIRONMENT
 from tests.support.simulated_cell import cell_of_an_orphan, simulated_pool
 
 LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
@@ -149,6 +150,21 @@ def test_an_unavailable_cell_keeps_what_its_probe_saw(folder: Path) -> None:
     assert (record.rerun, record.repeat) == ("lab run X", 2)
     (written,) = (folder / "cells").iterdir()
     assert load_document(written, CellRecord) == record
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_what_a_worker_knows_is_noted_once_it_has_opened_something(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, opened: bool
+) -> None:
+    (folder / "environment").mkdir()
+    pool = pool_on(Accel.KVM, answer=Result("c", 1, "", ""))
+    if opened:
+        pool.lab_session.accelerators["x86_64"] = "kvm"
+    monkeypatch.setattr(judging, "environment_of", lambda _: ENVIRONMENT)
+    judge_cell(pool, AWAY, folder, rerun="lab run X", worker="gw1")
+    noted = folder / "environment" / "gw1.json"
+    assert noted.exists() is opened
+    assert not opened or load_document(noted, EnvironmentRecord) == ENVIRONMENT
 
 
 @pytest.mark.parametrize("status", [126, 127])

@@ -42,6 +42,14 @@ def test_a_silence_could_hide_a_rewind_as_long() -> None:
     close(rewind_bound(evidence_of(trail), trail), 1.9, 19, Window(12.0, 15.0))
 
 
+def test_of_two_stretches_alike_the_first_is_told() -> None:
+    step = 0.125  # exact, and so is each sum of it
+    beats = [*every(step, 0.0, 12.0), *every(step, 14.125, 20.0), *every(step, 22.125, 30.0)]
+    looks = [*every(0.5, 0.0, 12.0), *every(0.5, 15.0, 20.0), *every(0.5, 23.0, 30.0)]
+    trail = trail_of(beats, looks, period_ns=125_000_000)
+    assert rewind_bound(evidence_of(trail), trail) == Bound(2.0, 16, Window(12.0, 15.0))
+
+
 def test_beats_that_do_not_fit_are_counted_whole() -> None:
     beats = [*every(0.1, 0.0, 12.0), *every(0.1, 13.0, 30.0)]
     looks = [*every(0.5, 0.0, 12.0), 12.95, *every(0.5, 13.0, 30.0)]
@@ -78,6 +86,12 @@ def test_the_first_look_leaves_open_what_came_since_the_baseline_began() -> None
     trail = trail_of([], [5.0])
     e = evidence_of(trail, baseline=Window(1.0, 9.0))
     close(rewind_bound(e, trail), 4.0, 40, Window(1.0, 5.0))
+
+
+def test_beats_that_the_first_look_shows_came_since_the_baseline_began() -> None:
+    trail = trail_of(every(0.1, 0.1, 2.0), [3.0])
+    # 3.0 s until that look, in which twenty beats came: none was known before.
+    close(rewind_bound(evidence_of(trail), trail), 1.0, 10, Window(0.0, 3.0))
 
 
 def test_a_trail_without_looks_leaves_nothing_open() -> None:
