@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,38 @@ def lay_over(config: str, settings: Sequence[Setting]) -> str:
     return "\n".join([*others, *(setting.line for setting in settings)]) + "\n"
 
 
+def lost(settings: Iterable[Setting], config: str) -> tuple[Setting, ...]:
+    """Return the settings that kconfig did not take.
+
+    Args:
+        settings: The lines of fragments.
+        config: The .config after olddefconfig.
+
+    Returns:
+        Those that are otherwise in it.
+    """
+    got = values(config)
+    return tuple(s for s in settings if got.get(s.symbol, "n") != s.value)
+
+
+def undefined(symbols: Collection[str], tree: Path) -> frozenset[str]:
+    """Return the symbols that no Kconfig file of a tree defines.
+
+    Args:
+        symbols: Their names, without CONFIG_.
+        tree: The kernel source.
+
+    Returns:
+        Those that are unknown there.
+    """
+    defined = {
+        name
+        for text in _kconfigs(tree).values()
+        for name in re.findall(r"^\s*(?:menu)?config (\w+)", text, re.MULTILINE)
+    }
+    return frozenset(symbols) - defined
+
+
 def check_survival(settings: Iterable[Setting], config: str, tree: Path) -> None:
     """Check that kconfig took every setting.
 
@@ -77,11 +109,11 @@ def check_survival(settings: Iterable[Setting], config: str, tree: Path) -> None
         ConfigError: It did not; the message has each lost line, with the reason if known.
     """
     got = values(config)
-    lost = [setting for setting in settings if got.get(setting.symbol, "n") != setting.value]
-    if not lost:
+    gone = lost(settings, config)
+    if not gone:
         return
     lines = []
-    for setting in lost[:_SHOWN]:
+    for setting in gone[:_SHOWN]:
         came = (
             f"CONFIG_{setting.symbol}={got[setting.symbol]}"
             if setting.symbol in got
@@ -89,8 +121,8 @@ def check_survival(settings: Iterable[Setting], config: str, tree: Path) -> None
         )
         lines.append(f"{setting.where}: '{setting.line}' did not survive olddefconfig: {came}")
         lines.extend(f"    {reason}" for reason in _reasons(setting, got, tree))
-    if len(lost) > _SHOWN:
-        lines.append(f"and {len(lost) - _SHOWN} more lines did not survive")
+    if len(gone) > _SHOWN:
+        lines.append(f"and {len(gone) - _SHOWN} more lines did not survive")
     raise ConfigError(
         "\n".join(lines), hint="set what it depends on in a fragment, or drop the line"
     )
@@ -110,11 +142,7 @@ def _parse(line: str, where: str) -> Setting | None:
 
 
 def _reasons(setting: Setting, got: Mapping[str, str], tree: Path) -> list[str]:
-    texts = {
-        file.relative_to(tree): _joined(file.read_text(encoding="utf-8", errors="replace"))
-        for file in tree.rglob("Kconfig*")
-        if file.is_file()
-    }
+    texts = _kconfigs(tree)
     if setting.value == "n":
         return _selectors(setting.symbol, got, texts)
     found = [
@@ -143,6 +171,14 @@ def _selectors(symbol: str, got: Mapping[str, str], texts: Mapping[Path, str]) -
             if re.search(rf"^\s+select {symbol}\b", block, re.MULTILINE) and owner[0] in got:
                 reasons.append(f"{file}: {owner[0]}, which is set, selects it")
     return reasons
+
+
+def _kconfigs(tree: Path) -> dict[Path, str]:
+    return {
+        file.relative_to(tree): _joined(file.read_text(encoding="utf-8", errors="replace"))
+        for file in tree.rglob("Kconfig*")
+        if file.is_file()
+    }
 
 
 def _joined(text: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.arch import Architecture, architecture
-from lab.build import base_config, elf, kconfig
+from lab.build import base_config, elf, kconfig, older
 from lab.build.cache import Cache, Value, file_digest
 from lab.build.commands import output
 from lab.build.kbuild import Kbuild, tools_for, version_of
@@ -40,6 +40,8 @@ class Recipe:
     cmdline: tuple[str, ...] = ()
     make: tuple[str, ...] = ()
     """Variables for make, as "LLVM=1"."""
+    borrowed: tuple[Path, ...] = ()
+    """Those of `fragments` that were written for another source: see `older`."""
 
     def change(self, tree: Path) -> None:
         """Turn a copy of the source into what this recipe builds.
@@ -193,11 +195,26 @@ class _Build:
         )
         self.sink(Step(what=f"configuring kernel {self.recipe.name} for {self.target.name}"))
         kbuild.configure(self.settings, self.whole)
+        settings = self._fitted(kbuild)
         self._tell_differences(kbuild.config)
-        kconfig.check_survival(self.settings, kbuild.config.read_text(), kbuild.tree)
+        kconfig.check_survival(settings, kbuild.config.read_text(), kbuild.tree)
         self._make(kbuild)
         self._collect(objects)
         shutil.rmtree(work)
+
+    def _fitted(self, kbuild: Kbuild) -> tuple[kconfig.Setting, ...]:
+        """Return the settings that this tree has to take, once it was given what they need."""
+        if not self.recipe.borrowed:
+            return self.settings
+        paths = [p for p in self.recipe.fragments if p not in self.recipe.borrowed]
+        own = {s.symbol for s in kconfig.read_fragments(base_config.split(paths)[1])}
+        borrowed = [setting for setting in self.settings if setting.symbol not in own]
+        fit = older.fit(borrowed, kbuild.config.read_text(), kbuild.tree)
+        if fit.more:
+            kbuild.reconfigure((*self.settings, *fit.more))
+        if fit.left_out:
+            self.sink(Step(what=older.told(fit.left_out)))
+        return tuple(setting for setting in self.settings if setting not in fit.left_out)
 
     def _tell_differences(self, config: Path) -> None:
         if self.whole is None:

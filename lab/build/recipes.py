@@ -104,6 +104,7 @@ def recipe_of(
         fixes=tuple(patch_files.listed(spec.patches)),
         cmdline=written.cmdline if own else (),
         make=spec.make,
+        borrowed=() if own else fragments,
     )
 
 
