@@ -17,7 +17,7 @@ from lab.events import HostEvent, Sink, Step, nowhere
 from lab.resources.run_folders import QemuUser, must_be_readable
 from lab.virt import errata
 from lab.virt.confidential import launch_security_in
-from lab.virt.domain import Domain, doing
+from lab.virt.domain import Domain, doing, too_long
 from lab.virt.subscription import Subscription
 from lab.virt.xml import DomainSpec, domain_xml, qemu_user_in, role_in
 
@@ -62,7 +62,8 @@ def connect(
     try:
         raw = libvirt.open(meant)
     except libvirt.libvirtError as e:
-        raise InfraError(f"no libvirt answers at {meant}: {e}", hint=_remedy(meant)) from e
+        hint = too_long(str(e)) or _remedy(meant)
+        raise InfraError(f"no libvirt answers at {meant}: {e}", hint=hint) from e
     connection = Connection(meant, raw, sink, fixes)
     try:
         yield connection

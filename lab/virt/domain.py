@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
@@ -43,7 +44,25 @@ def doing(what: str) -> Iterator[None]:
     try:
         yield
     except libvirt.libvirtError as e:
-        raise InfraError(f"could not {what}: {e}") from e
+        raise InfraError(f"could not {what}: {e}", hint=too_long(str(e))) from e
+
+
+def too_long(error: str) -> str | None:
+    """Return what to type where a socket's path does not fit into the 107 bytes that there are.
+
+    Args:
+        error: What libvirt said. Its own sockets are below XDG_RUNTIME_DIR, those to QEMU below
+            XDG_CONFIG_HOME, or else the home; the libvirt of root has them in /run and /var/lib.
+
+    Returns:
+        The hint; None for another error.
+    """
+    if not re.search(r"path\b.* too (long|big)", error, re.IGNORECASE | re.DOTALL):
+        return None
+    return (
+        "a socket's path has at most 107 bytes: set XDG_RUNTIME_DIR (of libvirt) or "
+        "XDG_CONFIG_HOME (of QEMU) to a shorter folder of your own, as /run/user/UID or /tmp/UID"
+    )
 
 
 class Domain:

@@ -177,6 +177,20 @@ def test_a_libvirt_that_is_not_there_is_named_with_what_to_type() -> None:
     assert "virsh -c qemu+unix" in (caught.value.hint or "")
 
 
+def test_a_path_that_is_too_long_for_a_socket_says_what_to_set() -> None:
+    socket = f"/{'b' * 120}/libvirt-sock"
+    with (
+        pytest.raises(InfraError, match="too long") as caught,
+        connect(f"qemu+unix:///system?socket={socket}"),
+    ):
+        pass
+    assert "set XDG_RUNTIME_DIR (of libvirt) or XDG_CONFIG_HOME" in (caught.value.hint or "")
+    monitor = f"internal error: Monitor path {socket} too big for destination"
+    with pytest.raises(InfraError) as caught, doing("start l1"):
+        raise libvirt.libvirtError(monitor)
+    assert "XDG_CONFIG_HOME" in (caught.value.hint or "")
+
+
 def test_errors_of_libvirt_reach_us_and_not_the_terminal(
     connection: Connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
