@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from tests.mutation import lists, sample
@@ -51,7 +51,8 @@ def main(words: Sequence[str]) -> int:
     tests = tuple(arguments.tests) or lists.files_of_tests()
     trials = _tried(tried, tests, arguments, began)
     alike = [mutant for mutant in mutants if mutant.id in equivalent]
-    if left := len(tried) - len(trials):
+    done = {trial.mutant.id for trial in trials}
+    if left := [mutant for mutant in tried if mutant.id not in done]:
         _tell_left(left, wanted, arguments.within_s)
     runs = RUNS if arguments.within_s == float("inf") else RUNS // 20
     wrong = [*_unlike(alike, runs), *_listed_in_vain(tuple(wanted), mutants, equivalent)]
@@ -66,11 +67,15 @@ def _is_new(mutant: Mutant, wanted: Mapping[str, frozenset[int] | None]) -> bool
     return lines is None or not lines.isdisjoint(range(mutant.line, last + 1))
 
 
-def _tell_left(left: int, files: Iterable[str], within_s: float) -> None:
+def _tell_left(
+    left: Sequence[Mutant], wanted: Mapping[str, frozenset[int] | None], within_s: float
+) -> None:
     if within_s == float("inf"):
-        raise SystemExit(f"{left} mutants were not tried")
-    print(f"mutants: {left} of unchanged lines or files were not tried within {within_s:.0f} s: "
-          f"make mutants ARGS='{' '.join(files)}'")  # fmt: skip
+        raise SystemExit(f"{len(left)} mutants were not tried")
+    new = sum(_is_new(mutant, wanted) for mutant in left)
+    files = " ".join(dict.fromkeys(mutant.file for mutant in left))
+    print(f"mutants: {len(left)} were not tried within {within_s:.0f} s, {new} of them of changed "
+          f"lines: make mutants ARGS='{files}'")  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,16 +122,15 @@ def _tried(
         if covering.failed:
             raise SystemExit(f"without any mutant, {covering.failed[0]} fails: repair it first")
         found: list[Trial] = []
-        within_s: float = arguments.within_s
-        # However long that took, some are tried.
-        until = max(began + within_s, time.monotonic() + within_s / 4)
 
         def tell(trial: Trial) -> None:
             found.append(trial)
             if trial.survived:
                 print(f"lives: {trial.mutant} ({trial.tests} tests)", flush=True)
 
-        how = covering, tell, arguments.budget_s, until
+        within_s: float = arguments.within_s
+        # However long all else takes, some are tried.
+        how = covering, tell, arguments.budget_s, began + within_s, within_s / 4
 
         def run() -> tuple[list[Trial], list[Mutant]]:
             trials = Trials(lists.ROOT, *how)

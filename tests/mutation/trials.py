@@ -59,6 +59,7 @@ class Trials:
         tell: Called with each trial as soon as it is over.
         budget_s: How long the tests of one trial may take together; it stops short after that.
         until: When no further trial begins, on the monotonic clock.
+        least_s: For how long trials begin in any case, from the first on.
     """
 
     root: Path
@@ -66,6 +67,7 @@ class Trials:
     tell: Callable[[Trial], None]
     budget_s: float = float("inf")
     until: float = float("inf")
+    least_s: float = 0.0
     afresh: list[Mutant] = field(default_factory=list)
     _killers: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -77,8 +79,9 @@ class Trials:
 
     def run_afresh(self, mutants: Iterable[Mutant], arguments: Sequence[str]) -> None:
         """Try mutants, each with its module imported anew."""
+        until = max(self.until, time.monotonic() + self.least_s)
         for mutant in mutants:
-            if time.monotonic() > self.until:
+            if time.monotonic() > until:
                 return
             tests = self.tests_for(mutant)
             killer = forked(partial(_imported, self.root, mutant, tests, arguments))
@@ -123,8 +126,9 @@ class _Loop:
         functions = functions_of(trials.root, {mutant.file for mutant in self.mutants})
         gc.collect()
         gc.freeze()
+        until = max(trials.until, time.monotonic() + trials.least_s)
         for mutant in self.mutants:
-            if time.monotonic() > trials.until:
+            if time.monotonic() > until:
                 break
             tests = trials.tests_for(mutant)
             chosen = [items[test] for test in tests if test in items]
