@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
+from lab.config.enums import GuestKind
 from lab.record.classify import CANNOT_TELL, exit_status
 from lab.record.controls import with_their_twins
 from lab.record.model import CellRecord, CheckRecord, Outcome, PlanRecord
@@ -174,6 +176,7 @@ class Lists:
         lab = load_lab(Path("lab.toml"))
         cells = expand(load_topologies(Path("topologies"), lab), lab, accel="tcg")
         found = twins_of(session.items, [cell.id for cell in cells], str)
+        print(*(f"test {item.nodeid}" for item in session.items), sep="\\n")
         print("claims", sum(map(claims, session.items)))
         print(*(f"{name}: {why}" for name, why in found.missing.items()), sep="\\n")
 
@@ -181,8 +184,9 @@ pytest.main(["topologies", "--collect-only", "-qq", "--lab-tier=TIER"], plugins=
 """
 
 
-@pytest.mark.parametrize(("tier", "at_least"), [("ci", 2), ("soak", 40)])
-def test_each_survival_by_hand_in_the_topologies_has_its_twin(tier: str, at_least: int) -> None:
+@lru_cache
+def collected(tier: str) -> tuple[str, ...]:
+    """Return what is told of the tests of a tier, line by line; nothing is run."""
     said = subprocess.run(
         [sys.executable, "-c", LISTS.replace("TIER", tier)],
         cwd=CHECKOUT,
@@ -192,10 +196,23 @@ def test_each_survival_by_hand_in_the_topologies_has_its_twin(tier: str, at_leas
         check=False,
         timeout=90,
     )
-    lines = said.stdout.splitlines()
-    claimed = next((int(line.split()[1]) for line in lines if line.startswith("claims ")), 0)
-    assert claimed >= at_least, said.stdout[-2000:] + said.stderr[-2000:]
+    assert "claims " in said.stdout, said.stdout[-2000:] + said.stderr[-2000:]
+    return tuple(said.stdout.splitlines())
+
+
+@pytest.mark.parametrize(("tier", "at_least"), [("ci", 2), ("soak", 40)])
+def test_each_survival_by_hand_in_the_topologies_has_its_twin(tier: str, at_least: int) -> None:
+    lines = collected(tier)
     assert [line for line in lines if "it asserts that a guest lives" in line] == []
+    claimed = next(int(line.split()[1]) for line in lines if line.startswith("claims "))
+    assert claimed >= at_least
+
+
+def test_a_night_has_the_detection_curve_of_each_kind_of_guest() -> None:
+    """No curve is missed silently: each of its tests has to run, by the plan."""
+    wanted = {f"test topologies/test_silence_limit.py::test_ten_per_cent_decide[{kind}]"
+              for kind in GuestKind}  # fmt: skip
+    assert wanted <= set(collected("soak"))
 
 
 def test_a_cells_survival_is_not_by_hand(folder: Path) -> None:
