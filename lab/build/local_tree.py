@@ -90,13 +90,17 @@ def _by_git(tree: Path) -> tuple[str, ...]:
     # Root may build a user's tree, and nothing of its repository is run.
     trusting = ["-c", f"safe.directory={tree.resolve()}", "-c", "core.fsmonitor=false"]
     try:
-        listed = output(
-            [need("git", package="git"), *trusting, "ls-files", "-zco", "--exclude-standard"],
-            doing="listing its files",
-            cwd=tree,
-            env=APART,
-            errors="surrogateescape",
-        ).split("\0")
+        listed = [
+            name
+            for kind in (("-c", "--recurse-submodules"), ("-o", "--exclude-standard"))
+            for name in output(
+                [need("git", package="git"), *trusting, "ls-files", "-z", *kind],
+                doing="listing its files",
+                cwd=tree,
+                env=APART,
+                errors="surrogateescape",
+            ).split("\0")
+        ]
         why = "git does not list its Makefile"
     except InfraError as e:
         listed, why = [], str(e)
@@ -110,7 +114,7 @@ def _by_git(tree: Path) -> tuple[str, ...]:
     return tuple(
         name
         for name in sorted(set(listed))
-        # One that was deleted is still in the index; one of a submodule is a folder.
+        # One that was deleted is still in the index; a submodule that is not there is a folder.
         if name and not name.startswith(objects) and _is_file(tree / name)
     )
 

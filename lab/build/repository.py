@@ -103,7 +103,27 @@ def check_out(url: str, ref: str, commit: str, into: Path) -> None:
         doing=f"checking out {ref}",
         env=APART,
     )
+    if (into / ".gitmodules").is_file():
+        _take_submodules(url, ref, into)
     shutil.rmtree(into / ".git")
+    for left in into.rglob(".git"):  # a submodule's is a file
+        left.unlink()
+
+
+def _take_submodules(url: str, ref: str, into: Path) -> None:
+    """Check out submodules: their URLs may be relative to the repository's.
+
+    Those of a repository on this machine may be paths; one from elsewhere may not name our files.
+    """
+    allow = "always" if Path(url).is_dir() else "never"
+    git = ["git", "-C", into, "-c", f"protocol.file.allow={allow}"]
+    output([*git, "remote", "add", "origin", url], doing="naming the repository", env=APART)
+    output(
+        [*git, "submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"],
+        doing=f"fetching the submodules of {ref} from {url}",
+        env={"GIT_TERMINAL_PROMPT": "0"},
+        network=True,
+    )
 
 
 def _offered(url: str, listed: str) -> str:

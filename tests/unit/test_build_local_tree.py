@@ -191,3 +191,14 @@ def test_a_tree_that_was_built_in_place_and_is_no_checkout_is_refused(checkout: 
     with pytest.raises(ConfigError, match=r"built in place \('arch/x86/include/generated'") as e:
         fetch(TreeSource(path=checkout), Cache(checkout.parent / "cache"), nowhere)
     assert "mrproper" in str(e.value)
+
+
+def test_files_of_a_submodule_are_source_too(checkout: Path) -> None:
+    sub = written(checkout.with_name("sub"), {"hello.h": "// of the submodule\n"})
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm1")):
+        git(sub, *words)
+    allowed = ("-c", "protocol.file.allow=always")
+    git(checkout, *allowed, "submodule", "--quiet", "add", sub, "drivers/sub")
+    listed = local_tree.files_of(checkout)
+    assert "drivers/sub/hello.h" in listed
+    assert "drivers/sub/hello.h" in local_tree.files_of(built_in_place(checkout))

@@ -11,7 +11,7 @@ import pytest
 from lab.build.cache import Cache, standard
 from lab.build.repository import check_out, commit_of
 from lab.config.kernels import KernelSpec
-from lab.errors import ConfigError
+from lab.errors import ConfigError, InfraError
 
 GIT = ("git", "-c", "user.name=lab", "-c", "user.email=lab@example.org")
 
@@ -118,3 +118,42 @@ def test_the_cache_may_be_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("LAB_CACHE", "~/cache")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert standard().root == Cache(tmp_path / "cache").root
+
+
+def with_submodule(upstream: Path) -> str:
+    """Add a repository beside this one as its submodule; return the commit."""
+    sub = upstream.with_name("sub")
+    subprocess.run([*GIT, "init", "-q", "-b", "master", sub], check=True)
+    commit(sub, "of the submodule")
+    allowed = ("-c", "protocol.file.allow=always")
+    git(upstream, *allowed, "submodule", "--quiet", "add", "../sub", "drivers/sub")
+    return commit(upstream, "with it")
+
+
+def test_submodules_are_checked_out_too(upstream: Path, tmp_path: Path) -> None:
+    added = with_submodule(upstream)
+    check_out(str(upstream), "master", added, tmp_path / "out")
+    assert (tmp_path / "out" / "drivers/sub/file").read_text() == "of the submodule"
+    assert list((tmp_path / "out").rglob(".git")) == []
+
+
+def test_a_submodule_that_cannot_be_fetched_is_said(upstream: Path, tmp_path: Path) -> None:
+    added = with_submodule(upstream)
+    upstream.with_name("sub").rename(tmp_path / "elsewhere")
+    with pytest.raises(InfraError, match="fetching the submodules of master"):
+        check_out(str(upstream), "master", added, tmp_path / "out")
+
+
+def test_a_partial_clone_is_checked_out_by_its_own_means(upstream: Path, tmp_path: Path) -> None:
+    git(upstream, "config", "uploadpack.allowFilter", "true")
+    git(upstream, "config", "uploadpack.allowAnySHA1InWant", "true")
+    old = commit(upstream, "old")
+    commit(upstream, "new")
+    partial = tmp_path / "partial"
+    options = ("-q", "--filter=blob:none", f"file://{upstream}")
+    subprocess.run([*GIT, "clone", *options, partial], check=True)
+    check_out(str(partial), "HEAD", git(partial, "rev-parse", "HEAD"), tmp_path / "out")
+    assert (tmp_path / "out" / "file").read_text() == "new"
+    upstream.rename(tmp_path / "away")
+    with pytest.raises(InfraError, match="fetching HEAD~1 from"):
+        check_out(str(partial), "HEAD~1", old, tmp_path / "other")
