@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from lab.history.statistics import Survival, survival
-from lab.history.store import PastResult
+from lab.history.store import Alike, PastResult
 from lab.record.classify import Standing
 from lab.record.groups import fate
 
@@ -54,7 +55,7 @@ class Counts:
         return survival(self.whole_boots, self.boots) if self.boots else None
 
 
-def fared(row: PastResult) -> Fared:
+def fared(row: PastResult | Alike) -> Fared:
     """Return what became of a guest.
 
     One that lived as it was to, and whose cell failed all the same (it was never adopted, or its
@@ -75,7 +76,7 @@ def fared(row: PastResult) -> Fared:
     return "lived" if became == "lived" and not overturned else "lost"
 
 
-def counted(rows: Iterable[PastResult]) -> Counts:
+def counted(rows: Iterable[PastResult | Alike]) -> Counts:
     """Count results; a void try is one that cannot be told, whatever came of the next.
 
     Args:
@@ -84,17 +85,19 @@ def counted(rows: Iterable[PastResult]) -> Counts:
     Returns:
         The counts.
     """
-    told = [(row, fared(row)) for row in rows]
-    came = [word for _, word in told]
+    told = [(row, fared(row), row.times if isinstance(row, Alike) else 1) for row in rows]
+    came: Counter[Fared] = Counter()
+    for _, word, times in told:
+        came[word] += times
     boots: dict[str, bool] = {}
-    for row, word in told:
+    for row, word, _ in told:
         if row.boot_id and word in {"lived", "lost"}:
             boots[row.boot_id] = boots.get(row.boot_id, True) and word == "lived"
     return Counts(
-        lived=came.count("lived"),
-        judged=came.count("lived") + came.count("lost"),
-        untold=sum(max(row.voids, word == "untold") for row, word in told),
-        false_starts=sum(row.false_starts for row, _ in told),
+        lived=came["lived"],
+        judged=came["lived"] + came["lost"],
+        untold=sum(times * max(row.voids, word == "untold") for row, word, times in told),
+        false_starts=sum(times * row.false_starts for row, _, times in told),
         boots=len(boots),
         whole_boots=sum(boots.values()),
     )

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab.errors import ConfigError, InfraError
 from lab.record.classify import exit_status, false_starts, headline, standing
 from lab.record.labels import word
 from lab.record.model import CellRecord, RunRecord
 
-VERSION = 3  # 2: how long tests beside the cells took; 3: voids, false starts, boots of hosts
+# 2: how long tests beside the cells took; 3: voids, false starts, boots of hosts; 4: indexes.
+VERSION = 4
 NAME = "history.sqlite"
 _WAIT_S = 30.0
 
@@ -41,6 +42,11 @@ CREATE TABLE IF NOT EXISTS checks (
     id TEXT NOT NULL, word TEXT NOT NULL, duration_s REAL, PRIMARY KEY (run_id, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS results_by_cell ON results (cell, run_id);
+CREATE INDEX IF NOT EXISTS results_by_build ON results (
+    cell, build_id, standing, verdict, word, expects, boot_id, voids, false_starts, silence_ms
+);
+CREATE INDEX IF NOT EXISTS results_failing ON results (cell, run_id, build_id)
+    WHERE standing = 'not as expected';
 """
 _ADDED_BY_3 = """
 ALTER TABLE results ADD COLUMN voids INTEGER NOT NULL DEFAULT 0;
@@ -84,6 +90,22 @@ class PastResult:
     boot_id: str = ""  # of the host that it began on; "" if unknown
 
 
+class Alike(NamedTuple):
+    """Results of one cell on one build that do not differ in what is counted, and how many."""
+
+    standing: str
+    verdict: str | None
+    word: str
+    expects: str
+    boot_id: str
+    voids: int
+    false_starts: int
+    silence_ms: float | None
+    times: int
+
+
+_ALIKE = ", ".join(Alike._fields[:-1])
+_EARLIER = "run_id NOT IN (SELECT run_id FROM runs WHERE started >= ?)"
 _RUN = "run_id, started, folder, tier, status, headline"
 _RESULT = ", ".join(PastResult.__slots__)
 
@@ -163,6 +185,64 @@ class History:
         )
         return (PastResult(*row) for row in self._ask(sql, cells, before))
 
+    def runs_of_cells(self) -> dict[str, list[str]]:
+        """Return the ids of the runs that each cell was in, in no order.
+
+        Returns:
+            By the cell's id.
+        """
+        found: dict[str, list[str]] = {}
+        for cell, run_id in self._ask("SELECT DISTINCT cell, run_id FROM results"):
+            found.setdefault(cell, []).append(run_id)
+        return found
+
+    def turns(self, run_id: str, cell: str) -> list[PastResult]:
+        """Return the results of one cell in one run.
+
+        Args:
+            run_id: The run.
+            cell: The cell's id.
+
+        Returns:
+            One for each repeat, in order.
+        """
+        sql = f"SELECT {_RESULT} FROM results WHERE run_id = ? AND cell = ? ORDER BY repeat"  # noqa: S608
+        return [PastResult(*row) for row in self._ask(sql, run_id, cell)]
+
+    def alike(self, cell: str, build_id: str, *, before: str) -> list[Alike]:
+        """Return the results of one cell on one build of its kernel, as far as they are counted.
+
+        Args:
+            cell: The cell's id.
+            build_id: The build.
+            before: Only of runs that began before this, ISO 8601, UTC.
+
+        Returns:
+            The results, with how often each came.
+        """
+        sql = (
+            f"SELECT {_ALIKE}, count(*) FROM results WHERE cell = ? AND build_id = ? "  # noqa: S608
+            f"AND {_EARLIER} GROUP BY {_ALIKE}"
+        )
+        return [Alike(*row) for row in self._ask(sql, cell, build_id, before)]
+
+    def failing(self, cell: str, *, before: str) -> list[str]:
+        """Return the builds on which one cell failed.
+
+        Args:
+            cell: The cell's id.
+            before: Only of runs that began before this, ISO 8601, UTC.
+
+        Returns:
+            Their ids, one for each failure, oldest first; "" where the build is unknown.
+        """
+        sql = (
+            "SELECT r.build_id FROM results r INDEXED BY results_failing JOIN runs USING (run_id) "
+            "WHERE r.cell = ? AND r.standing = 'not as expected' AND started < ? "
+            "ORDER BY started, r.repeat"
+        )
+        return [build for (build,) in self._ask(sql, cell, before)]
+
     def durations(self) -> dict[str, float]:
         """Return how long each cell and each test beside them took on average.
 
@@ -212,7 +292,7 @@ def _bring_up_to_date(db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")
         (version,) = db.execute("PRAGMA user_version").fetchone()  # another may have done it by now
         if version < VERSION:
-            added = _ADDED_BY_3 if version else ""
+            added = _ADDED_BY_3 if 0 < version < 3 else ""  # noqa: PLR2004 - see VERSION
             for statement in filter(str.strip, f"{added}{_SCHEMA}".split(";")):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")

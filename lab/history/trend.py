@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lab.history.counts import Counts, counted, fared
-from lab.history.store import History, PastResult, PastRun, result_of
+from lab.history.store import Alike, History, PastResult, PastRun, result_of
 from lab.record.classify import AS_EXPECTED, Standing
 from lab.record.groups import Group, both, fate, grouped
 from lab.record.labels import FLAKY
@@ -93,25 +93,29 @@ def past_of(record: RunRecord, history: History, folders: Collection[str] = ()) 
     """
     before = record.started.isoformat(timespec="seconds")
     runs = history.runs(before=before, limit=_LOOK_BACK)
-    ids = {cell.id for cell in record.cells}
     shown = {run.run_id: run for run in runs}
-    rows = defaultdict(list)
-    for row in history.of(before=before):
-        if row.cell in ids:
-            rows[row.cell].append(row)
-    cells = {
-        group.id: _cell_past(record, group, rows[group.id], shown) for group in grouped(record)
-    }
+    ids = {cell.id for cell in record.cells}
+    there = {cell: each for cell, each in history.runs_of_cells().items() if cell in ids}
+    cells = {}
+    for group in grouped(record):
+        found = (shown[run_id] for run_id in there.get(group.id, ()) if run_id in shown)
+        last = sorted(found, key=lambda run: run.started)[-_STRIP:]
+        strip = [_once(run, history.turns(run.run_id, group.id)) for run in last]
+        cells[group.id] = _cell_past(record, group, strip, history, before)
     flaky = frozenset(cell for cell, past in cells.items() if past.flaky)
     now = grouped(record, flaky=flaky)
-    known = [(run, _by_cell(history.results(run.run_id))) for run in _candidates(runs, rows)]
+    known = [
+        (run, _by_cell(history.results(run.run_id))) for run in _candidates(runs, there, len(cells))
+    ]
     return Past(tuple(_since(record, now, known)), cells, folders)
 
 
-def _candidates(runs: Sequence[PastRun], rows: Mapping[str, Sequence[PastResult]]) -> list[PastRun]:
+def _candidates(
+    runs: Sequence[PastRun], there: Mapping[str, Sequence[str]], cells: int
+) -> list[PastRun]:
     """Choose the last run and the last good one that had at least half of these cells."""
-    shares = Counter(run_id for each in rows.values() for run_id in {row.run_id for row in each})
-    alike = [run for run in runs if 2 * shares[run.run_id] >= len(rows)] if rows else []
+    shares = Counter(run_id for each in there.values() for run_id in each)
+    alike = [run for run in runs if 2 * shares[run.run_id] >= cells] if cells else []
     good = next((run for run in alike if run.status == AS_EXPECTED), None)
     return list(dict.fromkeys(run for run in (*alike[:1], good) if run is not None))
 
@@ -183,35 +187,30 @@ def _kernels(record: RunRecord, then: Mapping[str, Sequence[PastResult]]) -> Ite
 
 
 def _cell_past(
-    record: RunRecord,
-    group: Group,
-    rows: Sequence[PastResult],
-    runs: Mapping[str, PastRun],
+    record: RunRecord, group: Group, strip: Sequence[Once], history: History, before: str
 ) -> CellPast:
-    by_run: dict[str, list[PastResult]] = defaultdict(list)
-    for row in rows:
-        by_run[row.run_id].append(row)
-    strip = [_once(runs[run_id], each) for run_id, each in by_run.items() if run_id in runs]
     now = [result_of(record, cell) for cell in group.cells]
     build = now[0].build_id
     # Where the build is unknown, no other run is known to be of the same kernel.
-    then = [row for row in rows if build and row.build_id == build]
-    failing = [row.build_id for row in rows if row.standing == Standing.PRODUCT]
+    then = history.alike(group.id, build, before=before) if build else []
+    failing = history.failing(group.id, before=before)
     failing += [build] if group.standing is Standing.PRODUCT else []
+    silences = (
+        (row.silence_ms, row.times)
+        for row in then if row.silence_ms is not None and fared(row) == "lived"
+    )  # fmt: skip
+    rows: list[PastResult | Alike] = [*then, *now]
     return CellPast(
-        strip=tuple(strip[-_STRIP:]),
-        counts=counted([*then, *now]),
-        silences=tuple(
-            row.silence_ms for row in then
-            if row.silence_ms is not None and fared(row) == "lived"
-        ),
+        strip=tuple(strip),
+        counts=counted(rows),
+        silences=tuple(ms for ms, times in silences for _ in range(times)),
         first_failing=failing[0] if failing else "",
         last_failing=failing[-1] if failing else "",
-        flaky=bool(build) and both(row.verdict for row in (*then, *now) if _judged(row)),
-    )  # fmt: skip
+        flaky=bool(build) and both(row.verdict for row in rows if _judged(row)),
+    )
 
 
-def _judged(row: PastResult) -> bool:
+def _judged(row: PastResult | Alike) -> bool:
     return row.standing != Standing.LAB and bool(fate(row.verdict))
 
 

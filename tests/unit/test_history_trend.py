@@ -202,7 +202,7 @@ def test_a_newer_history_is_not_touched(tmp_path: Path) -> None:
     db.executescript("CREATE TABLE runs (other); PRAGMA user_version = 7;")
     db.close()
     before = path.read_bytes()
-    with pytest.raises(ConfigError, match="version 7 is newer than this lab's 3"), opened(path):
+    with pytest.raises(ConfigError, match="version 7 is newer than this lab's 4"), opened(path):
         pass
     assert path.read_bytes() == before
 
