@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -16,6 +17,7 @@ from typing import Annotated
 import typer
 
 from lab import data
+from lab.bench import regression
 from lab.cli.cannot_tell import status_of
 from lab.cli.child_process import Child, exclusive_lock, run_child
 from lab.cli.paths import Into
@@ -269,10 +271,11 @@ class _Told:
 def _bench(plan: _Plan, folder: Path, lock: int, notes: list[str]) -> None:
     _say("measuring how fast the lab is here")
     argv = [sys.executable, "-m", "lab", "--lab-toml", str(plan.toml.absolute()), "bench"]
-    argv += ["--to", str(folder / "bench.json")]
+    argv += [f"--to={folder}/bench.json", f"--reports={plan.reports}", f"--tier={plan.night.tier}"]
     came = run_child(argv, _log(plan), cwd=Path.cwd(), keep=lock, at_most_s=plan.left_s)
     if came.status == 0:
         notes.append("How fast the lab was on this machine is in bench.json.")
+        notes += regression.told(json.loads((folder / "bench.json").read_bytes())["slower"])
     else:
         notes.append(f"The bench did not finish (status {came.status}): read pytest.log.")
 

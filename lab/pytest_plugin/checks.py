@@ -7,6 +7,7 @@ Of all tests it is noted that they begin: what begins twice in one sitting is re
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import name_of, turn_of
 from lab.record import shards
-from lab.record.model import CheckRecord, DetectionRecord, Outcome, TryRecord
+from lab.record.model import CheckRecord, DetectionRecord, Outcome, TryRecord, TurnRecord
 from lab.record.tries import begin_try, worst_of
 from lab.testing.unavailable import UnavailableHere
 
@@ -89,7 +90,7 @@ class Checks:
         folder = self._run.folder
         if folder is None or turn_of(item):
             return report
-        self._note(report, call.excinfo.value if call.excinfo else None)
+        self._note(report, call)
         if report.when == "teardown":
             self._write(folder, item.nodeid)
         return report
@@ -101,13 +102,17 @@ class Checks:
             told = told.model_copy(update={"outcome": worst, "tries": tuple(calls)})
         shards.write_check(folder, told, again=self._run.again)
 
-    def _note(self, report: pytest.TestReport, raised: BaseException | None) -> None:
+    def _note(self, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+        raised = call.excinfo.value if call.excinfo else None
         told = self._running.setdefault(
             report.nodeid, CheckRecord(id=report.nodeid, outcome=Outcome.PASSED)
         )
         update: dict[str, object] = {"duration_s": round(told.duration_s + report.duration, 3)}
         if told.outcome is Outcome.PASSED:
             update |= {"outcome": outcome_of(report, raised), "first_cause": cause(report, raised)}
+        began = told.turn.began if told.turn else datetime.fromtimestamp(call.start, UTC)
+        ended = datetime.fromtimestamp(call.stop, UTC)
+        update["turn"] = TurnRecord(began=began, ended=ended, worker=self._run.worker_id)
         if report.when == "teardown":  # by then, the test has told all
             update["detections"] = detections(report)
         self._running[report.nodeid] = told.model_copy(update=update)

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_seri
 
 from lab.record.beats import ConsoleRecord, TimelineRecord
 from lab.record.judgement import ExpectationRecord, VerdictRecord
-from lab.record.parts import Document, Inside, Outcome, Part, Scalar, TryRecord
+from lab.record.parts import Document, Inside, Outcome, Part, Scalar, TryRecord, TurnRecord
 from lab.record.provenance import Provenance
 
 
@@ -81,9 +81,11 @@ class CellRecord(PlannedCell):
     """What its run lacks for its outcome to count: its control, or a probe. "" for nothing."""
     tries: tuple[TryRecord, ...] = ()
     """All tries, if a plugin retried it: the worst counts, and where they differ it is flaky."""
+    turn: TurnRecord | None = None
+    """When it was run; null in older records."""
 
     @model_serializer(mode="wrap")
     # Without an annotation: with one, the schema would be that of any dictionary.
     def _sparse(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
         written = handler(self)
-        return {k: v for k, v in written.items() if v or k not in {"lacks", "tries"}}
+        return {k: v for k, v in written.items() if v or k not in {"lacks", "tries", "turn"}}

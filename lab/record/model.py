@@ -24,6 +24,7 @@ from lab.record.parts import (
     Part,
     Scalar,
     TryRecord,
+    TurnRecord,
     Utc,
 )
 from lab.record.provenance import BootRecord, Provenance
@@ -54,6 +55,7 @@ __all__ = [
     "ShardRecord",
     "TimelineRecord",
     "TryRecord",
+    "TurnRecord",
     "Utc",
     "VcpuFigures",
     "VcpuTimeline",
@@ -77,6 +79,13 @@ class CheckRecord(Document):
     """Stops of known length, where it is a calibration of what decides."""
     tries: tuple[TryRecord, ...] = ()
     """All tries, if a plugin retried it: the worst counts, and where they differ it is flaky."""
+    turn: TurnRecord | None = None
+    """When it was run; null in older records."""
+
+    @model_serializer(mode="wrap")
+    # Without an annotation: with one, the schema would be that of any dictionary.
+    def _sparse(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        return {name: value for name, value in handler(self).items() if value or name != "turn"}
 
 
 class RunHeader(Document):

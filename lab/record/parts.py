@@ -72,3 +72,14 @@ class TryRecord(Part):
     """How it came out."""
     first_cause: str = ""
     """What went wrong first, where something did."""
+
+
+class TurnRecord(Part):
+    """When a cell, or a test beside the cells, had its turn, and on which worker."""
+
+    began: Utc
+    """When it began, its waiting for a host and all."""
+    ended: Utc
+    """When it ended."""
+    worker: str
+    """Its worker: of those, each runs one thing after the other."""

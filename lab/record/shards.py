@@ -6,6 +6,7 @@ Nothing here is shared between processes but the folder, so any worker may die a
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import reduce
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,7 @@ from lab.record.model import (
     PlannedCell,
     RunHeader,
     RunRecord,
+    TurnRecord,
     merged,
 )
 
@@ -51,17 +53,27 @@ def begin(reports: Path, header: RunHeader) -> Path:
     return folder
 
 
-def write_cell(folder: Path, cell: CellRecord, *, again: bool = False) -> Path:
+def write_cell(
+    folder: Path,
+    cell: CellRecord,
+    *,
+    again: bool = False,
+    ran: tuple[datetime, str] | None = None,
+) -> Path:
     """Write a cell that has ended; one that was tried before under this key shows every try.
 
     Args:
         folder: The run's folder.
         cell: The cell.
         again: Whether it was retried in one sitting: see `tries`.
+        ran: When it began, and on which worker, of one that has ended just now; else None.
 
     Returns:
         Its file.
     """
+    if ran is not None:
+        turn = TurnRecord(began=ran[0], ended=datetime.now(UTC), worker=ran[1])
+        cell = cell.model_copy(update={"turn": turn})
     path = folder / "cells" / f"{file_name(cell.key)}.json"
     if path.exists():
         cell = tries.after(_cell(path), cell, again=again)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def judge_cell(
         folder: The run's folder; evidence goes below it.
         rerun: The command that runs this cell again, for the record.
         repeat: Which repeat of this cell it is, from 1.
-        worker: The name under which the environment is noted.
+        worker: The worker that runs it, by name: the environment is noted under it.
         again: Whether it is retried in one sitting of its run, so that the worst try counts.
 
     Returns:
@@ -53,16 +54,17 @@ def judge_cell(
         InfraError: Hosts run on another accelerator here than the cell's id names.
         Exception: An error in the lab's own code, or of a probe; the record on disk names it.
     """
+    began = datetime.now(UTC)
     try:
         record, broke = _judged(pool, cell, folder, rerun=rerun, repeat=repeat)
     except Exception as e:
         result = CellResult(cell=cell, broke=e)
         broken = record_of(result, rerun=rerun, repeat=repeat)
-        shards.write_cell(folder, broken, again=again)
+        shards.write_cell(folder, broken, again=again, ran=(began, worker))
         raise
     if pool.lab_session.accelerators:  # else nothing was opened that there would be facts of
         shards.note_environment(folder, environment_of(pool.lab_session), worker=worker)
-    shards.write_cell(folder, record, again=again)
+    shards.write_cell(folder, record, again=again, ran=(began, worker))
     if broke is not None and not isinstance(broke, LabError):
         raise broke
     return record, broke

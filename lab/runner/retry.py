@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from lab.config.model import Cell, Watch
 from lab.disruption.deliver import Deed
 from lab.errors import FalseStartError, InfraError, LabError
 from lab.events import Step
+from lab.record.critical_path import TURN
 from lab.runner.cell import run_cell
 from lab.runner.collect import collect_boot
 from lab.runner.course import Course
@@ -21,6 +23,7 @@ from lab.runner.pool import Pool
 from lab.runner.result import CellResult, RanOn
 
 TRIES = 3
+_NOTICED_S = 0.05  # less is no waiting for others
 
 
 def attempted(
@@ -83,8 +86,11 @@ def _tried(
     broke: Exception | None = None
     try:
         with ExitStack() as stack:
+            began = time.monotonic()
+            stack.enter_context(turn(pool.lab_session, cell))
+            if (waited := time.monotonic() - began) > _NOTICED_S:
+                course.phases.append((TURN, waited))
             with course.phase("host"):
-                stack.enter_context(turn(pool.lab_session, cell))
                 try:
                     host = stack.enter_context(pool.lease(cell.request))
                 except LabError:

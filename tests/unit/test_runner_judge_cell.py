@@ -103,6 +103,9 @@ def test_an_error_in_the_lab_is_on_record(
     assert record.outcome is Outcome.ERROR
     assert record.first_cause == f"{type(error).__name__}: {error}"
     assert [label for label, _ in record.phases] == ["host"]
+    assert record.turn is not None
+    assert record.turn.worker == "main"
+    assert record.turn.began < record.turn.ended
 
 
 def test_a_cell_whose_kernel_lacks_an_option_has_a_record_that_names_it(
@@ -149,7 +152,8 @@ def test_an_unavailable_cell_keeps_what_its_probe_saw(folder: Path) -> None:
     }
     assert (record.rerun, record.repeat) == ("lab run X", 2)
     (written,) = (folder / "cells").iterdir()
-    assert load_document(written, CellRecord) == record
+    kept = load_document(written, CellRecord)
+    assert kept.model_copy(update={"turn": None}) == record
 
 
 @pytest.mark.parametrize("opened", [True, False])

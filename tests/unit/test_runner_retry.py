@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +14,14 @@ import pytest
 from lab.config.load import load_lab, load_topologies
 from lab.config.matrix import expand
 from lab.config.model import Cell
+from lab.deadline import pause
 from lab.errors import FalseStartError, InfraError
 from lab.runner import retry
 from lab.runner.course import Course
 from lab.runner.result import CellResult
 from lab.verdict.problem import Problem, ProblemKind
 from lab.verdict.verdict import Check, Lost, Survived, Unproven, Verdict
+from tests.support.simulated_cell import cell_of_an_orphan, simulated_pool
 
 CHECKOUT = Path(__file__).parents[2]
 SURVIVED = Survived("it beat on", Check.ALL)
@@ -160,3 +162,23 @@ def test_a_cell_that_l0_spoils_each_time_is_tried_three_times(
     result = attempted(run_cell, some, tmp_path, monkeypatch)
     assert (len(tries), result.facts["void_tries"]) == (3, 2)
     assert result.verdict == Unproven("late", Check.JITTER)
+
+
+@pytest.mark.parametrize(("held_s", "labels"), [(0.0, ["host"]), (0.1, ["turn", "host"])])
+def test_waiting_for_others_is_a_phase_of_its_own(
+    held_s: float, labels: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def turn(*_: object) -> Iterator[None]:
+        pause(held_s)
+        yield
+
+    def broken(*_: object, **__: object) -> None:
+        raise InfraError("enough")
+
+    pool, cell = simulated_pool(monkeypatch, tmp_path), cell_of_an_orphan()
+    monkeypatch.setattr(retry, "turn", turn)
+    monkeypatch.setattr(retry, "run_cell", broken)
+    phases = dict(retry.attempted(pool, cell, tmp_path / "evidence").phases)
+    assert list(phases) == labels
+    assert phases.get("turn", held_s) >= held_s

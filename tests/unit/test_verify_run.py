@@ -164,6 +164,7 @@ def test_all_parts_of_a_record_are_verified_or_sealed() -> None:
     sealed = {
         "schema_version", "id", "repeat", "topology", "dimensions", "tier", "rerun", "duration_s",
         "phases", "evidence", "consoles", "children", "provenance", "digests", "lacks",
+        "tries", "turn",
     }  # fmt: skip
     assert set(CellRecord.model_fields) == judged | sealed
 
