@@ -24,12 +24,18 @@ class Step(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """How far a long piece of work is: `done` of `total` units; `usually` is seconds, if known."""
+    """How far a long piece of work is: `done` of `total` units; `usually` is seconds, if known.
+
+    `unit` is what is counted, as "objects"; `shape` says when, of all its time, each of so many
+    equal parts of it is usually done, as fractions.
+    """
 
     what: str
     done: int
     total: int
     usually: float | None = None
+    unit: str = ""
+    shape: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lab.build.cache_keys import MANIFEST, why_made
+from lab.build.learned import learned, note
 from lab.errors import ConfigError, InfraError
 from lab.events import Progress, Sink, Step, nowhere
 
@@ -99,7 +100,7 @@ class Cache:
             inputs: All that the result depends on; their hash is the artifact's name.
             build: Fills the empty folder that it is called with.
             what: What is built, as a phrase for people: "kernel stock for x86_64".
-            usually_s: Seconds that `build` usually takes.
+            usually_s: Seconds that `build` usually takes, where it was never made before.
             sink: Receives the steps when there is something to wait for.
             needs_mib: Free space that `build` needs, in MiB.
 
@@ -122,8 +123,11 @@ class Cache:
             self.require_space(needs_mib, what)
             if sink is not nowhere:
                 sink(Step(what=f"{what} is made: {why_made(home, inputs)}"))
+            usually_s = learned(self.root, what).usually_s(usually_s)
+            began = time.monotonic()
             sink(Progress(what=what, done=0, total=1, usually=usually_s))
             _build_into(final, build, {"kind": kind, "what": what, "inputs": inputs})
+            note(self.root, what, time.monotonic() - began)
             sink(Progress(what=what, done=1, total=1, usually=usually_s))
         return final
 

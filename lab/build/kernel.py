@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.arch import Architecture, architecture
@@ -15,6 +16,7 @@ from lab.build import base_config, elf, kconfig, older
 from lab.build.cache import Cache, Value, file_digest
 from lab.build.commands import output
 from lab.build.kbuild import Kbuild, tools_for, version_of
+from lab.build.learned import Learned, learned, note_objects, shape_of
 from lab.build.local_tree import path_will_do, why_not_as_it_is
 from lab.build.patching import copy_tree, lay_files_over, patch_in_order
 from lab.build.source import Source, SourceTree, fetch
@@ -171,6 +173,7 @@ class _Build:
     cache: Cache
     sink: Sink
     out: Path
+    began: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
         if path_will_do(self.out):
@@ -238,13 +241,12 @@ class _Build:
         name = f"kernel-{self.recipe.name}-{self.target.name}-{digest}.log"
         log = self.cache.folder("logs") / name
         log.write_text("")
-        done = 0
+        known, ticks = learned(self.cache.root, self._what), list[float]()
 
         def one_more() -> None:
-            nonlocal done
-            done += 1
-            if done % 20 == 0:
-                self._tell(done)
+            ticks.append(time.monotonic() - self.began)
+            if len(ticks) % 20 == 0:
+                self._tell(len(ticks), known)
 
         complaints = kbuild.make(Path(self.target.image).name, log, self.cache, one_more)
         if complaints:
@@ -253,10 +255,24 @@ class _Build:
                 hint=f"read make's output in {log}",
             )
 
-    def _tell(self, done: int) -> None:
-        what = f"kernel {self.recipe.name} for {self.target.name}"
-        total = max(done, self.target.objects)
-        self.sink(Progress(what=what, done=done, total=total, usually=_USUALLY_S))
+        shape = shape_of(ticks, time.monotonic() - self.began)
+        note_objects(self.cache.root, self._what, len(ticks), shape)
+
+    @property
+    def _what(self) -> str:
+        return f"kernel {self.recipe.name} for {self.target.name}"
+
+    def _tell(self, done: int, known: Learned) -> None:
+        self.sink(
+            Progress(
+                what=self._what,
+                done=done,
+                total=max(done, known.units or self.target.objects),
+                usually=known.usually_s(_USUALLY_S),
+                unit="objects",
+                shape=known.shape,
+            )
+        )
 
     def _collect(self, objects: Path) -> None:
         vmlinux = self.out / "vmlinux"

@@ -127,14 +127,14 @@ class _Teller:
     def __init__(self, what: str, total: int, sink: Sink) -> None:
         self._what, self._total, self._sink = what, total, sink
         self._done, self._lock = 0, threading.Lock()
-        sink(Progress(what=what, done=0, total=self._mib(total)))
+        sink(Progress(what=what, done=0, total=self._mib(total), unit="MiB"))
 
     def __call__(self, more: int) -> None:
         with self._lock:
             before, self._done = self._done, min(self._done + more, self._total)
             if self._done >> 20 != before >> 20 or self._done == self._total:
                 done, total = self._mib(self._done), self._mib(self._total)
-                self._sink(Progress(what=self._what, done=done, total=total))
+                self._sink(Progress(what=self._what, done=done, total=total, unit="MiB"))
 
     @staticmethod
     def _mib(size: int) -> int:
