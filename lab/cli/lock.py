@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from lab.arch import Arch
-from lab.build import lock_changes, lock_file, locking
+from lab.build import lock_changes, lock_file, locking, tool_versions, wheels
 from lab.build.archive import Archive
 from lab.build.cache import Cache, standard
 from lab.build.supply import Supply
 from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.load import load_lock
-from lab.config.lock import LAB_LOCK, Lock, LockedCommit, LockedSet, place_of_lock
+from lab.config.lock import LAB_LOCK, Lock, LockedCommit, LockedSet, LockedWheel, place_of_lock
 from lab.config.model import LabConfig
 from lab.errors import LabError
 from lab.events import Sink
@@ -90,13 +90,23 @@ class _Locking:
         kept = [] if self._update else [one for one in self._before.debian if one not in debian]
         wished = {one.wish for one in debian}
         made = Lock(
-            tools=self._before.tools,
+            tools=self._tools(),
             debian=tuple(debian + [one for one in kept if one.wish not in wished]),
             git=tuple(self._commit(url, ref) for url, ref in locking.branches(self._lab)),
-            python=self._before.python,
+            python=self._wheels(),
         )
         self.said += lock_changes.of_the_rest(self._before, made)
         return made
+
+    def _tools(self) -> dict[str, str]:
+        before = self._before.tools
+        return tool_versions.versions() if self._update or not before else before
+
+    def _wheels(self) -> tuple[LockedWheel, ...]:
+        before = self._before.python
+        if not self._update and wheels.are_locked(before):
+            return before
+        return wheels.choose(self._sink) or before
 
     def _of(self, wish: locking.Wish) -> LockedSet | None:
         old = wish.in_lock(self._before)

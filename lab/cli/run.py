@@ -16,6 +16,7 @@ from rich import box
 from rich.table import Table
 
 from lab import __version__
+from lab.build.tool_versions import other_than_locked
 from lab.cli.cannot_tell import status_of
 from lab.cli.offline import Offline
 from lab.cli.option_table import with_options
@@ -133,7 +134,7 @@ def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
             command_line=tuple(shlex.split(rerun)),
             versions={"lab": __version__},
             planned=(planned(cell, rerun=rerun),),
-            notes=tuple(filter(None, [target.uncontrolled(cell)])),
+            notes=tuple(filter(None, [target.uncontrolled(cell), other_than_locked(lab.lock)])),
         )
         folder = shards.begin(reports, header)
         at_last.callback(end, folder)

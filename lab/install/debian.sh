@@ -24,9 +24,10 @@ root=$(cd "${script%/*}/../.." && pwd)
 python=${PYTHON:-/usr/bin/python3}
 source_file=/etc/apt/sources.list.d/caretaker-lab-backports.sources
 qemu_wanted=1:9.2 # older ones get nested paging wrong in real mode
+libvirt_wanted=11.3 # the binding, as pyproject.toml has it
 
 # package; 'young' if it must be of one age with a new enough QEMU; its program, which other distributions must have; the
-# set that it is of
+# set that it is of; base13 is Debian 13's alone: Debian 12's binding is too old for the lab, and is compiled
 packages='
 qemu-system-x86             young  qemu-system-x86_64      base
 qemu-utils                  young  qemu-img                base
@@ -44,6 +45,7 @@ lz4                         any    lz4                     base
 gcc                         any    gcc                     base
 make                        any    make                    base
 python3-dev                 any    -                       base
+python3-libvirt             any    -                       base13
 python3-venv                any    -                       base
 iproute2                    any    ip                      base
 qemu-system-arm             young  qemu-system-aarch64     arm64
@@ -158,7 +160,7 @@ missing=()
 wanted() {
     local name age program set
     while read -r name age program set; do
-        [[ " $sets " != *" $set "* ]] || echo "$name $age $program"
+        [[ " $sets base$version " != *" $set "* ]] || echo "$name $age $program"
     done <<<"$packages"
 }
 
@@ -238,7 +240,10 @@ say_missing() {
 }
 
 install_packages() {
-    local suite=()
+    local suite=() beside=
+    [[ -z ${LAB_OFFLINE:-} || $LAB_OFFLINE == 0 ]] || give_up \
+        "installing ${missing[*]} needs the network, and the lab is offline (LAB_OFFLINE)" \
+        "run 'make install' once with a network"
     if ((EUID != 0)) && ! command -v sudo >/dev/null; then
         give_up "this needs root, and there is no sudo: run '$script' as root once, then go on as you are"
     fi
@@ -250,9 +255,17 @@ install_packages() {
     # All of them, or a library comes from one suite and its headers from the other, which apt refuses.
     [[ $version != 12 ]] || suite=(-t bookworm-backports)
     apt_get update || say "some of apt's sources could not be read; trying all the same"
+    if [[ -e $root/pyproject.toml ]]; then
+        # pip fetches beside apt, which needs no more of .venv than this.
+        [[ " ${missing[*]} " != *' python3-venv '* ]] || apt_get install --no-install-recommends python3-venv || true
+        (insist_on_python && lock_venv && { venv_is_current || make_wheels; }) &
+        beside=$!
+    fi
     apt_get install --no-install-recommends "${suite[@]}" "${missing[@]}" || give_up \
         "apt could not install the packages named above (its reason is above, too)" \
         "without a network there is no way around that; else see that 'apt-get update' works, and type the same again"
+    # What it said was wrong is tried again, and said again, with all packages there.
+    [[ -z ${beside:-} ]] || wait "$beside" || true
 }
 
 # What .venv was made from; it must be made anew when the folder or the Python have moved under it.
@@ -261,27 +274,91 @@ venv_origin() {
 }
 
 venv_stamp() {
-    echo "$(venv_origin) $(sha256sum <"$root/pyproject.toml")"
+    echo "$(venv_origin) $({ cat "$root/pyproject.toml" && sed -n '/^\[\[python\]\]/,$p' "$root/lab.lock"; } | sha256sum)"
 }
 
 venv_is_current() {
     [[ -e $root/.venv/caretaker-lab && $(<"$root/.venv/caretaker-lab") == "$(venv_stamp)" ]]
 }
 
-make_venv() {
-    local stamp=$root/.venv/caretaker-lab
+pip_install() {
+    [[ -z ${LAB_OFFLINE:-} || $LAB_OFFLINE == 0 ]] || give_up \
+        "installing Python packages into .venv needs the network, and the lab is offline (LAB_OFFLINE)" \
+        "run 'make install' once with a network"
+    (cd "$root" && .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@" </dev/null) \
+        || give_up "pip could not install what lab.lock names (its reason is above)" \
+            "without a network there is no way around that; else type the same again" \
+            "if a version is gone, 'lab lock --update' takes what there is instead"
+}
+
+# What lab.lock has, as lines of requirements: 'rest', or 'libvirt-python' alone; nothing for a Python it knows not.
+locked() {
+    "$root/.venv/bin/python" - "$root/lab.lock" "$1" <<'END'
+import platform, sys, tomllib
+known = platform.machine() in ("x86_64", "aarch64") and (3, 11) <= sys.version_info[:2] <= (3, 14)
+with open(sys.argv[1], "rb") as file:
+    wheels = tomllib.load(file).get("python", []) if known else []
+for one in wheels:
+    if (one["name"] == "libvirt-python") == (sys.argv[2] == "libvirt-python"):
+        print(f"{one['name']}=={one['version']}", *(f"--hash=sha256:{d}" for d in one["sha256"]))
+END
+}
+
+lock_venv() {
     exec 9<"$root/pyproject.toml"
     flock -n 9 || { say "waiting for another run that is making .venv" && flock 9; }
-    ! venv_is_current || return 0
+}
+
+# All of .venv that is not compiled: it needs python3-venv and nothing else, so that apt may go on beside it.
+make_wheels() {
+    local stamp=$root/.venv/caretaker-lab wanted
     if [[ ! -x $root/.venv/bin/python || (-e $stamp && $(<"$stamp") != "$(venv_origin) "*) ]]; then
         say "making .venv with $python"
         "$python" -m venv --clear "$root/.venv"
     fi
-    say "installing Python packages into .venv (a minute or two at first: libvirt-python is compiled)"
-    (cd "$root" && .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]' </dev/null) \
-        || give_up "pip could not install what pyproject.toml names (its reason is above)" \
-            "without a network there is no way around that; else type the same again"
-    venv_stamp >"$stamp"
+    wanted=$root/.venv/locked.txt
+    locked rest >"$wanted"
+    [[ -s $wanted ]] || return 0
+    say "installing the Python packages of lab.lock into .venv"
+    pip_install --require-hashes --no-deps -r "$wanted"
+}
+
+# Debian's own binding of libvirt spares compiling one, if it is new enough and .venv has Debian's own Python.
+link_libvirt() {
+    local there=/usr/lib/python3/dist-packages site version
+    version=$(dpkg-query -W -f '${Version}' python3-libvirt 2>/dev/null) || return 1
+    dpkg --compare-versions "$version" ge "$libvirt_wanted" || return 1
+    [[ $("$root/.venv/bin/python" -c 'import sys; print(sys.base_prefix)') == /usr ]] || return 1
+    site=$("$root/.venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    ln -sf "$there"/libvirt*.py "$there"/libvirtmod*.so "$there"/libvirt_python-* "$site/"
+    "$root/.venv/bin/python" -c 'import libvirt, libvirtaio, libvirt_qemu' 2>/dev/null
+}
+
+finish_venv() {
+    local wanted
+    wanted=$root/.venv/locked-libvirt.txt
+    locked libvirt-python >"$wanted"
+    if [[ ! -s $wanted ]]; then
+        say "lab.lock has no files for $("$root/.venv/bin/python" -V) on $(uname -m): pip takes what there is now"
+        pip_install -e '.[dev]'
+    else
+        if ! link_libvirt; then
+            say "compiling libvirt-python (half a minute)"
+            pip_install --require-hashes --no-deps --no-build-isolation -r "$wanted"
+        fi
+        pip_install --no-deps --no-build-isolation -e .
+        (cd "$root" && .venv/bin/python -m pip --disable-pip-version-check check >/dev/null) || give_up \
+            "lab.lock has not all that pyproject.toml asks for: .venv/bin/python -m pip check says what" \
+            "to add it, type: .venv/bin/lab lock"
+    fi
+    venv_stamp >"$root/.venv/caretaker-lab"
+}
+
+make_venv() {
+    lock_venv
+    venv_is_current && return
+    make_wheels
+    finish_venv
 }
 
 # ----------------------------------------------------------------------------------------------------------------------

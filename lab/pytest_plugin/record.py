@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab import __version__
+from lab.build.tool_versions import other_than_locked
 from lab.config.model import Cell, LabConfig
 from lab.errors import ConfigError
 from lab.history.store import NAME as HISTORY
@@ -140,6 +141,7 @@ class Recorder:
             must_run=must_run_of(items),
             plan=plan,
             shard=shard,
+            notes=tuple(filter(None, [other_than_locked(run.lab(folder).lock)])),
         )
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

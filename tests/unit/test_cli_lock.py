@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.arch import Arch
-from lab.build import archive, locking
+from lab.build import archive, locking, tool_versions, wheels
 from lab.build.archive import Archive
 from lab.build.lock_file import text
 from lab.cli import main
@@ -25,6 +25,9 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A lab whose lock is empty, so that the lab's own does not count."""
     monkeypatch.delenv("LAB_TOML", raising=False)
     monkeypatch.setattr(Archive, "renew", lambda *_: None)
+    monkeypatch.setattr(tool_versions, "versions", lambda: {"QEMU": "10.0.2"})
+    wheel = LockedWheel(name="a", version="1", sha256=("a" * 64,))
+    monkeypatch.setattr(wheels, "choose", lambda _: (wheel,))
     with own_lab() as path:
         (path.parent / "lab.lock").write_text("format = 1\n")
         yield path
@@ -78,7 +81,7 @@ def test_what_is_missing_is_added(lab: Path, capsys: pytest.CaptureFixture[str])
     assert "kernel debian for arm64 (linux-image-arm64): added, 1 packages" in said
     assert "kernel stock for x86_64 (linux-source-7.3): added, 1 packages" in said
     assert "the root file system for arm64: added, 1 packages" in said
-    assert "lab.lock: written: 7 packages, 0 commits, 0 wheels" in said
+    assert "lab.lock: written: 7 packages, 0 commits, 1 wheels" in said
     lock = load_lab(lab).lock
     assert lock is not None
     assert lock.find(Part.KERNEL, Arch.ARM64, ("linux-image-arm64",),

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.build import wheels
+from lab.config.load import load_lock
+
 ROOT = Path(__file__).parents[2]
 INSTALLER = ROOT / "lab" / "install" / "debian.sh"
 SCRIPTS = [
@@ -34,7 +37,8 @@ needs_dpkg = pytest.mark.skipif(shutil.which("dpkg") is None, reason="no dpkg: n
 SETS = ("base", "arm64", "kernels", "tests")
 
 
-def packages(*, young: bool = False, sets: Sequence[str] = SETS) -> list[str]:
+def packages(*, young: bool = False, sets: Sequence[str] = SETS, of: int = 12) -> list[str]:
+    sets = [*sets, f"base{of}"]
     table = INSTALLER.read_text().partition("packages='\n")[2].partition("'")[0]
     rows = [row.split() for row in table.splitlines()]
     return [name for name, age, _, own in rows if (age == "young" or not young) and own in sets]
@@ -113,7 +117,7 @@ def test_a_first_verdict_needs_no_kernel_tools_no_cross_compiler_and_no_browser(
     plan: Plans,
 ) -> None:
     first = installed(plan(debian(13), sets=""))
-    assert first == packages(sets=["base"])
+    assert first == packages(sets=["base"], of=13)
     assert {"gcc", "make", "qemu-system-x86", "mmdebstrap", "python3-venv"} < set(first)
     assert not {"chromium", "flex", "libssl-dev", "gcc-aarch64-linux-gnu", "ccache"} & set(first)
 
@@ -121,9 +125,9 @@ def test_a_first_verdict_needs_no_kernel_tools_no_cross_compiler_and_no_browser(
 @needs_dpkg
 def test_each_set_adds_what_it_is_for(plan: Plans) -> None:
     for own in SETS[1:]:
-        assert installed(plan(debian(13), sets=own)) == packages(sets=["base", own])
+        assert installed(plan(debian(13), sets=own)) == packages(sets=["base", own], of=13)
     several = installed(plan(debian(13), sets="arm64,kernels"))
-    assert several == packages(sets=["base", "arm64", "kernels"])
+    assert several == packages(sets=["base", "arm64", "kernels"], of=13)
     assert "unknown set 'kernel'; there are arm64, kernels" in plan(
         debian(13), sets="kernel", succeeds=False
     )
@@ -159,14 +163,15 @@ def test_a_new_qemu_is_left_alone(plan: Plans) -> None:
 def test_a_trixie_needs_no_backports(plan: Plans) -> None:
     said = plan(debian(13), sources="")
 
-    assert installed(said) == packages()
+    assert installed(said) == packages(of=13)
     assert "backports" not in said
 
 
 @needs_dpkg
 @pytest.mark.parametrize("version", [12, 13])
 def test_a_complete_machine_needs_nothing(plan: Plans, version: int) -> None:
-    assert plan(debian(version), having("1:10.0.2", packages())) == "lab: nothing is missing\n"
+    there = having("1:10.0.2", packages(of=version))
+    assert plan(debian(version), there) == "lab: nothing is missing\n"
 
 
 @needs_dpkg
@@ -196,6 +201,20 @@ def test_an_old_python_is_told(plan: Plans, tmp_path: Path) -> None:
     said = plan(debian(13), succeeds=False, PYTHON=str(old))
 
     assert f"'{old}' is Python 3.10, the lab needs 3.11 or newer" in said
+
+
+@needs_dpkg
+def test_the_binding_of_libvirt_is_debians_own_where_it_is_new_enough(plan: Plans) -> None:
+    assert "python3-libvirt" in installed(plan(debian(13), sets=""))
+    assert "python3-libvirt" not in installed(plan(debian(12), sets=""))
+
+
+def test_every_python_package_that_is_asked_for_is_locked() -> None:
+    lock = load_lock(ROOT / "lab.lock")
+    assert wheels.are_locked(lock.python)
+    for name in ("capstone", "mypy", "scipy"):  # the lab's, its developers', an extra's
+        assert not wheels.are_locked([one for one in lock.python if one.name != name])
+    assert {"QEMU", "libvirt"} == set(lock.tools)
 
 
 def test_a_misspelt_argument_is_told() -> None:
