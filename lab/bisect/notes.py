@@ -111,7 +111,7 @@ def remembered(folder: Path, asked: Notes) -> Notes:
         asked: The search, with no commit.
 
     Returns:
-        The notes there; `asked` if there are none.
+        The notes there; `asked` if there are none, or if a name means another commit now.
 
     Raises:
         ConfigError: Those there are of a search with other numbers, or cannot be read.
@@ -120,6 +120,8 @@ def remembered(folder: Path, asked: Notes) -> Notes:
     if not path.exists():
         return asked
     found = load_document(path, Notes)
+    if (found.good, found.bad) != (asked.good, asked.bad):
+        return asked  # HEAD, say, is another commit now
     differs = [n for n in ("shows", "noise", "alpha", "beta") if _of(found, n) != _of(asked, n)]
     if differs:
         said = ", ".join(f"{n} was {_of(found, n):g}, is {_of(asked, n):g}" for n in differs)

@@ -150,6 +150,16 @@ def test_other_numbers_are_another_search(tree: Path, tmp_path: Path) -> None:
         notebook.remembered(tmp_path / "s", other)
 
 
+def test_a_name_that_means_another_commit_now_is_another_search(tree: Path, tmp_path: Path) -> None:
+    mine, _ = search(tree, tmp_path / "s", 4)
+    mine.judge = scripted("failed", "failed")
+    mine._judged(mine.notes.bad)
+    again, _ = search(tree, tmp_path / "s", 4)
+    assert len(again.notes.commits) == 1
+    moved, _ = search(tree, tmp_path / "s", 4, bad="c14")
+    assert moved.notes.commits == ()
+
+
 def scripted(*came: str) -> Callable[[str], Trial]:
     words = list(came)
     return lambda _: Trial.model_validate({"came": words.pop(0) if words else "passed"})
