@@ -64,7 +64,10 @@ class Recorder:
         self._collected = list(items)
         result = yield
         try:
-            self._deselect(items, self._cut.others(items))
+            # In the order of collection: other plugins shuffle, each shard's in another way.
+            place = {item: n for n, item in enumerate(self._collected)}
+            whole = sorted(items, key=lambda item: place.get(item, len(place)))
+            self._deselect(items, self._cut.others(whole))
             folder = next((item.path.parent for item in items if cell_of(item)), None)
             if self._run.before is not None and folder is not None:
                 done = already_run(self._run.before, items, self._run.configuration(folder))

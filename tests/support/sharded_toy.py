@@ -52,11 +52,18 @@ tier = "ci"
 """
 # What 'judged' would write, with evidence. Outcomes of all kinds, and nothing that differs by run.
 _CONFTEST = """
+import os
+import random
 import pytest
 from lab.record import shards
 from lab.record.model import CellRecord, EnvironmentRecord, KernelRecord, VerdictRecord
 from lab.record.plan import planned
 from lab.verify.plain_files import digests_in
+
+def pytest_collection_modifyitems(items):
+    if seed := os.environ.get("TOY_SHUFFLED_BY"):
+        random.Random(seed).shuffle(items)
+
 
 DIES = {"dies": "Lost", "survives": "Survived"}
 KERNEL = KernelRecord(release="7.1", build_id="b1", digest="d1")

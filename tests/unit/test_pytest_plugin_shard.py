@@ -67,6 +67,22 @@ def test_workers_of_xdist_make_the_same_cut(toy: Toy) -> None:
     assert names(plain) == names(spread)
 
 
+def test_the_cut_is_the_same_in_whatever_order_tests_are_run(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = []
+    for n in (1, 2):
+        monkeypatch.setenv("TOY_SHUFFLED_BY", str(n))
+        parts.append(toy.run(f"shuffled{n}", f"--lab-shard={n}/2"))
+    monkeypatch.delenv("TOY_SHUFFLED_BY")
+    one, other = (load(part).shard for part in parts)
+    assert one is not None
+    assert other is not None
+    assert one.whole == other.whole
+    assert not names(parts[0]) & names(parts[1])
+    assert names(parts[0]) == names(toy.run("plain", "--lab-shard=1/2"))
+
+
 def test_no_test_is_cut_off_by_too_many_shards(toy: Toy) -> None:
     status, said = toy.pytest("--lab-shard=99/99")
     assert status == 4
