@@ -27,8 +27,10 @@ from lab.cli.run_target import Target, target_of
 from lab.cli.settings import Settings, err, out
 from lab.config.model import Cell, LabConfig
 from lab.doctor.examine import insist
-from lab.events import Sink
+from lab.errors import LabError
+from lab.events import Progress, Sink
 from lab.history.store import NAME
+from lab.history.store import opened as history
 from lab.record import shards
 from lab.record.classify import CANNOT_TELL, exit_status
 from lab.record.files import load
@@ -138,9 +140,22 @@ def _run(target: Target, reports: Path, sink: Sink) -> tuple[Path, RunRecord]:
         )
         folder = shards.begin(reports, header)
         at_last.callback(end, folder)
+        work = partial(Progress, what=cell.id, total=1, usually=_usually(lab, cell))
+        sink(work(done=0))
         with closing(Pool(lab_session)) as pool:
             judge_cell(pool, cell, folder, rerun=rerun)
+        sink(work(done=1))
     return folder, load(folder)
+
+
+def _usually(lab: LabConfig, cell: Cell) -> float | None:
+    """Return how long a cell took in earlier runs, in seconds; None if that is not known."""
+    try:
+        with history(state_dir(lab.state) / NAME) as book:
+            return book.durations().get(cell.id)
+    except LabError as e:
+        _complain(f"the time left is not known: {e}")
+        return None
 
 
 def _show_plan(lab: LabConfig, cell: Cell) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,7 @@ def run_of(config: pytest.Config) -> Run:
         begun: Run = known
         return begun
     from lab.pytest_plugin.checks import Checks
+    from lab.pytest_plugin.heartbeat import Heartbeat
     from lab.pytest_plugin.record import Recorder
     from lab.pytest_plugin.run import Run
     from lab.pytest_plugin.selection import Selection
@@ -122,6 +124,9 @@ def run_of(config: pytest.Config) -> Run:
     config.pluginmanager.register(Recorder(config, run), f"{NAME}-recorder")
     config.pluginmanager.register(Selection(config, run), f"{NAME}-selection")
     config.pluginmanager.register(Checks(run), f"{NAME}-checks")
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is not None and not run.is_worker:
+        config.pluginmanager.register(Heartbeat(run, terminal), f"{NAME}-heartbeat")
     return run
 
 
@@ -201,9 +206,12 @@ def lab_session(
     logged = pytestconfig.get_verbosity() > 0
     terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
 
+    heart = pytestconfig.pluginmanager.getplugin(f"{NAME}-heartbeat")
+
     def tell(event: object) -> None:
         if isinstance(event, Step) and terminal is not None:
-            terminal.write_line(f"  {event.what}")
+            with heart.room() if heart else nullcontext():
+                terminal.write_line(f"  {event.what}")
 
     sink = tell if logged else nowhere
     # timeout(1) and CIs end a run by SIGTERM: its hosts go as they do at Ctrl-C.
