@@ -16,8 +16,11 @@ from lab.build.cache import MIB, standard
 from lab.build.cache_entries import Entry
 from lab.build.cache_keys import differences, nearest
 from lab.cli.paths import at_home
-from lab.cli.settings import Settings, out
+from lab.cli.progress import progress_on
+from lab.cli.settings import Settings, err, out
+from lab.config.model import Arch
 from lab.errors import ConfigError
+from lab.runner.image_store import ImageStore
 
 _HOUR_S, _DAY_S = 3600.0, 86400.0
 _MANY = "package"  # of which there are hundreds
@@ -30,7 +33,7 @@ def register(app: typer.Typer) -> None:
         app: The `lab` command.
     """
     cache = typer.Typer(no_args_is_help=True, help="What was built and fetched.")
-    for command in (why, prune, verify, export):
+    for command in (fill, why, prune, verify, export):
         cache.command()(command)
     cache.command("list")(show)
     cache.command("import")(bring)
@@ -61,6 +64,26 @@ def show(
     if there:
         out.print(table)
     _line(f"{cache.root}: {len(there)} artifacts, {cache.size() // MIB} MiB on the disk in all")
+
+
+def fill(
+    ctx: typer.Context,
+    kernels: Annotated[
+        list[str], typer.Argument(help="Kernels of lab.toml: what hosts on them boot is made.")
+    ],
+    arch: Annotated[Arch, typer.Option(help="The architecture.")] = Arch.X86_64,
+) -> None:
+    """Make all that hosts boot, so that runs on these kernels need no network.
+
+    Exit status: 125 if what lab.lock names has left the mirrors.
+    """
+    settings: Settings = ctx.obj
+    lab = settings.lab()
+    with progress_on(err, everything=settings.debug) as sink:
+        images = ImageStore(lab, standard(lab.cache), sink)
+        for name in kernels:
+            images.outfit(name, arch)
+    _line(f"{images.cache.root}: hosts on {', '.join(kernels)} for {arch} need no network")
 
 
 def why(

@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from lab.arch import Arch
+from lab.build import lock_file
 from lab.build.cache import Cache
 from lab.build.cache_keys import MANIFEST
 from lab.cli import main
+from lab.config.lock import Lock, LockedSet, Part
 from lab.events import nowhere
+from lab.runner.image_store import ImageStore
 from tests.support.cli_lab import own_lab
+from tests.support.http_mirror import Mirror, serving
 
 
 @pytest.fixture
@@ -117,3 +122,36 @@ def test_an_export_is_imported_by_another_cache(
     assert keys(cache, "package") == []
     assert main(["cache", "export", str(file), "--kind", "kernels"]) == 2
     assert "there are: kernel" in capsys.readouterr().err
+
+
+def test_fill_makes_what_hosts_on_each_kernel_boot(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[tuple[str, Arch]] = []
+    monkeypatch.setattr(ImageStore, "outfit", lambda _, name, arch: made.append((name, arch)))
+    assert main(["cache", "fill", "debian", "stock", "--arch", "arm64"]) == 0
+    assert made == [("debian", Arch.ARM64), ("stock", Arch.ARM64)]
+    assert f"{cache.root}: hosts on debian, stock for arm64 need no" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("cache")
+def test_fill_ends_with_125_where_a_locked_package_has_left_the_mirrors(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    toml = Path("lab.toml")
+    with serving(Mirror()) as mirror:
+        toml.write_text(f'mirror = "{mirror.url}"\n{toml.read_text()}')
+        locked = LockedSet(
+            part=Part.KERNEL,
+            arch=Arch.X86_64,
+            wanted=("linux-image-amd64",),
+            of_version="7.3.4-1",
+            suites=("trixie-backports", "trixie"),
+            packages=(mirror.add("pool/main/linux-image-amd64_1.deb", b"x"),),
+        )
+        Path("lab.lock").write_text(lock_file.text(Lock(debian=(locked,))))
+        mirror.files.clear()
+        assert main(["cache", "fill", "debian"]) == 125
+    said = capsys.readouterr().err
+    assert "404 Not Found: it has dropped that version" in said
+    assert "lab lock --update" in said
