@@ -16,13 +16,13 @@ from lab.bench.boots import ROUNDS, bench
 from lab.bench.regression import regressions, slower, told
 from lab.bench.swallowed import bench_swallowed, lines
 from lab.cli.paths import at_home
-from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.cell_request import CellRequest
 from lab.config.model import Accel, Arch, Dies, DisruptionKind, Tier
 from lab.record import critical_path
 from lab.record.files import write_text
 from lab.report import index
+from lab.report.progress import progress_on
 from lab.runner.lab_session import opened
 
 

@@ -9,9 +9,9 @@ import typer
 
 from lab.build.cache import MIB, standard
 from lab.cli import recipe
-from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.model import Arch
+from lab.report.progress import progress_on
 from lab.runner.image_store import ImageStore
 
 

@@ -13,7 +13,6 @@ from lab.build import lock_changes, lock_file, locking, tool_versions, wheels
 from lab.build.archive import Archive
 from lab.build.cache import Cache, standard
 from lab.build.supply import Supply
-from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.load import load_lock
 from lab.config.lock import LAB_LOCK, Lock, LockedCommit, LockedSet, LockedWheel, place_of_lock
@@ -21,6 +20,7 @@ from lab.config.model import LabConfig
 from lab.errors import LabError
 from lab.events import Sink
 from lab.record.files import write_text
+from lab.report.progress import progress_on
 
 
 def register(app: typer.Typer) -> None:

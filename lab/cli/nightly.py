@@ -21,7 +21,6 @@ from lab.bench import regression
 from lab.cli.cannot_tell import status_of
 from lab.cli.child_process import Child, exclusive_lock, run_child
 from lab.cli.paths import Into
-from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.model import LabConfig, Tier
 from lab.doctor.examine import insist
@@ -34,6 +33,7 @@ from lab.record.files import load, load_document, write_document
 from lab.record.labels import seconds
 from lab.record.model import RunHeader, RunRecord
 from lab.report import index, publish
+from lab.report.progress import progress_on
 from lab.resources.ledger import state_dir
 from lab.signals import StoppedError
 from lab.standing.cleanup import remove_leftovers_of

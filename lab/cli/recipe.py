@@ -18,13 +18,13 @@ from lab.build.recipes import recipe_of
 from lab.build.source import fetch
 from lab.build.supply import Supply
 from lab.cli.paths import at_home
-from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.kernels import FromRecipe, KernelRecipe, KernelSpec
 from lab.config.load import load_recipe, read
 from lab.config.model import Arch, Prebuilt
 from lab.config.posting import SeriesPlan
 from lab.errors import ConfigError
+from lab.report.progress import progress_on
 
 
 def each_patch(

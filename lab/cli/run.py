@@ -21,7 +21,6 @@ from lab.cli.cannot_tell import status_of
 from lab.cli.offline import Offline
 from lab.cli.option_table import with_options
 from lab.cli.paths import Into
-from lab.cli.progress import progress_on
 from lab.cli.run_options import RunOptions
 from lab.cli.run_target import Target, target_of
 from lab.cli.settings import Settings, err, out
@@ -38,6 +37,7 @@ from lab.record.labels import between, cause, milliseconds, result
 from lab.record.model import RunHeader, RunRecord
 from lab.record.plan import planned
 from lab.report import publish
+from lab.report.progress import progress_on
 from lab.resources.ledger import state_dir
 from lab.runner.dry_run import on_paper, plan_of
 from lab.runner.judge_cell import judge_cell

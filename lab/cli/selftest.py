@@ -20,7 +20,6 @@ from lab.build.cache import standard
 from lab.cli.cannot_tell import status_of
 from lab.cli.option_table import with_options
 from lab.cli.paths import Into, at_home
-from lab.cli.progress import progress_on
 from lab.cli.selftest_cells import (
     HostKernel,
     HostResults,
@@ -43,6 +42,7 @@ from lab.record.classify import exit_status, headline
 from lab.record.model import ChildRecord, RunHeader, RunRecord
 from lab.report import publish
 from lab.report.ktap_input import children_of
+from lab.report.progress import progress_on
 from lab.report.side_by_side import excused, pairs
 from lab.resources.ledger import state_dir
 from lab.runner.environment import environment_of

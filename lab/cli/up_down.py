@@ -14,12 +14,12 @@ from rich.table import Table
 
 from lab import data
 from lab.cli.offline import Offline
-from lab.cli.progress import progress_on
 from lab.cli.settings import DEFAULT_TOPOLOGIES, Settings, err, out
 from lab.config.load import uncompiled, with_hosts_on
 from lab.config.model import Accel
 from lab.doctor.examine import insist
 from lab.record.labels import seconds
+from lab.report.progress import progress_on
 from lab.standing.inventory import RUNNING, Survey, surveyed, uptime_s
 from lab.standing.registry import StandingHost
 from lab.standing.up_down import raise_topology, take_down

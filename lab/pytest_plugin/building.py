@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
+from rich.console import Console
 
 from lab.build.cache import standard
 from lab.config.host_request import HostRequest
 from lab.config.model import Arch, Cell, LabConfig
-from lab.events import Event, Progress
+from lab.events import Sink, nowhere
+from lab.pytest_plugin.heartbeat import Terminal
 from lab.pytest_plugin.run import Run
 from lab.pytest_plugin.turns import turn_of
+from lab.report.progress import progress_on
 from lab.runner.image_store import ImageStore
 from lab.testing.markers import GUEST, HOST, guest_request, host_request
 
@@ -109,12 +115,38 @@ def built(session: pytest.Session, lab: LabConfig, wanted: Iterable[tuple[str, A
         LabError: Something could not be built.
     """
     terminal = session.config.pluginmanager.getplugin("terminalreporter")
+    with ExitStack() as stack:
+        sink: Sink = nowhere
+        if terminal is not None:
+            console = Console(
+                file=cast("IO[str]", Written(terminal)), force_terminal=terminal.isatty
+            )
+            sink = stack.enter_context(progress_on(console))
+        images = ImageStore(lab, standard(lab.cache), sink)
+        for kernel, arch in wanted:
+            images.outfit(lab.kernel_for(kernel), arch)
 
-    def tell(event: Event) -> None:
-        if terminal is not None and isinstance(event, Progress) and event.done in {0, event.total}:
-            done = "is built" if event.done else "is being built"
-            terminal.write_line(f"  {event.what} {done}")
 
-    images = ImageStore(lab, standard(lab.cache), tell)
-    for kernel, arch in wanted:
-        images.outfit(lab.kernel_for(kernel), arch)
+class Written(io.TextIOBase):
+    """A file that is pytest's terminal, which pytest itself has while it captures all else."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        """Begin a line of its own.
+
+        Args:
+            terminal: pytest's terminal reporter.
+        """
+        self._terminal = terminal
+        terminal.ensure_newline()
+
+    def write(self, text: str, /) -> int:
+        """Write to the terminal.
+
+        Args:
+            text: What to write.
+
+        Returns:
+            Its length, in characters.
+        """
+        self._terminal.write(text, flush=True)
+        return len(text)

@@ -12,8 +12,10 @@ import pytest
 from lab import pytest_plugin
 from lab.config.load import load_lab, load_topologies
 from lab.config.matrix import expand, select
-from lab.config.model import Cell, Tier
+from lab.config.model import Arch, Cell, LabConfig, Tier
 from lab.errors import GoneError, OfflineError
+from lab.events import Progress, Sink
+from lab.pytest_plugin import building
 from lab.pytest_plugin.building import needed
 from lab.pytest_plugin.run import Run
 
@@ -94,3 +96,34 @@ def test_what_is_locked_and_cannot_be_had_ends_pytest_with_125(
         pytest_plugin.pytest_collection_finish(session)
     assert caught.value.returncode == 125
     assert "lab lock --update" in caught.value.msg
+
+
+def test_a_build_is_never_silent_under_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    terminal = SimpleNamespace(
+        isatty=False,
+        ensure_newline=lambda: None,
+        write=lambda text, *, flush: said.append(text) if flush else None,
+    )
+
+    class Images:
+        def __init__(self, _lab: object, _cache: object, sink: Sink) -> None:
+            self.sink = sink
+
+        def outfit(self, kernel: str, arch: str) -> None:
+            what = f"kernel {kernel} for {arch}"
+            self.sink(Progress(at=0, what=what, done=0, total=1, usually=100))
+            self.sink(Progress(at=30, what=what, done=40, total=80, usually=100, unit="objects"))
+            self.sink(Progress(at=60, what=what, done=1, total=1, usually=100))
+
+    monkeypatch.setattr(building, "ImageStore", Images)
+    monkeypatch.setattr(building, "standard", lambda _: None)
+    manager = SimpleNamespace(getplugin=lambda _: terminal)
+    session = cast("pytest.Session", SimpleNamespace(config=SimpleNamespace(pluginmanager=manager)))
+    lab = cast("LabConfig", SimpleNamespace(cache=None, kernel_for=lambda name: name))
+    building.built(session, lab, [("stock", Arch.X86_64)])
+    assert "".join(said).splitlines() == [
+        "kernel stock for x86_64: usually takes 1 min 40 s",
+        "kernel stock for x86_64: 40 of 80 objects after 30.0 s, about 30.0 s left",
+        "kernel stock for x86_64: done in 1 min 00 s",
+    ]

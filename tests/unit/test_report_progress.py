@@ -8,9 +8,9 @@ import time
 
 from rich.console import Console
 
-from lab.cli.progress import _Lines, progress_on
 from lab.deadline import pause
 from lab.events import HostEvent, Progress, Step
+from lab.report.progress import _Lines, progress_on
 
 _WHAT = "kernel stock for x86_64"
 
