@@ -16,10 +16,10 @@ from lab.build.cache import MIB, standard
 from lab.build.cache_entries import Entry
 from lab.build.cache_keys import differences, nearest
 from lab.cli.paths import at_home
-from lab.cli.progress import progress_on
 from lab.cli.settings import Settings, err, out
 from lab.config.model import Arch
 from lab.errors import ConfigError
+from lab.report.progress import progress_on
 from lab.runner.image_store import ImageStore
 
 _HOUR_S, _DAY_S = 3600.0, 86400.0
