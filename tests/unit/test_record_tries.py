@@ -1,126 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a later try can change: never a failure of the product, and in one sitting nothing bad."""
+"""Which of several tries counts: in one sitting the worst, over sittings the last or a failure."""
 
 from __future__ import annotations
 
-from itertools import product
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from lab.record.model import CellRecord, CheckRecord, Outcome
-from lab.record.tries import (
-    after,
-    after_none,
-    begin_try,
-    check_after,
-    flaky,
-    tries_of,
-    worst_of,
+from lab.record import shards
+from lab.record.classify import Status, exit_status, headline, status_of
+from lab.record.groups import grouped
+from lab.record.labels import word
+from lab.record.model import CellRecord, CheckRecord, Outcome, RunHeader
+from lab.record.tries import begin_try, flaky, worst_of
+from tests.support.records import LOST, cell, run
+
+STARTED = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shards.begin(tmp_path, RunHeader(run_id="7f3a", started=STARTED))
+
+
+def came(outcome: str) -> CellRecord:
+    verdict = {"error": {"verdict": None}, "failed": {"verdict": LOST}}.get(outcome, {})
+    return cell("one", outcome=outcome, first_cause=f"it {outcome}", **verdict)
+
+
+def check(outcome: str) -> CheckRecord:
+    return CheckRecord.model_validate({"id": "t", "outcome": outcome, "first_cause": "so"})
+
+
+@pytest.mark.parametrize(
+    ("tries", "again", "resumed"),
+    [
+        (("failed", "passed"), "failed", "failed"),
+        (("error", "passed"), "error", "passed"),
+        (("passed", "error"), "error", "error"),
+        (("error", "failed"), "failed", "failed"),
+        (("failed", "error"), "failed", "failed"),
+        (("skipped", "passed"), "skipped", "passed"),
+        (("passed", "passed"), "passed", "passed"),
+        (("error", "passed", "passed"), "error", "passed"),
+    ],
 )
-from tests.support.records import LOST, cell
-
-# From what counts most to what counts least; of equals, the later try is told of.
-RANKS = (
-    (Outcome.FAILED, Outcome.XPASSED),
-    (Outcome.ERROR,),
-    (Outcome.SKIPPED,),
-    (Outcome.PASSED, Outcome.XFAILED, Outcome.UNAVAILABLE),
-)
-RANK = {outcome: n for n, each in enumerate(RANKS) for outcome in each}
-NO_REASON = LOST.model_copy(update={"reason": ""})
-
-
-def of(outcome: Outcome, cause: str = "") -> CellRecord:
-    return cell(outcome=outcome, first_cause=cause, verdict=None)
-
-
-def beside(outcome: Outcome, cause: str = "") -> CheckRecord:
-    return CheckRecord(id="t", outcome=outcome, first_cause=cause)
-
-
-@pytest.mark.parametrize(("first", "second"), tuple(product(RANK, RANK)))
-def test_the_worst_try_of_a_sitting_counts(first: Outcome, second: Outcome) -> None:
-    stays = RANK[first] < RANK[second] or RANK[first] == 0
-    wanted = first if stays else second
-    assert after(of(first), of(second), again=True).outcome is wanted
-    assert check_after(beside(first), beside(second), again=True).outcome is wanted
-    assert worst_of((first, second)) is (first if RANK[first] <= RANK[second] else second)
-
-
-@pytest.mark.parametrize(("first", "second"), tuple(product(RANK, RANK)))
-def test_of_a_later_sitting_the_last_try_counts_but_for_a_failure(
-    first: Outcome, second: Outcome
+def test_the_worst_try_of_a_sitting_counts(
+    tries: tuple[str, ...], again: str, resumed: str, tmp_path: Path
 ) -> None:
-    wanted = first if RANK[first] == 0 else second
-    assert after(of(first), of(second), again=False).outcome is wanted
-    assert check_after(beside(first), beside(second), again=False).outcome is wanted
+    for n, (retried, expected) in enumerate(((True, again), (False, resumed))):
+        made = shards.begin(tmp_path, RunHeader(run_id=f"r{n}", started=STARTED))
+        for turn, outcome in enumerate(tries):
+            shards.write_cell(made, came(outcome), again=retried and turn > 0)
+            shards.write_check(made, check(outcome), again=retried and turn > 0)
+        record = shards.assemble(made)
+        (one,), (beside,) = record.cells, record.checks
+        assert (one.outcome, beside.outcome) == (expected, expected)
+        for test in (one, beside):
+            assert [t.outcome.value for t in test.tries] == (list(tries) if retried else [])
+            assert flaky(test) is (retried and len(set(tries)) > 1)
 
 
-def test_a_record_tells_of_the_try_that_does_not_count() -> None:
-    passed, broke = of(Outcome.PASSED), of(Outcome.ERROR, "no virt")
-    lost = cell(outcome=Outcome.FAILED, verdict=LOST)
-    assert after(broke, passed, again=False).first_cause == "tried before, error: no virt"
-    assert after(lost, broke, again=True).first_cause == "tried again, error: no virt"
-    assert (
-        after(passed, broke, again=True).first_cause == "no virt; tried before, passed: no reason"
-    )
-    said = after(lost, lost, again=False).first_cause
-    assert said == f"tried again, failed: {LOST.reason}"
+@pytest.mark.parametrize(("outcome", "counts"), [("passed", "error"), ("failed", "failed")])
+def test_a_try_that_left_no_record_is_no_pass(outcome: str, counts: str, folder: Path) -> None:
+    shards.write_cell(folder, came(outcome), again=True)
+    (one,) = shards.assemble(folder).cells
+    assert one.outcome == counts
+    assert [t.outcome.value for t in one.tries] == ["error", outcome]
+    assert status_of(one) in {Status.ERROR, Status.FAILED}
 
 
-def test_a_check_tells_of_both_tries() -> None:
-    told = check_after(beside(Outcome.ERROR, "x"), beside(Outcome.PASSED), again=False)
-    assert told.first_cause == "passed: no reason; tried before, error: x"
-    told = check_after(beside(Outcome.ERROR), beside(Outcome.FAILED, "y"), again=False)
-    assert told.first_cause == "failed: y; tried before, error: no reason"
+def test_a_sitting_knows_what_it_began(folder: Path) -> None:
+    assert begin_try(folder, "a/b", "s1") is False
+    assert begin_try(folder, "other", "s1") is False
+    assert begin_try(folder, "a/b", "s2") is False  # a run that is resumed
+    assert begin_try(folder, "a/b", "s2") is True
+    assert begin_try(folder, "a/b", "s1") is True
 
 
-def test_tries_are_kept_of_one_sitting_and_make_a_test_flaky() -> None:
-    passed, broke = of(Outcome.PASSED), of(Outcome.ERROR, "x")
-    twice = after(passed, broke, again=True)
-    assert [(one.outcome, one.first_cause) for one in twice.tries] == [
-        (Outcome.PASSED, ""),
-        (Outcome.ERROR, "x"),
-    ]
-    assert [one.outcome for one in after(twice, passed, again=True).tries] == [
-        Outcome.PASSED,
-        Outcome.ERROR,
-        Outcome.PASSED,
-    ]
-    assert flaky(twice)
-    assert not flaky(after(passed, passed, again=True))
-    assert not flaky(passed)
-    assert after(twice, passed, again=False).tries == ()
-    checked = check_after(beside(Outcome.PASSED), beside(Outcome.FAILED), again=True)
-    assert flaky(checked)
-    assert len(checked.tries) == 2
-    assert check_after(beside(Outcome.PASSED), beside(Outcome.FAILED), again=False).tries == ()
-    assert len(tries_of(passed)) == 1
-    assert tries_of(twice) == twice.tries
+def test_what_came_out_both_ways_is_flaky_and_no_pass(folder: Path) -> None:
+    shards.write_cell(folder, came("failed"))
+    shards.write_cell(folder, came("passed"), again=True)
+    (one,) = shards.assemble(folder).cells
+    record = run(one)
+    assert (word(one), exit_status(record)) == ("FLAKY", 1)
+    assert "1 flaky: retried, and came out otherwise" in headline(record)
+    (group,) = grouped(record)
+    assert (group.flaky, group.word) == (True, "FLAKY")
+    assert word(came("failed")) == "FAIL"
+    assert "flaky" not in headline(run(came("failed")))
 
 
-LEFT = "LeftNoRecord: a try before left no record: its worker died"
-
-
-@pytest.mark.parametrize("outcome", RANK)
-def test_a_try_that_left_no_record_is_no_pass(outcome: Outcome) -> None:
-    told = after_none(of(outcome, "y"))
-    assert [(one.outcome, one.first_cause) for one in told.tries] == [
-        (Outcome.ERROR, LEFT),
-        (outcome, "y"),
-    ]
-    if RANK[outcome] <= RANK[Outcome.ERROR]:
-        assert (told.outcome, told.first_cause) == (outcome, "y")
-    else:
-        assert told.outcome is Outcome.ERROR
-        assert told.first_cause == f"{LEFT}; tried again, {outcome}: y"
-        assert after_none(of(outcome)).first_cause.endswith(f"{outcome}: no reason")
-
-
-def test_a_test_is_tried_again_only_in_the_same_sitting(tmp_path: Path) -> None:
-    assert not begin_try(tmp_path, "a", "one")
-    assert not begin_try(tmp_path, "b", "one")
-    assert begin_try(tmp_path, "a", "one")
-    assert not begin_try(tmp_path, "a", "two")
-    assert begin_try(tmp_path, "a", "one")
+def test_the_worst_of_outcomes() -> None:
+    assert worst_of([Outcome.PASSED, Outcome.XFAILED]) is Outcome.PASSED
+    assert worst_of([Outcome.SKIPPED, Outcome.ERROR, Outcome.XPASSED]) is Outcome.XPASSED
