@@ -39,8 +39,9 @@ class UnitTest:
         params: More of QEMU's command line, as a shell evaluates it.
         groups: Its groups: "nodefault" is not run unless it is asked for by name.
         check: "FILE=VALUE", several with blanks between: what the host has to have.
-        accel: "kvm" or "tcg", where it runs on one only.
+        accel: "kvm" or "tcg", where it runs on one only; properties may follow.
         timeout: How long it may take, as timeout(1) reads it; "" for the usual.
+        disabled_if: A condition of bash's by which it is skipped.
     """
 
     name: str
@@ -51,6 +52,7 @@ class UnitTest:
     check: str = ""
     accel: str = ""
     timeout: str = ""
+    disabled_if: str = ""
 
 
 def build(where: str, arch: str, cache: Cache, *, sink: Sink = nowhere) -> tuple[UnitTest, ...]:
@@ -118,6 +120,7 @@ def unit_tests_of(config: str, images: Path, made_for: Architecture) -> Iterator
             check=keys.get("check", ""),
             accel=keys.get("accel", ""),
             timeout=keys.get("timeout", ""),
+            disabled_if=keys.get("disabled_if", ""),
         )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -221,6 +221,8 @@ def _unit_tests(lab: LabConfig, request: SelftestRequest, cache: Cache, sink: Si
     every = kvm_unit_tests.build(request.source, request.arch.value, cache, sink=sink)
     named = request.only != "*" or request.list_file
     tests = chosen([t for t in every if named or "nodefault" not in t.groups], request)
+    if request.timeout_s:  # what is typed wins
+        tests = tuple(replace(test, timeout="") for test in tests)
     how = HowToRun(request.timeout_s or _UNIT_TEST_S, request.env)
 
     def run(pool: Pool, on: HostRequest, evidence: Path) -> tuple[str, str]:

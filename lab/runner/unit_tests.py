@@ -24,6 +24,7 @@ from lab.ssh.session import Result
 
 SUITE = "kvm-unit-tests"
 _THERE = "/run/kvm-unit-tests"
+_CORES = "MAX_SMP=$(getconf _NPROCESSORS_CONF)"  # as unittests.cfg has them
 _ENVIRON = f"{_THERE}/environ"  # what the tests read of their surroundings, as an initrd
 _LINE = re.compile(r"(PASS|FAIL|SKIP|XFAIL|XPASS|KFAIL): (.*)")
 _WORDS = {
@@ -48,7 +49,7 @@ def run_unit_tests(
         request: The host.
         tests: The tests, compiled.
         evidence: The folder for the KTAP and the host's console.
-        how: How each is run; a test that has a limit of its own has that one.
+        how: How each is run; a test with a time limit of its own has that one.
 
     Returns:
         The KTAP, and the first complaint of the host's kernel; "" if it has none.
@@ -85,8 +86,12 @@ def why_not(host: RunningHost, test: UnitTest) -> str:
     for group, why in _NOT_RUN.items():
         if group in test.groups:
             return why
-    if test.accel not in {"", "kvm"}:
+    if test.accel.partition(",")[0] not in {"", "kvm"}:
         return f"it is for {test.accel} only"
+    if test.disabled_if:
+        script = f"{_CORES}\nTARGET=qemu\n{test.disabled_if}"
+        if host.session.run(["bash", "-c", script]).status == 0:
+            return f"it is disabled if {test.disabled_if}"
     for wanted in test.check.split():
         path, _, value = wanted.partition("=")
         found = host.session.run(["cat", path]).stdout.strip()
@@ -108,13 +113,13 @@ def script_of(arch: Arch, test: UnitTest, image: str, seconds: str) -> str:
         A script for bash, whose status is QEMU's.
     """
     emulator = (
-        f"{arch.traits.emulator} -nodefaults -accel kvm {arch.traits.unit_test_devices} "
-        f"-device pci-testdev -display none -serial stdio -initrd {_ENVIRON}"
+        f"{arch.traits.emulator} -nodefaults --no-reboot -accel {test.accel or 'kvm'} "
+        f"{arch.traits.unit_test_devices} -device pci-testdev -display none -serial stdio "
+        f"-initrd {_ENVIRON}"
     )
     # The tests' words come last, and so win.
     limit = f"timeout -k 1s --foreground {seconds}"
-    cores = "MAX_SMP=$(getconf _NPROCESSORS_CONF)"
-    return f"{cores}\n{limit} {emulator} -kernel {image} -smp {test.smp} {test.params} </dev/null"
+    return f"{_CORES}\n{limit} {emulator} -kernel {image} -smp {test.smp} {test.params} </dev/null"
 
 
 def told_unit_test(n: int, test: UnitTest, came: Result) -> Iterator[str]:

@@ -201,6 +201,8 @@ def test_words_of_the_list_are_evaluated_by_a_shell(tmp_path: Path) -> None:
 
 def test_what_a_host_lacks_is_skipped_with_the_reason(tmp_path: Path) -> None:
     def answer(argv: Sequence[str]) -> Result:
+        if argv[0] == "bash" and "timeout" not in argv[-1]:
+            return ended(subprocess.run(argv, check=False).returncode)
         return ended(0, "0\n") if argv[0] == "cat" else ended(1, "PASS: a\n")
 
     image = Path("a.flat")
@@ -209,6 +211,8 @@ def test_what_a_host_lacks_is_skipped_with_the_reason(tmp_path: Path) -> None:
         UnitTest(name="nested", image=image, check="/sys/nested=1"),
         UnitTest(name="moves", image=image, groups=("migration",)),
         UnitTest(name="soft", image=image, accel="tcg"),
+        UnitTest(name="other", image=image, disabled_if='[[ "$TARGET" = qemu ]]'),
+        UnitTest(name="split", image=image, accel="kvm,kernel-irqchip=split", disabled_if="false"),
     ]
     pool = Hosts(answer)
     text, complaint = run_unit_tests(
@@ -220,7 +224,11 @@ def test_what_a_host_lacks_is_skipped_with_the_reason(tmp_path: Path) -> None:
         ("skip", "kvm-unit-tests: nested", "/sys/nested is 0, and not 1"),
         ("skip", "kvm-unit-tests: moves", "it is migrated by a script"),
         ("skip", "kvm-unit-tests: soft", "it is for tcg only"),
+        ("skip", "kvm-unit-tests: other", 'it is disabled if [[ "$TARGET" = qemu ]]'),
+        ("ok", "kvm-unit-tests: split", ""),
     ]
     assert complaint == ""
     assert pool.leased[0].tainted
-    assert sum(d[0] == "bash" for d in pool.leased[0].session.done) == 1
+    scripts = [d[-1] for d in pool.leased[0].session.done if d[0] == "bash" and "timeout" in d[-1]]
+    assert len(scripts) == 2
+    assert "-accel kvm,kernel-irqchip=split " in scripts[1]
