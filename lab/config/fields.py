@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +19,10 @@ T = TypeVar("T")
 RECIPES = Path("guest-images/kernels")
 
 # Words with which a host would come up as another one, or go unheard, and the wait would time out.
+_BYTES = "(0x[0-9a-fA-F]+|[0-9]+)[kKmMgGtTpPeE]?"
+_SCRATCH = re.compile(
+    rf"[0-9]+%|{_BYTES},{_BYTES},{_BYTES}"
+)  # as kho_parse_scratch_size() reads it
 _OF_THE_LAB = {
     "lab.": "a boot is known by its nonce",
     "rdinit": "its init in the initrd starts sshd and says that it is ready",
@@ -122,6 +127,10 @@ def _kernel_words(text: str) -> str:
         why = next((why for taken, why in _OF_THE_LAB.items() if key.startswith(taken)), None)
         if why:
             raise wrong(f"{word!r} is set by the lab: {why}", "remove it")
+        if key == "kho_scratch" and not _SCRATCH.fullmatch(word.partition("=")[2]):
+            # kho_parse_scratch_size() keeps its own sizes then, and says so where nobody looks.
+            hint = "three sizes, as 16M,64M,256M, or a percentage, as 200%"
+            raise wrong(f"{word!r} is not understood by the kernel", hint)
     return text
 
 

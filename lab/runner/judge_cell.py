@@ -14,6 +14,7 @@ from lab.record import shards
 from lab.record.model import CellRecord
 from lab.record.plan import planned
 from lab.runner.environment import environment_of
+from lab.runner.host_needs import short_of
 from lab.runner.lacking import lacking
 from lab.runner.pool import Pool
 from lab.runner.provenance import provenance_of
@@ -83,6 +84,9 @@ def _judged(
     if lack := lacking(cell, outfit.kernel, outfit.guest_kernel):
         asked = f"configuration and version of kernel {cell.kernel!r}"
         return unavailable(cell, lack, probe=asked, saw=lack, rerun=rerun, repeat=repeat), None
+    if short := short_of(pool.lab_session, cell, outfit.words):
+        why = short.why
+        return unavailable(cell, why, probe=short.probe, saw=why, rerun=rerun, repeat=repeat), None
     saw = None
     if isinstance(cell.expectation, Unavailable):
         saw = probed(pool, cell, cell.expectation)

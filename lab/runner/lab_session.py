@@ -4,22 +4,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 
 from lab.build.cache import standard
 from lab.config.host_request import HostRequest
 from lab.config.model import Arch, LabConfig
+from lab.errors import UnavailableError
 from lab.events import Sink, nowhere
 from lab.host.blueprint import Blueprint
+from lab.host.needs import cpu_lacks
 from lab.resources.admission import Admission, Machine
 from lab.resources.ledger import state_dir
 from lab.resources.run_folders import RunFolder, new_run_folder
-from lab.runner.blueprints import blueprint_of
+from lab.runner.blueprints import blueprint_of, cpu_of_hosts
 from lab.runner.image_store import ImageStore
 from lab.signals import whole
 from lab.virt.connection import Connection, connect, uri_for
+from lab.virt.cpu_model import properties
 from lab.virt.daemons import ensure_daemons
 from lab.virt.probe import AccelChoice, Tiny, probe_accelerator
 from lab.virt.tsc import clock_words
@@ -52,6 +55,7 @@ class LabSession:
         self.images = ImageStore(lab, standard(lab.cache), sink)
         self._stack = stack
         self._kept = False
+        self._models: dict[tuple[Arch, str], Mapping[str, object]] = {}
         self.accelerators: dict[Arch, AccelChoice] = {}
         machine = Machine.here(lab.budget.memory_mib, lab.budget.cores)
         self.admission = Admission(self.state, machine)
@@ -105,6 +109,24 @@ class LabSession:
             )
         return self.accelerators[arch]
 
+    def cpu_lacks(self, request: HostRequest) -> str:
+        """Return what the CPU model of lab.toml lacks for a host, by QEMU's own expansion of it.
+
+        Args:
+            request: The host.
+
+        Returns:
+            One sentence; "" if it lacks nothing, or nobody can say.
+        """
+        accel = self.accelerator(request.arch, request.kernel).accel
+        model = cpu_of_hosts(self.lab, accel)
+        if model is None:
+            return ""
+        key = (request.arch, model)
+        if key not in self._models:
+            self._models[key] = properties(self.connection, request.arch, accel, model) or {}
+        return cpu_lacks(self._models[key], model, request.arch, accel, request.mode)
+
     def blueprint(self, request: HostRequest, role: str) -> Blueprint:
         """Return what a host is made from; images are built if they are not cached.
 
@@ -117,8 +139,11 @@ class LabSession:
 
         Raises:
             ConfigError: A kernel cannot be built as it is described.
+            UnavailableError: The CPU model of lab.toml cannot be such a host.
             InfraError: A build failed for another reason, or libvirt does not answer.
         """
+        if why := self.cpu_lacks(request):
+            raise UnavailableError(why, hint="set [host] cpu_model in lab.toml, or leave it out")
         through = self.lab.kernel_for(request.through) if request.through else ""
         accel = self.accelerator(request.arch, request.kernel).accel
         return blueprint_of(

@@ -208,7 +208,7 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
         name="stock", arch="x86_64", image=state, vmlinux=state, config=None, release="7.3.4",
         build_id="", digest="", source="",
     )  # fmt: skip
-    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel)
+    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel, words=())
     lab_session: Any = SimpleNamespace(
         lab=LAB,
         state=state,
@@ -217,6 +217,7 @@ def simulated_pool(monkeypatch: pytest.MonkeyPatch, state: Path) -> pools.Pool:
         accelerators={},
         accelerator=lambda *_: SimpleNamespace(accel=Accel.TCG),
         images=SimpleNamespace(outfit=lambda *_: outfit),
+        cpu_lacks=lambda _: "",
         blueprint=lambda *_: machine.blueprint,
         admission=Admission(state, Machine(100_000, 64)),
     )

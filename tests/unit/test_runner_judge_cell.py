@@ -51,11 +51,12 @@ def folder(tmp_path: Path) -> Path:
 def pool_on(accel: Accel, *, answer: Result | None = None) -> Any:
     """Return a pool of one host, which answers whatever it is asked, and lacks nothing."""
     kernel = SimpleNamespace(lacks=lambda _: False, version=(0, 0))
-    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel)
+    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel, words=())
     lab_session = SimpleNamespace(
         accelerators={},
         accelerator=lambda *_: SimpleNamespace(accel=accel),
         images=SimpleNamespace(outfit=lambda *_: outfit),
+        cpu_lacks=lambda _: "",
     )
     session = SimpleNamespace(
         run=lambda *_, **__: answer, check=lambda *_, **__: answer.stdout if answer else ""
@@ -125,7 +126,7 @@ def test_a_cell_whose_kernel_lacks_an_option_has_a_record_that_names_it(
         digest="",
         source="",
     )
-    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel)
+    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel, words=())
     pool.lab_session.images = SimpleNamespace(outfit=lambda *_: outfit)
     cell = CellRequest(disruption=DisruptionKind.KEXEC).cell(LAB, accel=Accel.KVM)
     record, broke = judge_cell(pool, cell, folder, rerun="lab run X")
@@ -269,3 +270,13 @@ def test_a_host_that_went_away_while_it_was_probed_says_nothing(
     cell = CELL.model_copy(update={"request": host, "disruption": DisruptionKind.KEXEC})
     with pytest.raises(InfraError, match="closed the connection"):
         probed(pool_on(Accel.KVM), cell, Unavailable(reason="x"))
+
+
+def test_a_host_that_cannot_be_is_not_booted_and_says_why(folder: Path) -> None:
+    pool = pool_on(Accel.KVM)
+    pool.lab_session.cpu_lacks = lambda _: "CPU model 'qemu64' has no nested paging"
+    pool.lease = lambda _: pytest.fail("a host was booted")
+    record, broke = judge_cell(pool, CELL, folder, rerun="lab run X")
+    assert (record.outcome, broke) == (Outcome.UNAVAILABLE, None)
+    assert record.first_cause == "CPU model 'qemu64' has no nested paging"
+    assert record.witness["probe"] == "query-cpu-model-expansion of QEMU"
