@@ -25,7 +25,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def came(outcome: str) -> CellRecord:
-    verdict = {"error": {"verdict": None}, "failed": {"verdict": LOST}}.get(outcome, {})
+    verdicts: dict[str, dict[str, object]] = {
+        "error": {"verdict": None},
+        "failed": {"verdict": LOST},
+    }
+    verdict = verdicts.get(outcome, {})
     return cell("one", outcome=outcome, first_cause=f"it {outcome}", **verdict)
 
 
