@@ -25,12 +25,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def came(outcome: str) -> CellRecord:
-    verdicts: dict[str, dict[str, object]] = {
-        "error": {"verdict": None},
-        "failed": {"verdict": LOST},
-    }
-    verdict = verdicts.get(outcome, {})
-    return cell("one", outcome=outcome, first_cause=f"it {outcome}", **verdict)
+    changes: dict[str, object] = {"outcome": outcome, "first_cause": f"it {outcome}"}
+    if outcome in {"error", "failed"}:
+        changes["verdict"] = LOST if outcome == "failed" else None
+    return cell("one", **changes)
 
 
 def check(outcome: str) -> CheckRecord:
