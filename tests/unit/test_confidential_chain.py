@@ -40,9 +40,14 @@ def test_the_roots_of_amd_are_pinned() -> None:
     assert pinned == dict(ROOTS)
 
 
+SMALL = rsa.generate_private_key(65537, 2048)
 OWN_CHAINS: dict[str, tuple[dict[str, Any], str]] = {
     "an ARK with another key": (
         {"ark_key": rsa.generate_private_key(65537, 2048).public_key()},
+        "the ARK is not signed by what is above it",
+    ),
+    "a root of 2048 bits": (
+        {"ark_key": SMALL.public_key(), "ark_signed_by": SMALL, "ask_signed_by": SMALL},
         "the ARK is not signed by what is above it",
     ),
     "another issuer of the ASK": ({"ask_issuer": "Mallory"}, "the ASK is issued by CN=Mallory"),
