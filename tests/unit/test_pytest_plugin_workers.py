@@ -22,6 +22,7 @@ _OPTIONS = {
     "--lab-repeat": "1",
     "--lab-resume": None,
     "--lab-run-id": "",
+    "--lab-shard": "",
 }
 
 

@@ -239,7 +239,7 @@ def _lines_of_code(path: Path) -> int:
     return sum(bool(line.strip()) for line in text.splitlines())
 
 
-@pytest.mark.parametrize(("folder", "budget"), [("core", 2200), ("resident", 1050)])
+@pytest.mark.parametrize(("folder", "budget"), [("core", 2300), ("resident", 1050)])
 def test_what_runs_below_is_small_enough_to_be_read(folder: str, budget: int) -> None:
     files = [path for path in (_CORE.parent / folder).iterdir() if path.suffix != ".lds"]
     lines = {path.name: _lines_of_code(path) for path in files}
