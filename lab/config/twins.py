@@ -60,7 +60,7 @@ def with_twins(
             twin = _named(cell, named[cell.id], controls, made_by[cell.id])
         else:
             twin = _derived(cell, controls, stock) if needs_twin(cell) else ""
-        found.append(cell.model_copy(update={"twin": twin}) if twin else cell)
+        found.append(cell.model_copy(update={"twin": twin}))
     return tuple(found)
 
 

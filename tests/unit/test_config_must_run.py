@@ -11,7 +11,7 @@ import pytest
 from lab.config.load import load_lab, load_topologies, with_overrides
 from lab.config.matrix import expand
 from lab.config.model import Accel, Arch, Cell, LabConfig, Tier, Unavailable
-from lab.config.must_run import fallen, load_must_run
+from lab.config.must_run import MustRun, fallen, load_must_run
 from lab.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +111,10 @@ def test_on_kvm_with_a_kernel_of_ones_own_ids_are_read_as_there(
             "must.toml: x86_64[2]: 'x86_64-tcg-a' is listed twice",
         ),
         ("x86 = []", "must.toml: unknown key 'x86'"),
+        (
+            '[nightly]\narm64 = ["a"]',
+            "must.toml: nightly.arm64[1]: expected an id that starts with 'arm64-tcg-', got 'a'",
+        ),
     ],
 )
 def test_a_mistake_in_the_list_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
@@ -118,3 +122,23 @@ def test_a_mistake_in_the_list_is_one_sentence(tmp_path: Path, text: str, said: 
     with pytest.raises(ConfigError) as caught:
         load_must_run(tmp_path / "must.toml", ["x86_64-tcg-a", "x86_64-tcg-bcd"])
     assert str(caught.value).replace(f"{tmp_path}/", "").split("\nhint: ")[0] == said
+
+
+def test_a_floor_is_of_one_architecture_or_of_both() -> None:
+    floor = MustRun(x86_64=("a", "b"), arm64=("c",))
+    assert floor.ids() == ("a", "b", "c")
+    assert (floor.ids(Arch.X86_64), floor.ids(Arch.ARM64)) == (("a", "b"), ("c",))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("x86_64-tcg-ab", "did you mean 'x86_64-tcg-a'?"),
+        (f"x86_64-tcg-{'z' * 40}", "the list and topologies/*.toml must agree"),
+    ],
+)
+def test_a_cell_that_no_topology_makes_has_a_hint(tmp_path: Path, name: str, hint: str) -> None:
+    (tmp_path / "must.toml").write_text(f'x86_64 = ["{name}"]')
+    with pytest.raises(ConfigError) as caught:
+        load_must_run(tmp_path / "must.toml", ["x86_64-tcg-a"])
+    assert caught.value.hint == hint

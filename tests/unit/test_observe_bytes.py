@@ -181,3 +181,7 @@ def test_all_that_a_beat_writes_of_version_2_is_signed(at: int) -> None:
 def test_a_changed_byte_in_the_numbers_tears_the_page(at: int) -> None:
     written = beaten(5)[1]
     assert isinstance(parse(changed(at, bytes([written[at] ^ 0x10]))(written), KEY), Torn)
+
+
+def test_one_record_less_than_the_ring_has_can_be_relied_on() -> None:
+    assert (RECORDS, READABLE) == (192, 191)  # guest-images/l2/beacon.h has the same ring

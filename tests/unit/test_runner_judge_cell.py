@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,6 @@ from lab.config.model import (
     Confidential,
     DisruptionKind,
     HostMode,
-    LabConfig,
     Options,
     Unavailable,
 )
@@ -34,11 +32,9 @@ from lab.runner.result import CellResult
 from lab.runner.unavailable import probed
 from lab.ssh.session import Result
 from lab.verdict.verdict import Check, Lost, Survived, Verdict
+from tests.support.one_host_pool import CELL, LAB, pool_on
 from tests.support.records import ENVIRONMENT
 from tests.support.simulated_cell import cell_of_an_orphan, simulated_pool
-
-LAB = LabConfig.model_validate({"kernel": {"stock": {"recipe": "stock"}}})
-CELL = CellRequest(disruption=DisruptionKind.VMM_KILL).cell(LAB, accel=Accel.KVM)
 
 
 @pytest.fixture
@@ -46,31 +42,6 @@ def folder(tmp_path: Path) -> Path:
     """Return the folder of a run."""
     (tmp_path / "cells").mkdir()
     return tmp_path
-
-
-def pool_on(accel: Accel, *, answer: Result | None = None) -> Any:
-    """Return a pool of one host, which answers whatever it is asked, and lacks nothing."""
-    kernel = SimpleNamespace(lacks=lambda _: False, version=(0, 0))
-    outfit = SimpleNamespace(kernel=kernel, guest_kernel=kernel, words=())
-    lab_session = SimpleNamespace(
-        accelerators={},
-        accelerator=lambda *_: SimpleNamespace(accel=accel),
-        images=SimpleNamespace(outfit=lambda *_: outfit),
-        cpu_lacks=lambda _: "",
-    )
-    session = SimpleNamespace(
-        run=lambda *_, **__: answer, check=lambda *_, **__: answer.stdout if answer else ""
-    )
-    host = SimpleNamespace(
-        role="a",
-        session=session,
-        tainted=None,
-        by_guest=lambda: None,
-        blueprint=SimpleNamespace(request=CELL.request),
-        patience=SimpleNamespace(command=1),
-    )
-    host.taint = lambda why: setattr(host, "tainted", why)
-    return SimpleNamespace(lab_session=lab_session, host=host, lease=lambda _: nullcontext(host))
 
 
 def test_a_cell_is_not_run_on_another_accelerator_than_its_id_names(tmp_path: Path) -> None:
@@ -235,12 +206,19 @@ def test_the_objects_of_qemu_are_the_probe_of_a_protected_one(listed: str, avail
         pool_on(Accel.KVM, answer=Result("c", 0, listed, "")), cell, Unavailable(reason="x")
     )
     assert found.available is available
-    assert listed.strip() in found.saw
+    said = "pkvm-guest" if available else "no object of pKVM's among those it lists"
+    assert found.saw == f"{listed.strip()}\n{said}"
+    assert found.probe == "qemu-system-x86_64 -object help on a"
 
 
 @pytest.mark.parametrize(
     ("refused", "available"),
-    [("kexec_file_load failed: Operation not permitted", False), ("", True)],
+    [
+        ("kexec_file_load failed: Operation not permitted", False),
+        ("kexec_file_load failed: ENOSYS", False),
+        ("kexec: Operation not permitted", False),
+        ("", True),
+    ],
 )
 def test_loading_a_kernel_is_the_probe_of_kexec_in_protected_mode(
     monkeypatch: pytest.MonkeyPatch, refused: str, available: bool

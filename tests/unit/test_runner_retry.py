@@ -13,7 +13,7 @@ import pytest
 
 from lab.config.load import load_lab, load_topologies
 from lab.config.matrix import expand
-from lab.config.model import Cell
+from lab.config.model import Cell, Watch
 from lab.deadline import pause
 from lab.errors import FalseStartError, InfraError
 from lab.runner import retry
@@ -25,6 +25,7 @@ from tests.support.simulated_cell import cell_of_an_orphan, simulated_pool
 
 CHECKOUT = Path(__file__).parents[2]
 SURVIVED = Survived("it beat on", Check.ALL)
+LABS, OWN = Watch(), Watch(after_s=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,12 @@ def after(
 
 
 def attempted(
-    run_cell: Callable[..., None], cell: Cell, evidence: Path, monkeypatch: pytest.MonkeyPatch
+    run_cell: Callable[..., None],
+    cell: Cell,
+    evidence: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    watch: Watch | None = None,
 ) -> CellResult:
     """Attempt a cell of which `run_cell` says what comes of it."""
     monkeypatch.setattr(retry, "run_cell", run_cell)
@@ -62,9 +68,9 @@ def attempted(
         blueprint=None,
         domain=SimpleNamespace(errata="taken out"),
     )
-    lab_session = SimpleNamespace(lab=SimpleNamespace(watch=None), sink=lambda _: None)
+    lab_session = SimpleNamespace(lab=SimpleNamespace(watch=LABS), sink=lambda _: None)
     pool: Any = SimpleNamespace(lab_session=lab_session, lease=lambda _: nullcontext(host))
-    return retry.attempted(pool, cell, evidence)
+    return retry.attempted(pool, cell, evidence, watch=watch)
 
 
 def test_what_became_of_qemus_error_is_on_record(
@@ -182,3 +188,21 @@ def test_waiting_for_others_is_a_phase_of_its_own(
     phases = dict(retry.attempted(pool, cell, tmp_path / "evidence").phases)
     assert list(phases) == labels
     assert phases.get("turn", held_s) >= held_s
+
+
+@pytest.mark.parametrize(("watch", "taken"), [(None, LABS), (OWN, OWN)])
+def test_a_cell_is_watched_as_lab_toml_says_unless_told_otherwise(
+    some: Cell,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    watch: Watch | None,
+    taken: Watch,
+) -> None:
+    seen = []
+
+    def run_cell(*about: Any, **_: object) -> None:
+        seen.append(about[2])
+        about[-1].verdict = SURVIVED
+
+    attempted(run_cell, some, tmp_path, monkeypatch, watch=watch)
+    assert seen == [taken]
