@@ -124,9 +124,8 @@ def run_of(config: pytest.Config) -> Run:
     config.pluginmanager.register(Recorder(config, run), f"{NAME}-recorder")
     config.pluginmanager.register(Selection(config, run), f"{NAME}-selection")
     config.pluginmanager.register(Checks(run), f"{NAME}-checks")
-    terminal = config.pluginmanager.getplugin("terminalreporter")
-    if terminal is not None and not run.is_worker:
-        config.pluginmanager.register(Heartbeat(run, terminal), f"{NAME}-heartbeat")
+    if not run.is_worker:
+        config.pluginmanager.register(Heartbeat(run), f"{NAME}-heartbeat")
     return run
 
 

@@ -119,7 +119,7 @@ def built(session: pytest.Session, lab: LabConfig, wanted: Iterable[tuple[str, A
         sink: Sink = nowhere
         if terminal is not None:
             console = Console(
-                file=cast("IO[str]", Written(terminal)), force_terminal=terminal.isatty
+                file=cast("IO[str]", Written(terminal)), force_terminal=bool(terminal.isatty)
             )
             sink = stack.enter_context(progress_on(console))
         images = ImageStore(lab, standard(lab.cache), sink)

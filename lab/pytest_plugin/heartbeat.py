@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ _CLEAR = "\r\x1b[K"
 class Terminal(Protocol):
     """What of pytest's terminal reporter is used here."""
 
+    currentfspath: object
+    """What the line is about that pytest is in; None if it is in none."""
+
     @property
     def isatty(self) -> bool:
         """Whether somebody looks."""
@@ -37,9 +41,6 @@ class Terminal(Protocol):
     def write(self, content: str, *, flush: bool = False) -> None:
         """Write."""
 
-    def write_line(self, line: str) -> None:
-        """Write a line of its own."""
-
 
 class Heartbeat:
     """Shows how far a run is: a line that changes each second on a terminal, one in 20 s in a log.
@@ -47,12 +48,12 @@ class Heartbeat:
     Only the process that reports has one, which with xdist runs no test itself.
     """
 
-    def __init__(self, run: Run, terminal: Terminal) -> None:
+    def __init__(self, run: Run, terminal: Terminal | None = None) -> None:
         """Show nothing yet.
 
         Args:
             run: The run.
-            terminal: pytest's terminal reporter.
+            terminal: pytest's terminal reporter; None for the one that there is by the first test.
         """
         self._run = run
         self._terminal = terminal
@@ -61,6 +62,7 @@ class Heartbeat:
         self._shown = False
         self._told = time.monotonic()
         self._thread: Thread | None = None
+        self._fd = -1
         self.ladder = Ladder({}, {})
 
     @pytest.hookimpl(trylast=True)
@@ -72,11 +74,17 @@ class Heartbeat:
         """
         if session.config.option.collectonly or not session.items:
             return
+        # Not before: where options of the lab are typed, this is made before pytest's reporter is.
+        manager = session.config.pluginmanager
+        self._terminal = self._terminal or manager.getplugin("terminalreporter")
+        if self._terminal is None:
+            return
         planned = {
             item.nodeid: turn[0].id if (turn := turn_of(item)) else item.nodeid
             for item in session.items
         }
         self.ladder = Ladder(planned, self._usual(session.items[0]), self._workers(session))
+        self._fd = os.dup(1)  # nothing is captured now; while a test runs, 1 is
         self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
 
@@ -123,6 +131,8 @@ class Heartbeat:
             self._thread.join()
         with self._lock:
             self._clear()
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def tick(self, at: float) -> None:
         """Let time pass.
@@ -130,18 +140,18 @@ class Heartbeat:
         Args:
             at: Now, on L0's monotonic clock, in seconds.
         """
-        every = TERMINAL_S if self._terminal.isatty else LOG_S
+        terminal = self._terminal
+        if terminal is None:
+            return
+        every = TERMINAL_S if terminal.isatty else LOG_S
         with self._lock:
             if not self.ladder.running or at - self._told < every:
                 return
             self._told = at
-            if not self._terminal.isatty:
-                self._terminal.ensure_newline()
-                self._terminal.write_line(f"  {line(self.ladder, at)}")
+            if not terminal.isatty:
+                self._write(f"{self._newline(terminal)}  {line(self.ladder, at)}\n")
                 return
-            if not self._shown:
-                self._terminal.ensure_newline()
-            self._terminal.write(f"{_CLEAR}  {line(self.ladder, at)}", flush=True)
+            self._write(f"{self._newline(terminal)}{_CLEAR}  {line(self.ladder, at)}")
             self._shown = True
 
     def _beat(self) -> None:
@@ -162,8 +172,18 @@ class Heartbeat:
 
     def _clear(self) -> None:
         if self._shown:
-            self._terminal.write(_CLEAR, flush=True)
+            self._write(_CLEAR)
             self._shown = False
+
+    @staticmethod
+    def _newline(terminal: Terminal) -> str:
+        """Return what ends the line that pytest is in, which it then begins anew."""
+        inside, terminal.currentfspath = terminal.currentfspath, None
+        return "\n" if inside else ""
+
+    def _write(self, text: str) -> None:
+        """Write to where pytest's output goes, also while a test's own is captured."""
+        os.write(self._fd, text.encode(errors="replace"))
 
     def _usual(self, item: pytest.Item) -> Mapping[str, float]:
         try:

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +27,7 @@ class Terminal:
     def __init__(self, *, isatty: bool) -> None:
         self.isatty = isatty
         self.text = ""
+        self.currentfspath: object = None
 
     def ensure_newline(self) -> None:
         """End the line."""
@@ -30,17 +35,13 @@ class Terminal:
 
     def write(self, content: str, *, flush: bool = False) -> None:
         """Take a piece of a line."""
-        assert flush
         self.text += content
-
-    def write_line(self, line: str) -> None:
-        """Take a line."""
-        self.text += f"{line}\n"
 
 
 def beating(*, isatty: bool) -> tuple[Heartbeat, Terminal, float]:
     terminal = Terminal(isatty=isatty)
     heart = Heartbeat(SimpleNamespace(), terminal)  # type: ignore[arg-type]
+    heart._write = terminal.write  # type: ignore[method-assign,assignment]
     at = time.monotonic()
     heart.ladder = Ladder({CELL: "cell", "b": "b"}, {"cell": 30.0, "b": 10.0})
     heart.ladder.begin(CELL, at)
@@ -110,11 +111,43 @@ def test_the_heart_stops_with_the_session() -> None:
     heart, _, _ = beating(isatty=False)
     item = SimpleNamespace(nodeid="b", path=SimpleNamespace(parent="."))
     heart._usual = lambda item: {}  # type: ignore[method-assign]  # noqa: ARG005
-    option = SimpleNamespace(collectonly=False)
-    session: Any = SimpleNamespace(config=SimpleNamespace(option=option), items=[item])
+    config = SimpleNamespace(option=SimpleNamespace(collectonly=False), pluginmanager=None)
+    session: Any = SimpleNamespace(config=config, items=[item])
     heart.pytest_collection_finish(session)
     assert heart._thread is not None
     assert heart._thread.is_alive()
     heart.pytest_sessionfinish()
     pause(0.01)
     assert not heart._thread.is_alive()
+
+
+@pytest.mark.parametrize("how", ["log", "terminal"])
+def test_it_is_seen_while_pytest_captures(how: str, tmp_path: Path) -> None:
+    """What is written to pytest's own writer while a test runs ends in that test's output."""
+    (tmp_path / "conftest.py").write_text(PLUGIN.format(isatty=how == "terminal"))
+    (tmp_path / "test_x.py").write_text("import time\ndef test_a():\n    time.sleep(2.6)\n")
+    argv = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    done = subprocess.run(
+        [*argv, "--rootdir=.", "test_x.py"], cwd=tmp_path, capture_output=True, text=True,
+        check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert "0 of 1 done, about " in done.stdout
+    assert "test_x.py::test_a PASSED" in done.stdout
+
+
+ROOT = Path(__file__).parents[2]
+PLUGIN = """
+from types import SimpleNamespace
+import pytest
+from lab.pytest_plugin import heartbeat
+heartbeat.LOG_S = 1.0
+
+def pytest_configure(config):
+    heart = heartbeat.Heartbeat(SimpleNamespace())
+    heart._usual = lambda item: {{"test_x.py::test_a": 3.0}}
+    config.pluginmanager.register(heart)
+
+def pytest_collection(session):
+    terminal = session.config.pluginmanager.getplugin("terminalreporter")
+    terminal.isatty = type(terminal.isatty)({isatty})
+"""
