@@ -15,7 +15,7 @@ from docs.tools.pages import ROOT, page_of
 
 _FILE = re.compile(r"^# (?P<path>[\w./-]+\.\w+)\n")
 _APPENDED = "lab.toml"
-_PARTS = ("lab", "topologies", "guest-images", "lab.toml", "pyproject.toml")
+_PARTS = ("lab", "topologies", "guest-images", "lab.toml", "lab.lock", "pyproject.toml")
 
 
 def blocks(page: str, kind: str) -> list[str]:
