@@ -156,12 +156,15 @@ class Toy:
 
 def without_times(record: RunRecord) -> RunRecord:
     """Return a record without what differs from run to run: names, times, how it was typed."""
-    checks = tuple(check.model_copy(update={"duration_s": 0.0}) for check in record.checks)
+    timeless = {"duration_s": 0.0, "turn": None}
+    checks = tuple(check.model_copy(update=timeless) for check in record.checks)
+    cells = tuple(cell.model_copy(update={"turn": None}) for cell in record.cells)
     same = {
         "run_id": "same",
         "started": record.started.replace(year=2026, month=1, day=1, hour=0, minute=0, second=0),
         "ended": None,
         "command_line": (),
+        "cells": cells,
         "checks": checks,
         "merged_from": (),
     }
