@@ -39,7 +39,12 @@ class Terminal(Protocol):
         """End the line that pytest is in."""
 
     def write(self, content: str, *, flush: bool = False) -> None:
-        """Write."""
+        """Write.
+
+        Args:
+            content: The text, with its line ends.
+            flush: Whether it has to be seen at once.
+        """
 
 
 class Heartbeat:
@@ -164,7 +169,11 @@ class Heartbeat:
 
     @contextmanager
     def room(self) -> Iterator[None]:
-        """Take the changing line away, for the block to print."""
+        """Take the changing line away, for the block to print.
+
+        Yields:
+            Nothing, once there is room; the line comes back by itself.
+        """
         with self._lock:
             self._clear()
             self._told = time.monotonic()
