@@ -49,7 +49,8 @@ export PYTHONPATH=$root
 "$python" -m lab --help >/dev/null
 "$python" -m lab ladder >/dev/null
 "$python" -m lab run --disruption vmm-kill --dry-run >/dev/null
-# Not of code that imports none of them: labvmm, judgement, C. Nor of the documents, which are made in a checkout only.
+# Not of code that imports none of them: labvmm, judgement, C. Nor of the documents and the examples of CI, which are
+# made and checked in a checkout only.
 "$python" -m pytest -q -p no:cacheprovider tests/unit \
     --ignore-glob='*/test_vmm_*' --ignore-glob='*/test_observe_*' --ignore-glob='*/test_verdict_*' \
-    --ignore-glob='*/test_reference_*' --ignore-glob='*/test_l2_*' --ignore-glob='*/test_docs.py'
+    --ignore-glob='*/test_reference_*' --ignore-glob='*/test_l2_*' --ignore-glob='*/test_docs.py' --ignore-glob='*/test_docs_ci_examples.py'
