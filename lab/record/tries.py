@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests that were tried more than once: what another try can change of an outcome, and what not.
 
-A run that is resumed does again what broke, and then the later try counts. What is tried again
-while it is still the same sitting was retried by somebody who wants it green, a plugin of pytest:
-then the worst try counts, and where they differ the test is flaky.
+A resumed run tries again what broke, and the later try counts. Within one sitting a plugin of
+pytest has retried the test: then the worst try counts, and the test is flaky if its tries differ.
 """
 
 from __future__ import annotations
